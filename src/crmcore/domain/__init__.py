@@ -1,0 +1,57 @@
+"""What things are: frozen values, without any behaviour that needs the world."""
+
+from crmcore.domain.customer import Contact, Customer
+from crmcore.domain.entity import Entity, Record
+from crmcore.domain.event import Event
+from crmcore.domain.follow_up import FollowUp, FollowUpPlan
+from crmcore.domain.ledger import ImportedRow, NumberSeries
+from crmcore.domain.obligation import Obligation
+from crmcore.domain.opportunity import Opportunity, Order
+from crmcore.domain.relation import ActionPlan, Attachment, Referral
+from crmcore.domain.service import Feedback, Ticket
+from crmcore.domain.user import User
+from crmcore.domain.values import FrozenMap, Money
+
+#: Every kept entity, in the order in which records depend on one another.
+ENTITIES: tuple[type[Entity], ...] = (
+    User,
+    Customer,
+    Contact,
+    Opportunity,
+    Order,
+    FollowUpPlan,
+    FollowUp,
+    Feedback,
+    Ticket,
+    Referral,
+    Attachment,
+    ActionPlan,
+    Obligation,
+    Event,
+    NumberSeries,
+    ImportedRow,
+)
+
+__all__ = [
+    "ENTITIES",
+    "ActionPlan",
+    "Attachment",
+    "Contact",
+    "Customer",
+    "Entity",
+    "Event",
+    "Feedback",
+    "FollowUp",
+    "FollowUpPlan",
+    "FrozenMap",
+    "ImportedRow",
+    "Money",
+    "NumberSeries",
+    "Obligation",
+    "Opportunity",
+    "Order",
+    "Record",
+    "Referral",
+    "Ticket",
+    "User",
+]

@@ -1,0 +1,30 @@
+"""What happened: the one log that serves the audit 审计记录, the timeline and time in stage."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from crmcore.domain.entity import Entity, entity
+from crmcore.domain.fields import instant, optional_text, text, whole
+
+
+@entity(collection="events", indexes=[("customer_id", "at"), ("subject_id", "at"), ("action", "at")])
+class Event(Entity):
+    """One change, written in the same transaction as the change and never altered.
+
+    ``at`` is when it was done (UTC), ``by`` the user; ``changes`` is a JSON object of field to [before, after], only of
+    what changed; ``reason`` is the user's own. ``customer_id`` ties it to a customer's timeline.
+    """
+
+    id: str = text()
+    version: int = whole(default=1)
+    customer_id: str | None = optional_text()
+    subject: str = text()
+    """The kind of entity that changed: ``customer``."""
+    subject_id: str = text()
+    action: str = text()
+    """What was done, as entity and past verb: ``customer.registered``."""
+    at: datetime = instant()
+    by: str = text()
+    changes: str | None = optional_text()
+    reason: str | None = optional_text()

@@ -1,0 +1,19 @@
+"""The people who use the library's host, and the posts 岗位 they hold (seed 002)."""
+
+from __future__ import annotations
+
+from crmcore.domain.entity import Record, entity
+from crmcore.domain.fields import flag, optional_text, text, texts
+
+ROLES = ("sales", "service", "marketing", "manager", "data_steward", "finance", "administrator")
+
+
+@entity(collection="users", unique=["name"])
+class User(Record):
+    """A user, known everywhere by ``name``. ``roles`` are keys of the playbook's roles."""
+
+    name: str = text()
+    display_name: str | None = optional_text()
+    department: str | None = optional_text()
+    roles: tuple[str, ...] = texts()
+    active: bool = flag(default=True)
