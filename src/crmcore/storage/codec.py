@@ -1,0 +1,161 @@
+"""Entities to rows and back, and to plain JSON for people and programs.
+
+Rows are read by the hundred thousand, so each entity gets one generated function per direction; the plain reference is
+the entity's own constructor, and ``tests/storage/test_codec.py`` holds the two together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from typing import Any, Generic, TypeVar
+
+import attrs
+import cattrs
+
+from crmcore.domain import ENTITIES, Entity
+from crmcore.domain.fields import Kind
+from crmcore.domain.values import NO_CUSTOM, FrozenMap, Money, fold
+from crmcore.storage.schema import Collection, Field, FieldType, Row, Schema
+
+E = TypeVar("E", bound=Entity)
+
+SCHEMA_VERSION = 1
+
+_SCALARS: dict[str, FieldType] = {
+    "text": "text",
+    "choice": "text",
+    "integer": "integer",
+    "flag": "boolean",
+    "day": "date",
+    "instant": "instant",
+    "decimal": "decimal",
+    "texts": "text",
+    "custom": "text",
+}
+
+
+@attrs.frozen
+class Codec(Generic[E]):
+    """How one entity is kept: its collection, and the functions between it and a row."""
+
+    entity: type[E]
+    collection: Collection
+    load: Callable[[Row], E]
+    dump: Callable[[E], Row]
+
+
+def _columns(name: str, kind: Kind) -> list[Field]:
+    nullable = not kind.required and (kind.default is None or kind.name in ("texts", "custom"))
+    if kind.name == "money":
+        return [Field(name, "integer"), Field(f"{name}_currency", "text")]
+    columns = [Field(name, _SCALARS[kind.name], nullable)]
+    if kind.folded:
+        columns.append(Field(f"{name}_key", "text", nullable))
+    return columns
+
+
+def collection_of(cls: type[Entity]) -> Collection:
+    """The collection that an entity's declaration describes: money in two fields, a search form beside a folded text."""
+    fields = [column for name, kind in cls.kinds.items() for column in _columns(name, kind)]
+    return Collection(name=cls.collection, fields=tuple(fields), unique=cls.unique, indexes=cls.indexes)
+
+
+def texts_to_scalar(values: tuple[str, ...]) -> str | None:
+    """A tuple of texts as one text."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")) if values else None
+
+
+def texts_from_scalar(value: str | None) -> tuple[str, ...]:
+    """The tuple that :func:`texts_to_scalar` wrote."""
+    return tuple(json.loads(value)) if value else ()
+
+
+def _custom_to_scalar(values: FrozenMap) -> str | None:
+    return json.dumps(dict(values), ensure_ascii=False, separators=(",", ":")) if values else None
+
+
+def _custom_from_scalar(value: str | None) -> FrozenMap:
+    return FrozenMap(json.loads(value)) if value else NO_CUSTOM
+
+
+def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
+    """One line per field, setters and converters bound, nothing looked up per row."""
+    scope: dict[str, Any] = {
+        "create": object.__new__,
+        "cls": cls,
+        "Money": Money,
+        "fold": fold,
+        "texts_out": texts_to_scalar,
+        "texts_in": texts_from_scalar,
+        "custom_out": _custom_to_scalar,
+        "custom_in": _custom_from_scalar,
+        "NO_CUSTOM": NO_CUSTOM,
+    }
+    read, write, names = [], [], []
+    for name, kind in cls.kinds.items():
+        scope[f"set_{name}"] = cls._set[name]
+        names.append(name)
+        loaded, dumped = name, [f"e.{name}"]
+        if kind.name == "texts":
+            loaded, dumped = f"texts_in({name}) if {name} else ()", [f"texts_out(e.{name}) if e.{name} else None"]
+        elif kind.name == "custom":
+            loaded = f"custom_in({name}) if {name} else NO_CUSTOM"
+            dumped = [f"custom_out(e.{name}) if e.{name} is not NO_CUSTOM else None"]
+        elif kind.name == "money":
+            names.append(f"{name}_currency")
+            loaded = f"None if {name} is None else Money({name}, {name}_currency)"
+            dumped = [
+                f"None if (m := e.{name}) is None else m.minor",
+                f"None if (m := e.{name}) is None else m.currency",
+            ]
+        if kind.folded:
+            names.append(f"{name}_key")
+            dumped.append(f"fold(e.{name})")
+        read.append(f"    set_{name}(e, {loaded})")
+        write += dumped
+    source = [
+        "def load(row):",
+        f"    {', '.join(names)} = row",
+        "    e = create(cls)",
+        *read,
+        "    return e",
+        "def dump(e):",
+        f"    return ({', '.join(write)},)",
+    ]
+    exec("\n".join(source), scope)  # noqa: S102 - built from our own attribute names alone
+    return scope["load"], scope["dump"]
+
+
+def codec_of(cls: type[E]) -> Codec[E]:
+    """The codec of an entity class, made anew; core's own are in :data:`CODECS`."""
+    return Codec(cls, collection_of(cls), *_generate(cls))
+
+
+def schema_of(entities: Iterable[type[Entity]], version: int = SCHEMA_VERSION) -> Schema:
+    """The schema that keeps these entities."""
+    return Schema.of(version, map(collection_of, entities))
+
+
+CODECS: dict[type[Entity], Codec[Any]] = {cls: codec_of(cls) for cls in ENTITIES}
+SCHEMA = Schema.of(SCHEMA_VERSION, [codec.collection for codec in CODECS.values()])
+
+
+def _make_converter() -> cattrs.Converter:
+    converter = cattrs.Converter(omit_if_default=False)
+    converter.register_unstructure_hook(
+        Money, lambda money: {"amount": f"{money.amount:f}", "currency": money.currency}
+    )
+    converter.register_unstructure_hook(FrozenMap, dict)
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
+    converter.register_unstructure_hook(date, date.isoformat)
+    return converter
+
+
+_converter = _make_converter()
+
+
+def to_plain(value: Any) -> Any:
+    """Any value of the library as what JSON can say: money as amount and currency, times as ISO 8601 in UTC."""
+    return _converter.unstructure(value)
