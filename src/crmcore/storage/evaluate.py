@@ -72,10 +72,10 @@ def _leaf(where: Where, place: int) -> Predicate:
             return lambda row: row[place] is not None and row[place] in members
         case Between(_, low, high):
             return lambda row: (found := row[place]) is not None and cast(Any, low) <= found <= cast(Any, high)
-        case Prefix(_, str(value)):
-            return lambda row: (found := row[place]) is not None and cast(str, found).startswith(value)
-        case Contains(_, str(value)):
-            return lambda row: (found := row[place]) is not None and value in cast(str, found)
+        case Prefix(_, text):
+            return lambda row: (found := row[place]) is not None and cast(str, found).startswith(text)
+        case Contains(_, text):
+            return lambda row: (found := row[place]) is not None and text in cast(str, found)
         case _:
             compare, value = _OPERATORS[type(where)], cast(Compare, where).value
             return lambda row: (found := row[place]) is not None and compare(found, value)

@@ -113,7 +113,7 @@ class And:
     parts: tuple[Where, ...]
 
     def __init__(self, *parts: Where) -> None:
-        self.__attrs_init__(parts)
+        object.__setattr__(self, "parts", parts)
 
 
 @attrs.frozen(init=False)
@@ -123,7 +123,7 @@ class Or:
     parts: tuple[Where, ...]
 
     def __init__(self, *parts: Where) -> None:
-        self.__attrs_init__(parts)
+        object.__setattr__(self, "parts", parts)
 
 
 @attrs.frozen
