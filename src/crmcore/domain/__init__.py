@@ -4,7 +4,7 @@ from crmcore.domain.customer import Contact, Customer
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
-from crmcore.domain.ledger import ImportedRow, NumberSeries
+from crmcore.domain.ledger import ImportedRow, NumberSeries, Setting
 from crmcore.domain.obligation import Obligation
 from crmcore.domain.opportunity import Opportunity, Order
 from crmcore.domain.relation import ActionPlan, Attachment, Referral
@@ -30,6 +30,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     Event,
     NumberSeries,
     ImportedRow,
+    Setting,
 )
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Order",
     "Record",
     "Referral",
+    "Setting",
     "Ticket",
     "User",
 ]

@@ -13,22 +13,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
-from crmcore.domain.fields import (
-    Kind,
-    Unclean,
-    choice,
-    custom,
-    day,
-    flag,
-    instant,
-    kind_of,
-    money,
-    optional_instant,
-    optional_text,
-    text,
-    texts,
-    whole,
-)
+from crmcore.domain.fields import Kind, Unclean, custom, instant, kind_of, text, whole
 from crmcore.domain.values import FrozenMap
 from crmcore.errors import Invalid, Issue
 
@@ -119,19 +104,8 @@ def _changed(values: tuple[Any, ...]) -> tuple[tuple[str, ...], ...]:
 @dataclass_transform(
     frozen_default=True,
     kw_only_default=True,
-    field_specifiers=(
-        text,
-        optional_text,
-        choice,
-        whole,
-        flag,
-        day,
-        instant,
-        optional_instant,
-        money,
-        texts,
-        custom,
-    ),
+    # Only these must be given: whatever else stands there is a default to a type checker.
+    field_specifiers=(text, instant),
 )
 def entity(
     *,

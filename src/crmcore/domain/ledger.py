@@ -26,3 +26,12 @@ class ImportedRow(Entity):
     record_id: str = text()
     source: str | None = optional_text()
     at: datetime = instant()
+
+
+@entity(collection="settings")
+class Setting(Entity):
+    """One fact about the store itself, by its name: ``playbook`` is the key, or the path, of the playbook it is kept under."""
+
+    id: str = text()
+    version: int = whole(default=1)
+    value: str = text()

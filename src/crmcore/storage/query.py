@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias, cast
@@ -16,6 +17,14 @@ import attrs
 
 from crmcore.errors import QueryError
 from crmcore.storage.schema import Collection, Field, FieldType, Row, Scalar, Schema
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(names)
+
+
+def _scalars(values: Iterable[Scalar]) -> tuple[Scalar, ...]:
+    return tuple(values)
 
 
 @attrs.frozen
@@ -71,7 +80,7 @@ class In:
     """The field is one of these values."""
 
     field: str
-    values: tuple[Scalar, ...] = attrs.field(converter=tuple)
+    values: tuple[Scalar, ...] = attrs.field(converter=_scalars)
 
 
 @attrs.frozen
@@ -149,7 +158,7 @@ class Query:
 
     collection: str
     where: Where | None = None
-    order: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    order: tuple[str, ...] = attrs.field(default=(), converter=_names)
     after: Row | None = None
     limit: int | None = None
 

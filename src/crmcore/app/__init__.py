@@ -1,0 +1,1 @@
+"""What happens: use cases that load, decide by a rule and write."""

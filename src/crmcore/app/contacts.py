@@ -1,0 +1,64 @@
+"""The people at a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from crmcore.app.work import Work
+from crmcore.domain import Contact, Customer
+from crmcore.errors import Invalid
+from crmcore.rules.validation import check_contact
+from crmcore.storage.codec import CODECS
+from crmcore.storage.query import Eq, Query
+
+if TYPE_CHECKING:
+    from crmcore.app.crm import Session
+
+
+def contact_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a contact, where ``phone`` and ``email`` may stand for a list of one."""
+    given = dict(values)
+    for one, many in (("phone", "phones"), ("email", "emails")):
+        if given.get(one) is not None:
+            given[many] = (given[one], *given.get(many, ()))
+        given.pop(one, None)
+    return given
+
+
+class Contacts:
+    """The use cases about contacts, for one user."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, customer: Customer | str, **values: Any) -> Contact:
+        """Adds a person. ``values`` are fields of :class:`Contact`; ``phone=`` and ``email=`` serve for one of each."""
+
+        def decide(work: Work) -> Contact:
+            current = work.current(Customer, customer)
+            given = contact_values(values)
+            issues = check_contact(given)
+            if issues:
+                raise Invalid(issues)
+            return work.create(Contact, "contact.added", customer_id=current.id, **given)
+
+        return self._session.write(decide)
+
+    def update(self, contact: Contact | str, **changes: Any) -> Contact:
+        """Changes fields of a contact."""
+
+        def decide(work: Work) -> Contact:
+            given = contact_values(changes)
+            issues = check_contact({"name": "-", **given})
+            if issues:
+                raise Invalid(issues)
+            return work.change(work.current(Contact, contact), "contact.updated", **given)
+
+        return self._session.write(decide)
+
+    def of(self, customer: Customer | str) -> list[Contact]:
+        """The people at a customer, in the order in which they were added."""
+        found = self._session.customers.get(customer)
+        query = Query("contacts", Eq("customer_id", found.id), ("created_at",))
+        return self._session.crm.read(lambda transaction: list(map(CODECS[Contact].load, transaction.find(query))))

@@ -1,0 +1,132 @@
+"""Who is due: the open obligations in the order in which they fall due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import attrs
+
+from crmcore.app.work import Work
+from crmcore.domain import Customer, Obligation
+from crmcore.errors import DomainError, Invalid, Issue, Language
+from crmcore.playbooks.model import Playbook
+from crmcore.rules.timing import day_end, due_day, local_day, zone_named
+from crmcore.storage.codec import CODECS
+from crmcore.storage.contract import Transaction
+from crmcore.storage.query import And, Eq, Le, Query, Where
+
+if TYPE_CHECKING:
+    from crmcore.app.crm import Session
+
+
+@attrs.frozen(kw_only=True)
+class Duty:
+    """An open obligation with its customer, as it stands at one moment."""
+
+    obligation: Obligation
+    customer: Customer
+    label: str
+    due_on: date
+    """The last day, in the team's zone, on which it is in time."""
+    days_overdue: int
+    """Whole days past ``due_on``; 0 while it is in time."""
+    state: str
+    """overdue, due (today, or its warning has begun) or upcoming."""
+
+    def explain(self, language: Language = "en") -> str:
+        """What is due, to whom, since when: for a person."""
+        name, number = self.customer.name, self.customer.number
+        if language == "zh-CN":
+            late = f",已逾期{self.days_overdue}天" if self.days_overdue else ""
+            return (
+                f"{number} {name}:{self.label},应于{self.due_on}前完成{late}(负责人:{self.obligation.owner or '未定'})"
+            )
+        late = f", {self.days_overdue} days late" if self.days_overdue else ""
+        return f"{number} {name}: {self.label}, due {self.due_on}{late} (owner: {self.obligation.owner or 'nobody'})"
+
+
+def rule_label(rule: str, playbook: Playbook, language: Language = "en") -> str:
+    """What a rule is called in the playbook; ``plan`` and unknown rules by a fixed word."""
+    kind, _, key = rule.partition(".")
+    labels = {item.key: item.label for item in playbook.cadences} | {item.key: item.label for item in playbook.targets}
+    if key in labels:
+        return labels[key].text(language)
+    return {"plan": "计划跟进" if language == "zh-CN" else "planned follow-up"}.get(kind, rule)
+
+
+class Obligations:
+    """The use cases about what is owed, for one user."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def due(
+        self,
+        until: date | datetime | None = None,
+        *,
+        owner: str | None = None,
+        limit: int | None = None,
+        language: Language = "en",
+    ) -> list[Duty]:
+        """What is open and due by the end of a day (today unless given) or by a moment, the oldest first. Answered from the index."""
+        crm = self._session.crm
+        now = crm.now()
+        moment = until if isinstance(until, datetime) else day_end(until or crm.today(), crm.zone)
+        where: list[Where] = [Eq("state", "open"), Le("due_at", moment)]
+        if owner is not None:
+            where.insert(1, Eq("owner", owner))
+        query = Query("obligations", And(*where), ("due_at",), None, limit)
+
+        def look(transaction: Transaction) -> list[Duty]:
+            load, load_customer = CODECS[Obligation].load, CODECS[Customer].load
+            found: list[Obligation] = list(map(load, transaction.find(query)))
+            ids = list(dict.fromkeys(obligation.customer_id for obligation in found))
+            customers = {id: load_customer(row) for id, row in transaction.get_many("customers", ids).items()}
+            return list(_duties(found, customers, crm.playbook, now, language))
+
+        return crm.read(look)
+
+    def of(self, customer: Customer | str, *, state: str | None = "open") -> Sequence[Obligation]:
+        """A customer's obligations by due time; with ``state=None`` also those that ended."""
+        found = self._session.customers.get(customer)
+        where: Where = Eq("customer_id", found.id)
+        if state is not None:
+            where = And(where, Eq("state", state))
+        query = Query("obligations", where, ("due_at",))
+        return self._session.crm.read(lambda transaction: list(map(CODECS[Obligation].load, transaction.find(query))))
+
+    def waive(self, obligation: Obligation | str, *, reason: str) -> Obligation:
+        """Lets an obligation go, with a reason. A cadence comes back with the next contact or change of the customer."""
+
+        def decide(work: Work) -> Obligation:
+            current = work.current(Obligation, obligation)
+            if not reason or not reason.strip():
+                raise Invalid([Issue(code="reason_required", field="obligation.reason")])
+            if current.state != "open":
+                raise DomainError(f"the obligation is {current.state} already")
+            waived = current.replace(state="waived", closed_at=work.now, reason=reason, version=current.version + 1)
+            work.put(waived, current, "obligation.waived", reason)
+            return waived
+
+        return self._session.write(decide)
+
+
+def _duties(
+    found: Sequence[Obligation], customers: dict[str, Customer], playbook: Playbook, now: datetime, language: Language
+) -> Iterator[Duty]:
+    zone = zone_named(playbook.timezone)
+    today = local_day(now, zone)
+    for obligation in found:
+        last = due_day(obligation.due_at, zone)
+        overdue = now >= obligation.due_at
+        warned = obligation.warn_at is not None and now >= obligation.warn_at
+        yield Duty(
+            obligation=obligation,
+            customer=customers[obligation.customer_id],
+            label=rule_label(obligation.rule, playbook, language),
+            due_on=last,
+            days_overdue=max(0, (today - last).days) if overdue else 0,
+            state="overdue" if overdue else "due" if warned else "upcoming",
+        )

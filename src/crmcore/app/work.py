@@ -1,0 +1,241 @@
+"""One unit of work: load, decide by a rule, write once.
+
+Everything that one use case changes (entities, their events, obligations, counters) goes to the store in one batch of one
+transaction. Whatever fails, the store is left as it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from typing import Any, TypeVar, cast
+
+import attrs
+
+from crmcore.app.sources import IdSource
+from crmcore.domain import Customer, Entity, Event, NumberSeries, Obligation, Record
+from crmcore.domain.numbering import NumberScheme
+from crmcore.errors import Conflict, NotFound
+from crmcore.playbooks.model import Playbook
+from crmcore.plugins import Context, Plugins, ProposedChange
+from crmcore.storage.codec import CODECS, to_plain
+from crmcore.storage.contract import Change, Insert, Transaction, Update
+from crmcore.storage.query import Eq, Query, Where
+
+E = TypeVar("E", bound=Entity)
+R = TypeVar("R", bound=Record)
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=to_plain).encode
+
+
+@attrs.define
+class _Pending:
+    """An entity to be written: new (``expected`` is None), or in place of a version."""
+
+    entity: Entity
+    expected: int | None
+    before: Entity | None
+    action: str
+    reason: str | None
+
+
+class Work:
+    """What a use case reads and writes with. Reads see what the same work has changed."""
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        *,
+        playbook: Playbook,
+        actor: str,
+        now: datetime,
+        today: date,
+        new_id: IdSource,
+        plugins: Plugins,
+    ) -> None:
+        self.transaction = transaction
+        self.playbook = playbook
+        self.actor = actor
+        self.now = now
+        self.today = today
+        self.new_id = new_id
+        self._plugins = plugins
+        self._loaded: dict[tuple[type[Entity], str], Entity] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._events: list[Event] = []
+
+    # Reading
+
+    def get(self, cls: type[E], id: str) -> E | None:
+        """The entity with that id, or None."""
+        known = self._loaded.get((cls, id))
+        if known is None:
+            row = self.transaction.get(cls.collection, id)
+            if row is None:
+                return None
+            known = self._loaded[cls, id] = CODECS[cls].load(row)
+        return cast(E, known)
+
+    def find(
+        self, cls: type[E], where: Where | None = None, order: Iterable[str] = (), limit: int | None = None
+    ) -> list[E]:
+        """The entities that the condition holds for."""
+        self.flush()
+        rows = self.transaction.find(Query(cls.collection, where, tuple(order), None, limit))
+        found: list[E] = list(map(CODECS[cls].load, rows))
+        for entity in found:
+            self._loaded[cls, entity.id] = entity
+        return found
+
+    def current(self, cls: type[E], wanted: E | str) -> E:
+        """The entity as it is now, by itself, by id or, for a customer, by number.
+
+        Raises :class:`NotFound`, and :class:`Conflict` when an entity was handed in that has changed since it was read.
+        """
+        if isinstance(wanted, str):
+            found = self.get(cls, wanted)
+            if found is None and cls is Customer:
+                found = next(iter(self.find(cls, Eq("number", wanted), limit=1)), None)
+        else:
+            found = self.get(cls, wanted.id)
+            if found is not None and found.version != wanted.version:
+                raise Conflict(
+                    f"this {cls.entity} was changed since it was read",
+                    collection=cls.collection,
+                    id=wanted.id,
+                    expected=wanted.version,
+                    actual=found.version,
+                )
+        if found is None:
+            raise NotFound(f"there is no such {cls.entity}", entity=cls.entity)
+        return found
+
+    # Writing
+
+    def create(self, cls: type[R], action: str, *, reason: str | None = None, **values: Any) -> R:
+        """A new record with its event. Raises :class:`Invalid` with every issue."""
+        stamps: dict[str, Any] = {
+            "created_at": self.now,
+            "created_by": self.actor,
+            "updated_at": self.now,
+            "updated_by": self.actor,
+        }
+        entity = cls(id=self.new_id(), **stamps, **values)
+        self.add(entity, action, reason)
+        given = {name: [None, value] for name in values if (value := getattr(entity, name)) not in (None, (), False)}
+        self._record(entity, action, given, reason)
+        return entity
+
+    def change(self, entity: R, action: str, *, reason: str | None = None, silent: bool = False, **changes: Any) -> R:
+        """The entity with some fields changed, and its event unless ``silent``; itself when nothing would change."""
+        pending = self._pending.get(entity.id)
+        version = entity.version if pending else entity.version + 1
+        changed = entity.replace(**changes, version=version, updated_at=self.now, updated_by=self.actor)
+        different = {
+            name: [before, after]
+            for name in changes
+            if (before := getattr(entity, name)) != (after := getattr(changed, name))
+        }
+        if not different:
+            return entity
+        self.put(changed, entity, action, reason)
+        if not silent:
+            self._record(changed, action, different, reason)
+        return changed
+
+    def add(self, entity: Entity, action: str, reason: str | None = None) -> None:
+        """A new entity without an event of its own."""
+        self._pending[entity.id] = _Pending(entity, None, None, action, reason)
+        self._loaded[type(entity), entity.id] = entity
+
+    def put(self, changed: Entity, before: Entity, action: str, reason: str | None = None) -> None:
+        """A changed entity in place of the one before, without an event of its own."""
+        pending = self._pending.get(changed.id)
+        if pending is None:
+            self._pending[changed.id] = _Pending(changed, before.version, before, action, reason)
+        else:
+            pending.entity, pending.action, pending.reason = changed, action, reason
+        self._loaded[type(changed), changed.id] = changed
+
+    def _record(self, entity: Entity, action: str, changes: dict[str, Any], reason: str | None) -> None:
+        customer_id = entity.id if type(entity) is Customer else getattr(entity, "customer_id", None)
+        self._events.append(
+            Event(
+                id=self.new_id(),
+                customer_id=customer_id,
+                subject=entity.entity,
+                subject_id=entity.id,
+                action=action,
+                at=self.now,
+                by=self.actor,
+                changes=_encode(changes),
+                reason=reason,
+            )
+        )
+
+    def draw_number(self, series: str, *, on: date, short_name: str | None = None) -> str:
+        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails."""
+        scheme = NumberScheme.parse(self.playbook.numbering[series])
+        scope = scheme.scope(series, on, short_name)
+        counter = self.get(NumberSeries, scope)
+        number = scheme.format((counter.last if counter else 0) + 1, on, short_name)
+        self._count(scope, counter, (counter.last if counter else 0) + 1)
+        return number
+
+    def claim_number(self, series: str, number: str) -> None:
+        """Moves the series behind a number that came from outside, so that it is not drawn a second time."""
+        scheme = NumberScheme.parse(self.playbook.numbering[series])
+        read = scheme.read(number)
+        if read is None:
+            return
+        parts, serial = read
+        scope = scheme.scope_of(series, parts)
+        counter = self.get(NumberSeries, scope)
+        if counter is None or counter.last < serial:
+            self._count(scope, counter, serial)
+
+    def _count(self, scope: str, counter: NumberSeries | None, last: int) -> None:
+        if counter is None:
+            self.add(NumberSeries(id=scope, last=last), "number_series.began")
+        else:
+            version = counter.version if counter.id in self._pending else counter.version + 1
+            self.put(counter.replace(last=last, version=version), counter, "number_series.drawn")
+
+    def flush(self) -> None:
+        """Writes what is pending into the transaction, after every plugin had its chance to refuse."""
+        if not self._pending and not self._events:
+            return
+        if self._plugins.checks:
+            context = Context(now=self.now, actor=self.actor, get=self.get)
+            for item in self._pending.values():
+                if not isinstance(item.entity, (NumberSeries, Obligation)):
+                    proposed = ProposedChange(
+                        action=item.action, before=item.before, after=item.entity, reason=item.reason
+                    )
+                    self._plugins.check(proposed, context)
+        self.transaction.apply(_batch(self._pending.values(), self._events))
+        self._pending.clear()
+        self._events.clear()
+
+
+def _batch(pending: Iterable[_Pending], events: Iterable[Event]) -> Iterable[Change]:
+    """Inserts first and by collection, so that a store can write each in one go; then updates; then the events."""
+    groups: dict[type[Entity], list[Insert]] = {}
+    updates: list[Update] = []
+    for item in pending:
+        cls = type(item.entity)
+        row = CODECS[cls].dump(item.entity)
+        if item.expected is None:
+            groups.setdefault(cls, []).append(Insert(cls.collection, row))
+        else:
+            updates.append(Update(cls.collection, row, item.expected))
+    for group in groups.values():
+        yield from group
+    yield from updates
+    dump = CODECS[Event].dump
+    for event in events:
+        yield Insert("events", dump(event))
+
+
+Decide = Callable[[Work], Any]

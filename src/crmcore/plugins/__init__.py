@@ -1,0 +1,19 @@
+"""Plugins: hooks with documentation, typed records, discovery by entry point."""
+
+from crmcore.plugins.discovery import find_backend, open_store, schemes
+from crmcore.plugins.hookspecs import hookimpl
+from crmcore.plugins.manager import Installed, Plugins, installed
+from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
+
+__all__ = [
+    "Context",
+    "Installed",
+    "PlaybookSource",
+    "Plugins",
+    "ProposedChange",
+    "find_backend",
+    "hookimpl",
+    "installed",
+    "open_store",
+    "schemes",
+]

@@ -1,0 +1,70 @@
+"""Finding installed plugins through entry points: only the one that is asked for is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from crmcore.errors import BackendNotFound, CRMError, PluginConflict, PluginLoadError
+from crmcore.storage.contract import Backend, Store
+from crmcore.storage.schema import Schema
+from crmcore.storage.url import StoreURL
+
+BACKENDS = "crmcore.backends"
+PLUGINS = "crmcore.plugins"
+
+#: Which extra brings a scheme that isn't installed.
+_EXTRAS: Mapping[str, str] = {"sqlite": "sqlite", "excel": "excel", "postgresql": "postgres"}
+
+
+def _described(entry: EntryPoint) -> str:
+    return f"{entry.value} (of {entry.dist.name if entry.dist else 'an unknown package'})"
+
+
+def find_entry_point(group: str, name: str) -> EntryPoint | None:
+    """The one entry point of that name, or None. Raises :class:`PluginConflict` that names both when there are two."""
+    found = {entry.value: entry for entry in entry_points(group=group, name=name)}
+    if len(found) > 1:
+        claims = " and ".join(sorted(map(_described, found.values())))
+        raise PluginConflict(f"{name} is claimed twice in {group}: {claims}; remove one of them", name=name)
+    return next(iter(found.values()), None)
+
+
+def load_entry_point(entry: EntryPoint) -> Any:
+    """What the entry point promises. Raises :class:`PluginLoadError` that names it; a typed error of ours passes."""
+    try:
+        return entry.load()
+    except CRMError:
+        raise
+    except Exception as error:
+        raise PluginLoadError(
+            f"{_described(entry)} can't be loaded: {type(error).__name__}: {error}", plugin=entry.name
+        ) from error
+
+
+def schemes() -> list[str]:
+    """The URL schemes that installed packages serve."""
+    return sorted({entry.name for entry in entry_points(group=BACKENDS)})
+
+
+def find_backend(scheme: str) -> Backend:
+    """The backend for a URL scheme. Raises :class:`BackendNotFound` that says what is installed and what to install."""
+    entry = find_entry_point(BACKENDS, scheme)
+    if entry is None:
+        extra = _EXTRAS.get(scheme)
+        hint = f'pip install "crmcore[{extra}]"' if extra else "install the package that brings it"
+        raise BackendNotFound(
+            f"nothing installed serves {scheme}: (installed: {', '.join(schemes())}); {hint}", scheme=scheme
+        )
+    made = load_entry_point(entry)
+    backend = made() if isinstance(made, type) else made
+    if not isinstance(backend, Backend):
+        raise PluginLoadError(f"{_described(entry)} is no Backend", plugin=entry.name)
+    return backend
+
+
+def open_store(url: str, schema: Schema) -> Store:
+    """The store that a URL names, opened with the schema."""
+    address = StoreURL.parse(url)
+    return find_backend(address.scheme).open(address, schema)

@@ -1,0 +1,41 @@
+"""The hooks that a plugin can implement: one function each, documented here and in ``docs/reference/hooks.md``.
+
+A plugin is a module or an object with functions marked :data:`hookimpl`. An implementation may take fewer arguments than
+its hook gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pluggy
+
+from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
+
+PROJECT = "crmcore"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def crm_playbooks() -> Iterable[PlaybookSource]:
+    """Playbooks that the plugin brings along, each under a key that ``crmcore.open(..., playbook=key)`` then knows."""
+    return ()
+
+
+@hookspec
+def crm_check(change: ProposedChange, context: Context) -> None:
+    """Called for every change before anything is stored, inside the transaction. Raise :class:`crmcore.errors.Veto` to
+    refuse it: then nothing of the whole unit of work is kept. It can refuse, never allow what a rule refuses.
+    """
+
+
+@hookspec
+def crm_opened(crm: Any) -> None:
+    """Called once, when a CRM was opened and before anybody uses it."""
+
+
+@hookspec
+def crm_closing(crm: Any) -> None:
+    """Called once, before the CRM closes its store."""

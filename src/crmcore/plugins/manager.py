@@ -1,0 +1,105 @@
+"""The plugins of one CRM: registered by name, checked against the hooks, and called at no cost when there are none."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+import attrs
+import pluggy
+
+from crmcore.errors import CRMError, PluginConflict, PluginError
+from crmcore.plugins import hookspecs
+from crmcore.plugins.discovery import PLUGINS, load_entry_point
+from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
+
+
+@attrs.frozen
+class Installed:
+    """The plugins that installed packages offer, and what was wrong with those that can't be loaded."""
+
+    plugins: tuple[Any, ...]
+    faults: tuple[PluginError, ...]
+
+
+def installed() -> Installed:
+    """Loads every plugin in the group ``crmcore.plugins``; a broken one is named in ``faults`` and harms no other."""
+    plugins, faults = [], []
+    for entry in sorted(entry_points(group=PLUGINS), key=lambda entry: entry.name):
+        try:
+            plugins.append(load_entry_point(entry))
+        except PluginError as fault:
+            faults.append(fault)
+    return Installed(tuple(plugins), tuple(faults))
+
+
+class Plugins:
+    """A pluggy manager of its own per CRM, so that two in one process don't meet."""
+
+    def __init__(self, plugins: Iterable[Any] = ()) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        for plugin in plugins:
+            self._register(plugin)
+        # Asked for once: pluggy spends six stage moves on a hook that nobody implements.
+        self.checks = bool(self._manager.hook.crm_check.get_hookimpls())
+
+    def _register(self, plugin: Any) -> None:
+        try:
+            name = self._manager.register(plugin)
+        except ValueError as error:
+            raise PluginConflict(f"a plugin is registered twice: {plugin!r}") from error
+        except pluggy.PluginValidationError as error:
+            raise PluginError(str(error), plugin=repr(plugin)) from error
+        known = [hook for hook in vars(hookspecs) if hook.startswith("crm_")]
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            if not caller.has_spec():
+                near = difflib.get_close_matches(caller.name, known, 1)
+                hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+                raise PluginError(f"{name}: there is no hook {caller.name}{hint}", plugin=name)
+
+    def names(self) -> list[str]:
+        """The registered plugins."""
+        return [name for name, _ in self._manager.list_name_plugin()]
+
+    def playbooks(self) -> dict[str, PlaybookSource]:
+        """Every playbook that a plugin brings, by key. Raises :class:`PluginConflict` for a key that two bring."""
+        found: dict[str, PlaybookSource] = {}
+        for sources in self._call("crm_playbooks"):
+            for source in sources:
+                if source.key in found:
+                    raise PluginConflict(f"two plugins bring a playbook {source.key}", key=source.key)
+                found[source.key] = source
+        return found
+
+    def check(self, change: ProposedChange, context: Context) -> None:
+        """Lets every plugin refuse the change."""
+        self._call("crm_check", change=change, context=context)
+
+    def opened(self, crm: Any) -> None:
+        """Tells every plugin that the CRM is open."""
+        self._call("crm_opened", crm=crm)
+
+    def closing(self, crm: Any) -> None:
+        """Tells every plugin that the CRM is about to close."""
+        self._call("crm_closing", crm=crm)
+
+    def _call(self, hook: str, **arguments: Any) -> list[Any]:
+        results = []
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            given = {name: arguments[name] for name in implementation.argnames}
+            try:
+                result = implementation.function(**given)
+            except CRMError:
+                raise
+            except Exception as error:
+                raise PluginError(
+                    f"{implementation.plugin_name} failed in {hook}: {type(error).__name__}: {error}",
+                    plugin=implementation.plugin_name,
+                    hook=hook,
+                ) from error
+            if result is not None:
+                results.append(result)
+        return results

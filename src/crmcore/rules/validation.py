@@ -1,0 +1,72 @@
+"""What a playbook asks of a record beyond the types of its fields (seeds 000, 004): every issue at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crmcore.domain.values import fold
+from crmcore.errors import Issue
+from crmcore.playbooks.model import Playbook
+
+#: Linear in time and deliberately wide: it finds what can't be an address. A strict check is a normaliser's business.
+_EMAIL = re.compile(r"[^\s@,;]{1,64}@[^\s@,;.]{1,63}(?:\.[^\s@,;.]{1,63}){1,8}")
+_PHONE_NOISE = re.compile(r"[\s()\-.+]|转|分机|ext", re.IGNORECASE)
+
+
+def is_email(text: str) -> bool:
+    """Whether a text has the form of an e-mail address."""
+    return bool(_EMAIL.fullmatch(text))
+
+
+def is_phone(text: str) -> bool:
+    """Whether a text is 5 to 20 digits with the usual marks between them."""
+    digits = _PHONE_NOISE.sub("", text)
+    return digits.isdigit() and 5 <= len(digits) <= 20
+
+
+def _blank(value: Any) -> bool:
+    return value is None or value == () or (isinstance(value, str) and not value.strip())
+
+
+def check_customer(
+    values: Mapping[str, Any], contacts: Sequence[Mapping[str, Any]] | None, playbook: Playbook
+) -> list[Issue]:
+    """What is missing from a customer, what names nothing in the playbook, and what is too vague to act on (a warning).
+
+    A required field of a contact must be there in at least one of ``contacts`` (seed 000: one phone and one e-mail);
+    with None for ``contacts`` nothing is asked of them.
+    """
+    issues: list[Issue] = []
+    for field in playbook.required_fields("customer", values):
+        entity, _, name = field.rpartition(".")
+        if entity in ("", "customer"):
+            if _blank(values.get(name)):
+                issues.append(Issue(code="required", field=f"customer.{name}"))
+        elif contacts is not None and all(_blank(contact.get(name)) for contact in contacts):
+            issues.append(Issue(code="required", field=field))
+    stage = values.get("stage")
+    if stage is not None and playbook.lifecycle.stage_key(str(stage)) != stage:
+        issues.append(Issue(code="unknown_stage", field="customer.stage"))
+    tiers = [tier.key for tier in playbook.tiers]
+    if values.get("tier") is not None and tiers and values["tier"] not in tiers:
+        issues.append(Issue(code="bad_choice", field="customer.tier", facts={"allowed": ", ".join(tiers)}))
+    need = values.get("core_need")
+    if isinstance(need, str) and fold(need) in {fold(vague) for vague in playbook.vague}:
+        issues.append(Issue(code="vague", field="customer.core_need", level="warning"))
+    for contact in contacts or ():
+        issues += check_contact(contact)
+    return issues
+
+
+def check_contact(values: Mapping[str, Any]) -> list[Issue]:
+    """Phones and e-mail addresses that can't be any."""
+    issues = []
+    phones = [phone for phone in (*values.get("phones", ()), values.get("phone")) if isinstance(phone, str)]
+    emails = [email for email in (*values.get("emails", ()), values.get("email")) if isinstance(email, str)]
+    if not all(map(is_phone, phones)):
+        issues.append(Issue(code="bad_phone", field="contact.phones"))
+    if not all(map(is_email, emails)):
+        issues.append(Issue(code="bad_email", field="contact.emails"))
+    return issues
