@@ -53,7 +53,7 @@ class Contacts:
             issues = check_contact({"name": "-", **given})
             if issues:
                 raise Invalid(issues)
-            return work.change(work.current(Contact, contact), "contact.updated", **given)
+            return work.change(work.current(Contact, contact, given), "contact.updated", **given)
 
         return self._session.write(decide)
 

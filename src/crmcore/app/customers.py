@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from crmcore.app.crm import Session
 
 CustomerReference: TypeAlias = Customer | str
-"""A customer, its id or its number. A customer that was changed since it was read is refused with ``Conflict``."""
+"""A customer, its id or its number. Where a customer is handed in and what is to be changed of it was changed by somebody
+else since it was read, the change is refused with ``Conflict``."""
 
 #: What only a use case of its own may change: numbers are drawn, stages are moved, owners handed over.
 _NOT_BY_UPDATE = (
@@ -186,7 +187,7 @@ class Customers:
         """Changes fields. Stage, owner and number have use cases of their own. Raises :class:`Invalid`, :class:`Conflict`."""
 
         def decide(work: Work) -> Customer:
-            current = work.current(Customer, customer)
+            current = work.current(Customer, customer, changes)
             fixed = [name for name in changes if name in _NOT_BY_UPDATE]
             issues = [
                 Issue(code="refused", field=f"customer.{name}", facts={"why": "it is not changed by an update"})
@@ -213,9 +214,8 @@ class Customers:
         """
 
         def decide(work: Work) -> Customer:
-            return move_customer(
-                work, self._session.crm.lifecycle, work.current(Customer, customer), to, reason=reason, **fields
-            )
+            current = work.current(Customer, customer, ("stage", *fields))
+            return move_customer(work, self._session.crm.lifecycle, current, to, reason=reason, **fields)
 
         return self._session.write(decide)
 
@@ -223,7 +223,8 @@ class Customers:
         """Hands the customer to another owner, with what is open of it."""
 
         def decide(work: Work) -> Customer:
-            changed = work.change(work.current(Customer, customer), "customer.assigned", reason=reason, owner=owner)
+            current = work.current(Customer, customer, ("owner",))
+            changed = work.change(current, "customer.assigned", reason=reason, owner=owner)
             if changed.owner is None:
                 raise Invalid([Issue(code="required", field="customer.owner")])
             replan(work, changed)

@@ -11,6 +11,7 @@ import attrs
 from crmcore.app.work import Work
 from crmcore.domain import Customer, Obligation
 from crmcore.errors import DomainError, Invalid, Issue, Language
+from crmcore.metrics.due import rule_labels, state_of
 from crmcore.playbooks.model import Playbook
 from crmcore.rules.timing import day_end, due_day, local_day, zone_named
 from crmcore.storage.codec import CODECS
@@ -33,7 +34,7 @@ class Duty:
     days_overdue: int
     """Whole days past ``due_on``; 0 while it is in time."""
     state: str
-    """overdue, due (today, or its warning has begun) or upcoming."""
+    """overdue, at_risk (its last day has come) or upcoming."""
 
     def explain(self, language: Language = "en") -> str:
         """What is due, to whom, since when: for a person."""
@@ -45,15 +46,6 @@ class Duty:
             )
         late = f", {self.days_overdue} days late" if self.days_overdue else ""
         return f"{number} {name}: {self.label}, due {self.due_on}{late} (owner: {self.obligation.owner or 'nobody'})"
-
-
-def rule_label(rule: str, playbook: Playbook, language: Language = "en") -> str:
-    """What a rule is called in the playbook; ``plan`` and unknown rules by a fixed word."""
-    kind, _, key = rule.partition(".")
-    labels = {item.key: item.label for item in playbook.cadences} | {item.key: item.label for item in playbook.targets}
-    if key in labels:
-        return labels[key].text(language)
-    return {"plan": "计划跟进" if language == "zh-CN" else "planned follow-up"}.get(kind, rule)
 
 
 class Obligations:
@@ -117,16 +109,14 @@ def _duties(
     found: Sequence[Obligation], customers: dict[str, Customer], playbook: Playbook, now: datetime, language: Language
 ) -> Iterator[Duty]:
     zone = zone_named(playbook.timezone)
-    today = local_day(now, zone)
+    today, labels = local_day(now, zone), rule_labels(playbook)
     for obligation in found:
         last = due_day(obligation.due_at, zone)
-        overdue = now >= obligation.due_at
-        warned = obligation.warn_at is not None and now >= obligation.warn_at
         yield Duty(
             obligation=obligation,
             customer=customers[obligation.customer_id],
-            label=rule_label(obligation.rule, playbook, language),
+            label=labels[obligation.rule].text(language) if obligation.rule in labels else obligation.rule,
             due_on=last,
-            days_overdue=max(0, (today - last).days) if overdue else 0,
-            state="overdue" if overdue else "due" if warned else "upcoming",
+            days_overdue=max(0, (today - last).days),
+            state=state_of(obligation, now),
         )

@@ -139,7 +139,7 @@ class Opportunities:
             if fixed:
                 facts = {"why": "it is not changed by an update"}
                 raise Invalid([Issue(code="refused", field=f"opportunity.{name}", facts=facts) for name in fixed])
-            current = work.current(Opportunity, opportunity)
+            current = work.current(Opportunity, opportunity, changes)
             if changes.get("customer_id") is not None:
                 work.current(Customer, changes["customer_id"])
             return work.change(current, "opportunity.updated", reason=reason, **changes)
@@ -154,7 +154,7 @@ class Opportunities:
         """
 
         def decide(work: Work) -> Opportunity:
-            current = work.current(Opportunity, opportunity)
+            current = work.current(Opportunity, opportunity, ("stage", *fields))
             crm = self._session.crm
             return move_opportunity(work, crm.pipelines, crm.lifecycle, current, to, reason=reason, **fields)
 
@@ -175,7 +175,7 @@ class Opportunities:
 
         def decide(work: Work) -> Opportunity:
             crm = self._session.crm
-            current = work.current(Opportunity, opportunity)
+            current = work.current(Opportunity, opportunity, ("stage",))
             target = _first_way(crm.pipelines[current.pipeline], current.stage, "won")
             won = move_opportunity(work, crm.pipelines, crm.lifecycle, current, target, **fields)
             if order_number is not None:
@@ -197,7 +197,7 @@ class Opportunities:
 
         def decide(work: Work) -> Opportunity:
             crm = self._session.crm
-            current = work.current(Opportunity, opportunity)
+            current = work.current(Opportunity, opportunity, ("stage",))
             target = _first_way(crm.pipelines[current.pipeline], current.stage, "lost")
             return move_opportunity(work, crm.pipelines, crm.lifecycle, current, target, reason=reason)
 

@@ -88,10 +88,12 @@ class Work:
             self._loaded[cls, entity.id] = entity
         return found
 
-    def current(self, cls: type[E], wanted: E | str) -> E:
+    def current(self, cls: type[E], wanted: E | str, decided_on: Iterable[str] = ()) -> E:
         """The entity as it is now, by itself, by id or, for a customer, by number.
 
-        Raises :class:`NotFound`, and :class:`Conflict` when an entity was handed in that has changed since it was read.
+        ``decided_on`` names the fields that the change rests on. Raises :class:`NotFound`, and :class:`Conflict` when an
+        entity was handed in and one of these fields has changed since it was read: nobody's change is written over
+        unseen, and changes that don't touch each other don't get in each other's way.
         """
         if isinstance(wanted, str):
             found = self.get(cls, wanted)
@@ -100,13 +102,16 @@ class Work:
         else:
             found = self.get(cls, wanted.id)
             if found is not None and found.version != wanted.version:
-                raise Conflict(
-                    f"this {cls.entity} was changed since it was read",
-                    collection=cls.collection,
-                    id=wanted.id,
-                    expected=wanted.version,
-                    actual=found.version,
-                )
+                changed = [name for name in decided_on if getattr(found, name, None) != getattr(wanted, name, None)]
+                if changed:
+                    raise Conflict(
+                        f"{', '.join(changed)} of this {cls.entity} was changed since it was read",
+                        collection=cls.collection,
+                        id=wanted.id,
+                        fields=tuple(changed),
+                        expected=wanted.version,
+                        actual=found.version,
+                    )
         if found is None:
             raise NotFound(f"there is no such {cls.entity}", entity=cls.entity)
         return found

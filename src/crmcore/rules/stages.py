@@ -56,7 +56,8 @@ def _customer(attempt: Attempt, transition: Transition) -> list[Issue]:
 
 
 def _amount(attempt: Attempt, transition: Transition) -> list[Issue]:
-    return _missing(attempt.record, "amount", "required")
+    expected = getattr(attempt.record, "expected_amount", None)
+    return _missing(attempt.record, "amount", "required") if expected is None else []
 
 
 #: How each guard of :data:`crmcore.playbooks.model.GUARDS` finds what is missing.

@@ -114,7 +114,10 @@ def sort_key(order: Sequence[str], collection: Collection) -> Callable[[Row], li
 
 
 def finish(rows: Iterable[Row], rest: Query, collection: Collection) -> Iterator[Row]:
-    """What remains of a query, over the rows a store gave: filter, go behind ``after``, sort, cut."""
+    """What remains of a query, over the rows a store gave: filter, go behind ``after``, sort, cut.
+
+    A limit or a mark that remains belongs to the order that remains, that of ids where it names no field.
+    """
     if rest.where is not None:
         rows = filter(predicate(rest.where, collection), rows)
     if rest.after is not None:
@@ -122,7 +125,7 @@ def finish(rows: Iterable[Row], rest: Query, collection: Collection) -> Iterator
         directions = [name.startswith("-") for name in rest.order] + [False]
         mark = _key(rest.after, directions)
         rows = [row for row in rows if mark < key(row)]
-    if rest.order:
+    if rest.order or rest.after is not None or rest.limit is not None:
         key = sort_key(rest.order, collection)
         rows = sorted(rows, key=key) if rest.limit is None else heapq.nsmallest(rest.limit, rows, key=key)
     return islice(rows, rest.limit) if rest.limit is not None else iter(rows)

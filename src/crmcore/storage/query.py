@@ -153,7 +153,8 @@ class Query:
     """Which rows of a collection, in which order, from where on, and how many.
 
     ``order`` names fields, with a leading ``-`` for descending. ``after`` is the place of a row in that order: its
-    values of the order's fields, then its id (:func:`place_of`); the rows behind it are wanted.
+    values of the order's fields, then its id (:func:`place_of`); the rows behind it are wanted. Without an order, a
+    query with ``after`` or ``limit`` goes by id, and one with neither in any order.
     """
 
     collection: str

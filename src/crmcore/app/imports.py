@@ -1,0 +1,378 @@
+"""Taking files in: plan what would happen, see every bad cell, then apply the good rows.
+
+A row that was taken in once is never taken in again: its digest is kept in the same transaction as the record. So an
+import that was cut off goes on where it stopped, and importing the same file again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from crmcore.app.customers import register_customer
+from crmcore.app.follow_ups import add_plan, log_follow_up
+from crmcore.app.opportunities import open_opportunity
+from crmcore.app.work import Work
+from crmcore.domain import Contact, Customer, ImportedRow, Referral
+from crmcore.domain.values import fold
+from crmcore.errors import DomainError, DuplicateCustomer, ImportRejected, Invalid, Issue
+from crmcore.interchange.drafts import Draft, read_drafts
+from crmcore.interchange.headers import Header, Vocabulary, explain_no_header, find_header
+from crmcore.interchange.mapping import Mapped, read_mapping
+from crmcore.interchange.sheets import Sheet, read_sheets
+from crmcore.rules.timing import day_start
+from crmcore.storage.query import In
+
+if TYPE_CHECKING:
+    from crmcore.app.crm import Session
+
+BATCH = 250
+"""Rows per transaction: few enough that others get their turn, many enough that the disk is not asked for each."""
+
+#: What hangs on what: customers come before everything that names one.
+_ORDER = ("customer", "contact", "opportunity", "follow_up_plan", "follow_up", "referral")
+
+Progress = Callable[[int, int], None]
+"""Told after each batch: rows done, rows in all."""
+
+
+@attrs.frozen(kw_only=True)
+class SheetPlan:
+    """What one sheet of one file would bring. ``table`` is None where no header was found; ``note`` then says why."""
+
+    file: str
+    sheet: str
+    table: str | None
+    header_row: int | None
+    drafts: tuple[Draft, ...]
+    issues: tuple[Issue, ...]
+    note: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows that hold anything."""
+        return len(self.drafts)
+
+    @property
+    def ready(self) -> int:
+        """Rows that nothing but warnings is against."""
+        return sum(draft.ready for draft in self.drafts)
+
+    @property
+    def rejected(self) -> int:
+        """Rows with at least one error."""
+        return self.rows - self.ready
+
+
+@attrs.frozen(kw_only=True)
+class SheetResult:
+    """What became of one sheet. ``known`` rows were taken in before, or are customers on file already."""
+
+    file: str
+    sheet: str
+    table: str | None
+    created: int
+    known: int
+    rejected: int
+    issues: tuple[Issue, ...]
+
+
+@attrs.frozen(kw_only=True)
+class ImportResult:
+    """What became of all of them. Every row is created, known or rejected; every rejection has its issues."""
+
+    sheets: tuple[SheetResult, ...]
+
+    @property
+    def created(self) -> int:
+        """Rows that became records."""
+        return sum(sheet.created for sheet in self.sheets)
+
+    @property
+    def known(self) -> int:
+        """Rows that were there already."""
+        return sum(sheet.known for sheet in self.sheets)
+
+    @property
+    def rejected(self) -> int:
+        """Rows that were left out."""
+        return sum(sheet.rejected for sheet in self.sheets)
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """Everything found, in the order of the sheets."""
+        return tuple(issue for sheet in self.sheets for issue in sheet.issues)
+
+
+class Imports:
+    """Planning imports, for one user."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def plan(
+        self,
+        files: Path | str | Sequence[Path | str],
+        *,
+        table: str | None = None,
+        mapping: Path | str | Mapping[str, Any] | None = None,
+        encoding: str | None = None,
+        sheet: str | None = None,
+        date_order: str | None = None,
+        currency: str | None = None,
+    ) -> ImportPlan:
+        """Reads files and checks every row; stores nothing.
+
+        ``table`` is a table of the playbook, where the header leaves a doubt; ``sheet`` names one sheet. ``mapping`` says what
+        strange headers and values mean (:mod:`crmcore.interchange.mapping`). Raises :class:`ImportRejected` for a file
+        that can't be read or has no header, naming why.
+        """
+        paths = [files] if isinstance(files, (str, Path)) else list(files)
+        mapped = read_mapping(mapping)
+        mapped = attrs.evolve(
+            mapped,
+            table=table or mapped.table,
+            date_order=date_order or mapped.date_order,
+            currency=currency or mapped.currency,
+        )
+        crm = self._session.crm
+        if mapped.table is not None and mapped.table not in crm.playbook.tables:
+            raise ImportRejected(
+                "bad_mapping", f"there is no table {mapped.table}; there are {', '.join(crm.playbook.tables)}"
+            )
+        vocabularies = {
+            key: Vocabulary(crm.playbook.synonyms(key))
+            for key, found in crm.playbook.tables.items()
+            if found.entity in _ORDER and mapped.table in (None, key)
+        }
+        plans = []
+        for path in map(Path, paths):
+            sheets = [found for found in read_sheets(path, encoding=encoding) if not found.hidden]
+            if sheet is not None:
+                sheets = [found for found in sheets if found.name == sheet]
+                if not sheets:
+                    raise ImportRejected("no_sheet", f"{path.name} has no sheet of that name", part=sheet)
+            own = [self._plan_sheet(path.name, found, vocabularies, mapped) for found in sheets]
+            if all(item.table is None for item in own):
+                raise ImportRejected(
+                    "no_header", f"{path.name}: {own[0].note if own else 'there is no sheet with anything in it'}"
+                )
+            plans += own
+        rank = {key: _ORDER.index(found.entity) for key, found in crm.playbook.tables.items() if found.entity in _ORDER}
+        plans.sort(key=lambda item: rank.get(item.table or "", len(_ORDER)))
+        return ImportPlan(self._session, tuple(plans))
+
+    def _plan_sheet(self, file: str, sheet: Sheet, vocabularies: Mapping[str, Vocabulary], mapped: Mapped) -> SheetPlan:
+        crm = self._session.crm
+        columns = {heading: field or None for heading, field in mapped.columns.items()}
+        header = find_header(sheet, vocabularies, mapping=columns)
+        if header is None:
+            note = explain_no_header(sheet, vocabularies) if sheet.rows else "the sheet is blank"
+            return SheetPlan(file=file, sheet=sheet.name, table=None, header_row=None, drafts=(), issues=(), note=note)
+        drafts = tuple(read_drafts(sheet, header, crm.playbook, mapped, crm.zone))
+        issues = [*_column_issues(sheet, header), *(issue for draft in drafts for issue in draft.issues)]
+        return SheetPlan(
+            file=file, sheet=sheet.name, table=header.table, header_row=header.row, drafts=drafts, issues=tuple(issues)
+        )
+
+
+def _column_issues(sheet: Sheet, header: Header) -> Iterator[Issue]:
+    """Columns that nobody knows, so that none is left out in silence."""
+    for column in header.columns:
+        if column.field is None:
+            yield Issue(
+                code="ignored_column",
+                level="warning",
+                sheet=sheet.name,
+                row=header.row,
+                column=column.column,
+                facts={"label": column.text},
+            )
+
+
+class ImportPlan:
+    """What files would bring: look at ``sheets`` and ``issues``, then :meth:`apply`."""
+
+    def __init__(self, session: Session, sheets: tuple[SheetPlan, ...]) -> None:
+        self._session = session
+        self.sheets = sheets
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """Everything found, in the order of the sheets."""
+        return tuple(issue for sheet in self.sheets for issue in sheet.issues)
+
+    def apply(self, progress: Progress | None = None) -> ImportResult:
+        """Takes the good rows in, a batch per transaction; a bad one never takes its neighbours down.
+
+        A customer that is on file already is known and left as it is. An opportunity without a customer stands alone, with
+        a warning; one whose customer is nobody's is rejected. Can be called again, also after a crash.
+        """
+        total, done = sum(sheet.ready for sheet in self.sheets), 0
+        results = []
+        for sheet in self.sheets:
+            counts = {"created": 0, "known": 0, "rejected": sheet.rejected}
+            issues = list(sheet.issues)
+            ready = [draft for draft in sheet.drafts if draft.ready]
+            for start in range(0, len(ready), BATCH):
+                batch = ready[start : start + BATCH]
+                for outcome, found in self._apply_batch(sheet.file, batch):
+                    counts[outcome] += 1
+                    issues += found
+                done += len(batch)
+                if progress:
+                    progress(done, total)
+            results.append(
+                SheetResult(file=sheet.file, sheet=sheet.sheet, table=sheet.table, issues=tuple(issues), **counts)
+            )
+        return ImportResult(sheets=tuple(results))
+
+    def _apply_batch(self, file: str, batch: Sequence[Draft]) -> list[tuple[str, list[Issue]]]:
+        try:
+            return self._session.write(lambda work: _Taking(self._session, work, file, batch).take_all())
+        except DomainError:
+            if len(batch) == 1:
+                raise
+        # Some row was refused by a rule that only the store can tell: each gets a transaction of its own.
+        outcomes: list[tuple[str, list[Issue]]] = []
+        for draft in batch:
+            try:
+                outcomes += self._apply_batch(file, [draft])
+            except Invalid as invalid:
+                outcomes.append(("rejected", [_at(issue, draft) for issue in invalid.issues]))
+            except DomainError as error:
+                refused = Issue(code="refused", field=draft.entity, facts={"why": error.code})
+                outcomes.append(("rejected", [_at(refused, draft)]))
+        return outcomes
+
+
+def _at(issue: Issue, draft: Draft) -> Issue:
+    return attrs.evolve(issue, sheet=draft.sheet, row=draft.row, facts={"label": issue.field, **issue.facts})
+
+
+class _Taking:
+    """One batch being taken in, within one unit of work."""
+
+    def __init__(self, session: Session, work: Work, file: str, batch: Sequence[Draft]) -> None:
+        self.session, self.work, self.file, self.batch = session, work, file, batch
+        digests = [draft.digest for draft in batch]
+        self.taken = set(work.transaction.get_many("imported_rows", digests))
+        self.customers = self._customers(batch)
+
+    def _customers(self, batch: Iterable[Draft]) -> dict[str, list[Customer]]:
+        """The customers that the batch names, by number and by folded name."""
+        numbers = {draft.references[key] for draft in batch for key in _NUMBERS if key in draft.references}
+        numbers |= {number for draft in batch if (number := draft.values.get("customer", {}).get("number"))}
+        names = {fold(draft.references[key]) for draft in batch for key in _NAMES if key in draft.references}
+        found: dict[str, list[Customer]] = {}
+        if numbers:
+            for customer in self.work.find(Customer, In("number", tuple(numbers))):
+                found.setdefault(customer.number, []).append(customer)
+        if names:
+            for customer in self.work.find(Customer, In("name_key", tuple(names))):
+                found.setdefault(fold(customer.name), []).append(customer)
+        return found
+
+    def take_all(self) -> list[tuple[str, list[Issue]]]:
+        """Per row what became of it, and what was found on the way."""
+        return [self._take(draft) for draft in self.batch]
+
+    def _take(self, draft: Draft) -> tuple[str, list[Issue]]:
+        if draft.digest in self.taken:
+            return "known", []
+        try:
+            id, issues = _TAKERS[draft.entity](self, draft)
+        except DuplicateCustomer as duplicate:
+            facts = {
+                "label": self.session.crm.playbook.label("customer.name", "zh-CN"),
+                "number": duplicate.details["number"],
+            }
+            self._mark(draft, duplicate.details["id"])
+            return "known", [_at(Issue(code="duplicate", field="customer.name", level="warning", facts=facts), draft)]
+        self._mark(draft, id)
+        return "created", issues
+
+    def _mark(self, draft: Draft, record_id: str) -> None:
+        source = f"{self.file} {draft.sheet}!{draft.row}"
+        self.work.add(
+            ImportedRow(id=draft.digest, record_id=record_id, source=source, at=self.work.now), "row.imported"
+        )
+
+    def _named(self, draft: Draft, number: str = "customer_number", name: str = "customer_name") -> Customer | None:
+        """The customer that a row names, None where it names none; raises :class:`Invalid` for nobody or for several."""
+        for key, form in ((number, str), (name, fold)):
+            wanted = draft.references.get(key)
+            if wanted is None:
+                continue
+            found = self.customers.get(form(wanted), [])
+            if len(found) == 1:
+                return self.work.get(Customer, found[0].id)
+            code = "unknown_customer" if not found else "ambiguous_customer"
+            label = self.session.crm.playbook.label(f"{draft.entity}.{key}", "zh-CN")
+            raise Invalid([Issue(code=code, field=f"{draft.entity}.{key}", facts={"label": label})])
+        return None
+
+    def _owner(self, draft: Draft) -> Customer:
+        customer = self._named(draft)
+        if customer is None:
+            raise Invalid([Issue(code="required", field=f"{draft.entity}.customer_name")])
+        return customer
+
+    def _customer(self, draft: Draft) -> tuple[str, list[Issue]]:
+        contact = dict(draft.values.get("contact", {}))
+        values = dict(draft.values.get("customer", {}))
+        if on_file := self.customers.get(values.get("number", "")):
+            number = on_file[0].number
+            raise DuplicateCustomer(f"{number} is on file already", number=number, id=on_file[0].id)
+        if contact and not contact.get("name"):
+            # A telephone without a name still belongs to somebody there.
+            contact["name"] = values["name"]
+        customer = register_customer(self.work, values, [contact] if contact else [])
+        return customer.id, []
+
+    def _contact(self, draft: Draft) -> tuple[str, list[Issue]]:
+        values = draft.values.get("contact", {})
+        return self.work.create(Contact, "contact.added", customer_id=self._owner(draft).id, **values).id, []
+
+    def _opportunity(self, draft: Draft) -> tuple[str, list[Issue]]:
+        customer = self._named(draft)
+        values = dict(draft.values.get("opportunity", {}))
+        if not values.get("name"):
+            values["name"] = values.get("product") or values.get("reference")
+        since = values.get("closed_on") or values.get("opened_on")
+        if since is not None:
+            values["stage_since"] = day_start(since, self.session.crm.zone)
+        issues = []
+        if customer is None:
+            issues.append(_at(Issue(code="no_customer", field="opportunity.customer_name", level="warning"), draft))
+        crm = self.session.crm
+        return open_opportunity(self.work, crm.pipelines, crm.lifecycle, values, customer).id, issues
+
+    def _plan(self, draft: Draft) -> tuple[str, list[Issue]]:
+        return add_plan(self.work, self._owner(draft), dict(draft.values.get("follow_up_plan", {}))).id, []
+
+    def _follow_up(self, draft: Draft) -> tuple[str, list[Issue]]:
+        return log_follow_up(self.work, self._owner(draft), dict(draft.values.get("follow_up", {}))).id, []
+
+    def _referral(self, draft: Draft) -> tuple[str, list[Issue]]:
+        referrer = self._named(draft, "referrer_number", "referrer_name")
+        if referrer is None:
+            raise Invalid([Issue(code="required", field="referral.referrer_name")])
+        return self.work.create(
+            Referral, "referral.made", referrer_id=referrer.id, **draft.values.get("referral", {})
+        ).id, []
+
+
+_NUMBERS, _NAMES = ("customer_number", "referrer_number"), ("customer_name", "referrer_name")
+
+_TAKERS: Mapping[str, Callable[[_Taking, Draft], tuple[str, list[Issue]]]] = {
+    "customer": _Taking._customer,
+    "contact": _Taking._contact,
+    "opportunity": _Taking._opportunity,
+    "follow_up_plan": _Taking._plan,
+    "follow_up": _Taking._follow_up,
+    "referral": _Taking._referral,
+}

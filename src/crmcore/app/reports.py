@@ -1,0 +1,140 @@
+"""Reports: what the metrics say of this store, as tables, as plain JSON values, or as a workbook with charts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from crmcore.domain import Customer, Entity, Event, FollowUp, ImportedRow, Obligation, Opportunity
+from crmcore.errors import Language, QueryError
+from crmcore.interchange.sheets import workbooks
+from crmcore.metrics import Activity, Due, Funnel, Review, activity, due_list, funnel, review, rule_labels
+from crmcore.rules.timing import day_start
+from crmcore.storage.codec import CODECS
+from crmcore.storage.contract import Transaction
+from crmcore.storage.query import And, Eq, Ge, In, Lt, Query, Where
+
+if TYPE_CHECKING:
+    from crmcore.app.crm import Session
+
+E = TypeVar("E", bound=Entity)
+
+_MOVES = In("action", ("opportunity.opened", "opportunity.moved"))
+
+
+def _load(transaction: Transaction, cls: type[E], where: Where | None = None) -> Iterable[E]:
+    load: Callable[..., E] = CODECS[cls].load
+    return map(load, transaction.find(Query(cls.collection, where)))
+
+
+class Reports:
+    """What the store adds up to, for one user. ``since`` and ``until`` are days of the team's calendar, both included."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def funnel(self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None) -> Funnel:
+        """Counts, conversion, amounts and time in stage of one pipeline, the playbook's default unless named.
+
+        Raises :class:`QueryError` for a pipeline that isn't there. See :func:`crmcore.metrics.funnel`.
+        """
+        crm = self._session.crm
+        key = pipeline or crm.playbook.default_pipeline
+        if key not in crm.pipelines:
+            raise QueryError(f"there is no pipeline {key}; there are {', '.join(crm.pipelines)}")
+        graph = crm.playbook.pipelines[key]
+
+        def look(transaction: Transaction) -> Funnel:
+            return funnel(
+                _load(transaction, Opportunity, Eq("pipeline", key)),
+                _load(transaction, Event, _MOVES),
+                graph,
+                now=crm.now(),
+                since=since,
+                until=_day_after(until),
+            )
+
+        return crm.read(look)
+
+    def due(self) -> Due:
+        """Every open obligation, the earliest due first, and the share that is late."""
+        crm = self._session.crm
+
+        def look(transaction: Transaction) -> Due:
+            found = list(_load(transaction, Obligation, Eq("state", "open")))
+            ids = list(dict.fromkeys(obligation.customer_id for obligation in found))
+            rows = transaction.get_many("customers", ids)
+            customers = {id: CODECS[Customer].load(row) for id, row in rows.items()}
+            return due_list(found, customers, labels=rule_labels(crm.playbook), now=crm.now(), zone=crm.zone)
+
+        return crm.read(look)
+
+    def activity(self, *, since: date | None = None, until: date | None = None) -> Activity:
+        """Who followed up how often and how, and what was written down within 24 hours."""
+        crm = self._session.crm
+
+        def look(transaction: Transaction) -> Activity:
+            return activity(
+                _load(transaction, FollowUp, self._held(since, until)),
+                crm.playbook,
+                zone=crm.zone,
+                since=since,
+                until=_day_after(until),
+                imported_ids=_imported(transaction),
+            )
+
+        return crm.read(look)
+
+    def review(self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None) -> Review:
+        """Everything that a team looks at together, with the charts that belong to it."""
+        crm = self._session.crm
+
+        def look(transaction: Transaction) -> Review:
+            return review(
+                crm.playbook,
+                customers=_load(transaction, Customer),
+                opportunities=_load(transaction, Opportunity),
+                moves=_load(transaction, Event, _MOVES),
+                follow_ups=_load(transaction, FollowUp, self._held(since, until)),
+                obligations=_load(transaction, Obligation, Eq("state", "open")),
+                now=crm.now(),
+                zone=crm.zone,
+                since=since,
+                until=_day_after(until),
+                pipeline=pipeline,
+                imported_ids=_imported(transaction),
+            )
+
+        return crm.read(look)
+
+    def write_review(
+        self,
+        path: Path | str,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        language: Language = "zh-CN",
+    ) -> Path:
+        """The review as a workbook with native charts. Needs the extra ``excel``."""
+        found = self.review(since=since, until=until)
+        workbooks().write(Path(path), found.tables, found.charts, language=language)
+        return Path(path)
+
+    def _held(self, since: date | None, until: date | None) -> Where | None:
+        zone = self._session.crm.zone
+        parts: list[Where] = []
+        if since is not None:
+            parts.append(Ge("at", day_start(since, zone)))
+        if until is not None:
+            parts.append(Lt("at", day_start(until + timedelta(days=1), zone)))
+        return And(*parts) if parts else None
+
+
+def _day_after(day: date | None) -> date | None:
+    return None if day is None else day + timedelta(days=1)
+
+
+def _imported(transaction: Transaction) -> frozenset[str]:
+    return frozenset(row.record_id for row in _load(transaction, ImportedRow))

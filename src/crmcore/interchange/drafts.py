@@ -1,0 +1,257 @@
+"""From the rows of a sheet to records in the making: every cell read by its field's kind, every bad one named.
+
+Pure: nothing here knows a store. A draft with an error is not fit to be registered; its neighbours are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from crmcore.domain import ENTITIES, Entity, Money
+from crmcore.domain.entity import clean_fields
+from crmcore.domain.fields import Unclean
+from crmcore.errors import Invalid, Issue
+from crmcore.interchange.cells import CellKind, CellOptions, money_unit, parse
+from crmcore.interchange.compounds import COMPOUNDS
+from crmcore.interchange.dates import infer_date_order
+from crmcore.interchange.headers import Header, HeaderColumn
+from crmcore.interchange.mapping import Mapped
+from crmcore.interchange.sheets import Cell, Sheet
+from crmcore.playbooks.model import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, Playbook
+
+BY_NAME: Mapping[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
+
+
+#: Lists of text that are read as what they are.
+_CELL_KINDS: Mapping[str, CellKind] = {"contact.phones": "phones", "contact.emails": "emails"}
+
+#: What a row must say, one field of each group; everything else has a default or is the playbook's to require.
+_NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "customer": (("name",),),
+    "contact": (("name",),),
+    "opportunity": (("name", "product", "reference"),),
+    "follow_up_plan": (("due_on",),),
+    "follow_up": (("summary",), ("at",)),
+    "referral": (("referred_name", "referred_id"),),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Draft:
+    """One row as it would be registered.
+
+    ``values`` holds fields per entity (a customer row brings its contact along), ``references`` what names a record that
+    exists already (``customer_number``, ``customer_name``). ``digest`` is the same for the same row, wherever it stands.
+    """
+
+    table: str
+    entity: str
+    sheet: str
+    row: int
+    values: Mapping[str, Mapping[str, Any]]
+    references: Mapping[str, str]
+    issues: tuple[Issue, ...]
+    digest: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing but warnings is against it."""
+        return all(issue.level != "error" for issue in self.issues)
+
+
+@attrs.define
+class _Row:
+    """What is being gathered from one row."""
+
+    values: dict[str, dict[str, Any]]
+    references: dict[str, str]
+    issues: list[Issue]
+
+    def give(self, field: str, value: Any) -> None:
+        """Keeps a value: lists, custom fields and remarks grow, anything else stays with the first that was given."""
+        entity, _, name = field.partition(".")
+        own = self.values.setdefault(entity, {})
+        if name not in own:
+            own[name] = value
+        elif isinstance(value, tuple):
+            own[name] = tuple(dict.fromkeys((*own[name], *value)))
+        elif isinstance(value, dict):
+            own[name] = {**own[name], **value}
+        elif name == "remarks":
+            own[name] = f"{own[name]}\n{value}"
+
+
+def read_drafts(sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped, zone: ZoneInfo) -> list[Draft]:
+    """The drafts of a sheet, blank rows left out, in order."""
+    reader = _Reader(sheet, header, playbook, mapped, zone)
+    seen: Counter[str] = Counter()
+    drafts = []
+    for number, cells in enumerate(sheet.rows, sheet.first_row):
+        if number < header.first_data_row or not any(cell not in (None, "") for cell in cells):
+            continue
+        drafts.append(reader.draft(number, cells, seen))
+    return drafts
+
+
+class _Reader:
+    """Reads row after row of one sheet with what was found out about its columns once."""
+
+    def __init__(self, sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped, zone: ZoneInfo) -> None:
+        self.sheet, self.header, self.playbook, self.mapped, self.zone = sheet, header, playbook, mapped, zone
+        self.entity = playbook.tables[header.table].entity
+        known = [column for column in header.columns if column.field and column.field not in DERIVED_FIELDS]
+        # A column of its own goes before what another column only implies.
+        self.columns = sorted(known, key=lambda column: column.field in COMPOUND_FIELDS)
+        self.readings = {column.column: self._reading(column) for column in self.columns}
+
+    def _reading(self, column: HeaderColumn) -> CellOptions:
+        field = column.field or ""
+        kind = FIELD_KINDS.get(field)
+        order = None
+        if (kind is not None and kind.name in ("day", "instant")) or field == "customer.registered_on":
+            place = column.column - 1
+            cells = [row[place] for row in self.sheet.rows if len(row) > place]
+            order = self.mapped.date_order or infer_date_order(cells)
+        factor, currency = money_unit(column.unit)
+        return CellOptions(
+            date_order=order,
+            zone=self.zone,
+            currency=currency or self.mapped.currency or self.playbook.currency,
+            unit=Decimal(self.mapped.units.get(field, 1)) * factor,
+        )
+
+    def draft(self, number: int, cells: Sequence[Cell], seen: Counter[str]) -> Draft:
+        row = _Row({}, {}, [])
+        for column in self.columns:
+            cell = cells[column.column - 1] if column.column <= len(cells) else None
+            if cell is None or (isinstance(cell, str) and not cell.strip()):
+                if column.required:
+                    self._report(row, column, number, "required")
+                continue
+            try:
+                self._take(row, column, cell)
+            except Unclean as problem:
+                self._report(row, column, number, problem.code, **problem.facts)
+            if (number, column.column) in self.sheet.formulas:
+                self._report(row, column, number, "formula", level="warning")
+        row.issues += self._check(row, number)
+        content = _canonical(self.header.table, row)
+        digest = hashlib.sha256(f"{content}#{seen[content]}".encode()).hexdigest()
+        seen[content] += 1
+        return Draft(
+            table=self.header.table,
+            entity=self.entity,
+            sheet=self.sheet.name,
+            row=number,
+            values=row.values,
+            references=row.references,
+            issues=tuple(row.issues),
+            digest=digest,
+        )
+
+    def _report(
+        self, row: _Row, column: HeaderColumn, number: int, code: str, level: Any = "error", **facts: Any
+    ) -> None:
+        label = facts.pop("label", column.text)
+        row.issues.append(
+            Issue(
+                code=code,
+                field=column.field,
+                level=level,
+                sheet=self.sheet.name,
+                row=number,
+                column=column.column,
+                facts={"label": label, **facts},
+            )
+        )
+
+    def _take(self, row: _Row, column: HeaderColumn, cell: Cell) -> None:
+        """Reads one cell into the row, by the kind of its field; raises :class:`Unclean`."""
+        field = column.field or ""
+        reading = self.readings[column.column]
+        if isinstance(cell, str):
+            cell = self.mapped.values.get(field, {}).get(cell.strip(), cell)
+        if field in COMPOUND_FIELDS:
+            entity, _, name = field.partition(".")
+            if name in ("customer_number", "customer_name", "referrer_number", "referrer_name"):
+                row.references[name] = str(parse("text", cell, options=reading))
+                return
+            for target, value in COMPOUNDS[name](cell, reading, self.playbook, entity):
+                row.give(target, value)
+            return
+        kind = FIELD_KINDS[field]
+        words = self.playbook.vocabulary(field)
+        if words and kind.name in ("text", "choice"):
+            row.give(field, self._word(field, str(parse("text", cell, options=reading)), kind.choices))
+        else:
+            row.give(field, parse(_CELL_KINDS.get(field) or cast(CellKind, kind.name), cell, options=reading))
+
+    def _word(self, field: str, text: str, fixed: tuple[str, ...]) -> str:
+        """A text that has a fixed or a suggested meaning, as its key."""
+        key = self.playbook.choice_key(field, text)
+        if key is not None:
+            return key
+        if field.endswith(".stage"):
+            raise Unclean("unknown_stage")
+        if fixed or field == "customer.tier":
+            allowed = [label.text("zh-CN") for label in self.playbook.vocabulary(field).values()]
+            raise Unclean("bad_choice", allowed=", ".join(allowed))
+        return text
+
+    def _check(self, row: _Row, number: int) -> Iterator[Issue]:
+        """What is wrong with the row as a whole: fields of each entity, and what the playbook requires of a customer."""
+        places = {column.field: column for column in reversed(self.columns)}
+        reported = {issue.field for issue in row.issues if issue.level == "error"}
+        for entity, values in row.values.items():
+            for issue in _entity_issues(BY_NAME[entity], values):
+                if issue.field not in reported:
+                    yield self._placed(issue, places, number)
+        own = row.values.get(self.entity, {})
+        needed = [(f"{self.entity}.{group[0]}", any(own.get(name) for name in group)) for group in _NEEDED[self.entity]]
+        for field in self.playbook.required_fields(self.entity, own):
+            dotted = field if "." in field else f"{self.entity}.{field}"
+            entity, _, name = dotted.partition(".")
+            needed.append((dotted, row.values.get(entity, {}).get(name) not in (None, (), "")))
+        for dotted in dict.fromkeys(field for field, given in needed if not given):
+            if dotted not in reported:
+                yield self._placed(Issue(code="required", field=dotted), places, number)
+
+    def _placed(self, issue: Issue, places: Mapping[str | None, HeaderColumn], number: int) -> Issue:
+        column = places.get(issue.field)
+        label = column.text if column else self.playbook.label(issue.field or "", "zh-CN")
+        return attrs.evolve(
+            issue,
+            sheet=self.sheet.name,
+            row=number,
+            column=column.column if column else None,
+            facts={"label": label, **issue.facts},
+        )
+
+
+def _entity_issues(cls: type[Entity], values: Mapping[str, Any]) -> Iterable[Issue]:
+    try:
+        clean_fields(cls, values)
+    except Invalid as invalid:
+        return invalid.issues
+    return ()
+
+
+def _canonical(table: str, row: _Row) -> str:
+    return json.dumps([table, row.values, row.references], sort_keys=True, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Money):
+        return [value.minor, value.currency]
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
