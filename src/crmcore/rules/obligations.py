@@ -120,7 +120,8 @@ def _completions(customer: Customer, playbook: Playbook, zone: ZoneInfo) -> list
             due_at=due_at(customer.stage_since, target.within, zone),
         )
         for target in playbook.targets
-        if target.on == "customer.won" and any(getattr(customer, name, None) in (None, ()) for name in target.fields)
+        if target.on == "customer.won"
+        and any(getattr(customer, field.rpartition(".")[2]) in (None, ()) for field in target.fields)
     ]
 
 

@@ -1,0 +1,176 @@
+"""Following up under the marketing playbook (seed 003), on every store."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from crmcore.domain import Money
+from crmcore.errors import Conflict, DomainError, Invalid, TransitionRefused
+
+DAY = datetime.date
+
+
+def due(me, until):
+    return [(duty.obligation.rule, duty.due_on) for duty in me.obligations.due(until)]
+
+
+@pytest.mark.parametrize(
+    ("tier", "first", "expected"),
+    [
+        ("A", DAY(2023, 10, 9), DAY(2023, 10, 16)),  # seed 003, 模板2, row 1
+        ("B", DAY(2023, 10, 11), DAY(2023, 10, 25)),  # seed 003, 模板2, row 2
+        ("C", DAY(2023, 1, 31), DAY(2023, 2, 28)),  # month arithmetic is calendar-true
+    ],
+)
+def test_the_cadence_of_a_tier(me, clock, tier, first, expected):
+    me.customers.register(name="示例科技有限公司", industry="制造业", tier=tier, first_contact_on=first)
+    assert [on for _, on in due(me, DAY(2024, 1, 1))] == [expected]
+    assert due(me, expected - datetime.timedelta(days=1)) == []
+
+
+def test_a_contact_meets_what_was_due_and_plans_the_next(me, clock):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", tier="A")
+    clock.forward(days=8)  # one day late
+    (duty,) = me.obligations.due()
+    assert (duty.state, duty.days_overdue) == ("overdue", 1)
+    assert "1 days late" in duty.explain()
+    assert "已逾期1天" in duty.explain("zh-CN")
+    me.follow_ups.log(customer, summary="谈了报价", method="phone", next_step="发送报价单", next_on=DAY(2023, 10, 20))
+    states = {item.rule: item.state for item in me.obligations.of(customer, state=None) if item.state != "open"}
+    assert states == {"cadence.tier_a_contact": "met_late"}
+    assert due(me, DAY(2023, 12, 1)) == [("plan", DAY(2023, 10, 20)), ("cadence.tier_a_contact", DAY(2023, 10, 24))]
+
+
+def test_the_last_moment_of_the_day_is_in_time(me, clock):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", tier="A")
+    clock.now = datetime.datetime(2023, 10, 16, 15, 59, 59, 999000, tzinfo=datetime.UTC)  # 23:59:59.999 in Shanghai
+    assert [duty.state for duty in me.obligations.due()] == ["at_risk"]
+    clock.forward(milliseconds=1)
+    assert [duty.state for duty in me.obligations.due()] == ["overdue"]
+    assert me.obligations.of(customer)[0].due_at == clock.now
+
+
+def test_a_plan_is_carried_out_by_a_contact_on_or_after_its_day(me, clock):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业")
+    early = me.plans.add(customer, due_on=DAY(2023, 10, 10), goal="发送资料")
+    late = me.plans.add(customer, due_on=DAY(2023, 10, 30))
+    clock.forward(days=1)
+    logged = me.follow_ups.log(customer, summary="已发送")
+    plans = {plan.id: plan for plan in me.plans.of(customer, state=None)}
+    assert (plans[early.id].state, plans[early.id].follow_up_id) == ("done", logged.id)
+    assert plans[late.id].state == "planned"
+    assert ("plan", DAY(2023, 10, 30)) in due(me, DAY(2023, 11, 1))
+    me.plans.cancel(late, reason="客户出差")
+    assert ("plan", DAY(2023, 10, 30)) not in due(me, DAY(2023, 11, 1))
+    with pytest.raises(DomainError):
+        me.plans.cancel(late.id, reason="again")
+
+
+def test_what_a_record_of_a_contact_must_say(me, clock):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业")
+    tomorrow = clock.now + datetime.timedelta(days=1)
+    with pytest.raises(Invalid) as caught:
+        me.follow_ups.log(customer, summary=" ", result="stopped", next_on=DAY(2023, 11, 1), at=tomorrow, method="telepathy")
+    assert {(issue.code, issue.field) for issue in caught.value.issues} == {
+        ("required", "follow_up.summary"),
+        ("reason_required", "follow_up.reason"),
+        ("required", "follow_up.next_step"),
+        ("out_of_range", "follow_up.at"),
+        ("bad_choice", "follow_up.method"),
+    }
+    with pytest.raises(Invalid, match="no time zone"):
+        me.follow_ups.log(customer, summary="x", at=datetime.datetime(2023, 10, 1))  # noqa: DTZ001
+    assert len(me.follow_ups.of(customer)) == 0
+
+
+def test_an_older_record_moves_no_due_time(me, clock):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", tier="A")
+    me.follow_ups.log(customer, summary="今天")
+    before = due(me, DAY(2024, 1, 1))
+    me.follow_ups.log(customer, summary="补录", at=clock.now - datetime.timedelta(days=5))
+    assert due(me, DAY(2024, 1, 1)) == before
+    assert [record.summary for record in me.follow_ups.of(customer)] == ["今天", "补录"]
+
+
+def test_a_lost_customer_owes_nothing_and_a_reason(me):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", tier="A")
+    with pytest.raises(TransitionRefused) as caught:
+        me.customers.move(customer, "流失")
+    assert [issue.code for issue in caught.value.issues] == ["reason_required"]
+    lost = me.customers.move(customer, "流失", reason="预算取消")
+    assert lost.lost_reason == "预算取消"
+    assert due(me, DAY(2030, 1, 1)) == []
+    assert [item.state for item in me.obligations.of(customer, state=None)] == ["superseded"]
+
+
+def test_a_move_that_is_not_in_the_graph_names_the_ways(me):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业")
+    with pytest.raises(TransitionRefused) as caught:
+        me.customers.move(customer, "成交")
+    assert "interested" in str(caught.value)
+    with pytest.raises(TransitionRefused) as caught:
+        me.customers.move(customer, "火星")
+    assert [issue.code for issue in caught.value.issues] == ["unknown_stage"]
+
+
+def test_two_who_move_one_customer_at_once(me):
+    read = me.customers.register(name="示例科技有限公司", industry="制造业")
+    me.customers.move(read, "意向")
+    with pytest.raises(Conflict):
+        me.customers.move(read, "流失", reason="x")
+
+
+def test_a_won_opportunity_takes_its_customer_along(me, clock):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", tier="A")
+    deal = me.opportunities.open(name="办公设备", customer=customer, expected_amount=Money.of("50000"))
+    for stage in ("意向", "方案", "谈判"):
+        deal = me.opportunities.move(deal, stage)
+    won = me.opportunities.win(deal, order_number="D-1")
+    assert (won.outcome, won.amount, won.closed_on) == ("won", Money.of("50000"), DAY(2023, 10, 9))
+    assert me.crm.lifecycle.stages[me.customers.get(customer).stage].outcome == "won"
+    rules = dict(due(me, DAY(2024, 3, 1)))
+    assert rules["target.complete_fields"] == DAY(2023, 11, 8)  # seed 003: within 30 days of the deal
+    clock.forward(days=10)
+    me.customers.update(
+        customer,
+        first_deal_amount=Money.of("50000"),
+        contract_expires_on=DAY(2024, 10, 9),
+        service_contact="王芳",
+    )
+    states = {item.rule: item.state for item in me.obligations.of(customer, state=None)}
+    assert states["target.complete_fields"] == "met"
+
+
+def test_an_opportunity_without_a_customer_is_not_won(me):
+    deal = me.opportunities.open(name="线索", expected_amount=Money.of("1"))
+    for stage in ("意向", "方案", "谈判"):
+        deal = me.opportunities.move(deal, stage)
+    with pytest.raises(TransitionRefused) as caught:
+        me.opportunities.win(deal)
+    assert [issue.field for issue in caught.value.issues] == ["opportunity.customer_id"]
+
+
+def test_a_lost_opportunity_keeps_its_reason(me):
+    deal = me.opportunities.open(name="线索")
+    lost = me.opportunities.lose(deal, reason="价格过高")
+    assert (lost.outcome, lost.lost_reason, lost.closed_on) == ("lost", "价格过高", DAY(2023, 10, 9))
+    with pytest.raises(TransitionRefused):
+        me.opportunities.lose(me.opportunities.open(name="另一条"), reason="  ")
+
+
+def test_handing_over_takes_what_is_open_along(me):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", tier="A")
+    me.plans.add(customer, due_on=DAY(2023, 10, 12), owner=None)
+    me.customers.assign(customer, "zhang.wei")
+    assert {duty.obligation.owner for duty in me.obligations.due(DAY(2024, 1, 1), owner="zhang.wei")} == {"zhang.wei"}
+
+
+def test_waiving_needs_a_reason(me):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", tier="A")
+    (open_one,) = me.obligations.of(customer)
+    with pytest.raises(Invalid):
+        me.obligations.waive(open_one, reason="")
+    assert me.obligations.waive(open_one, reason="春节").state == "waived"
+    assert me.obligations.of(customer) == []

@@ -1,0 +1,166 @@
+"""Registering customers: numbers, duplicates, every issue at once, nothing stored from what is refused."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import crmcore
+from crmcore.errors import Conflict, DuplicateCustomer, Invalid, NotFound, NumbersExhausted, Veto
+from crmcore.storage.contract import Store
+
+
+def everything(store: Store) -> dict[str, list]:
+    with store.transaction() as transaction:
+        return {name: sorted(transaction.scan(name), key=lambda row: row[0]) for name in store.schema.collections}
+
+
+def test_a_number_is_drawn_per_month(me, clock):
+    first = me.customers.register(name="示例科技有限公司", industry="制造业")
+    second = me.customers.register(name="样品商贸有限公司", industry="零售")
+    clock.forward(days=30)
+    third = me.customers.register(name="范例物流有限公司", industry="物流")
+    assert [first.number, second.number, third.number] == ["202310001", "202310002", "202311001"]
+    assert me.customers.get("202310002") == second
+    assert me.customers.get(third.id) == third
+
+
+def test_the_month_of_a_number_is_the_team_s_own(me, clock):
+    clock.now = datetime.datetime(2023, 10, 31, 16, 0, tzinfo=datetime.UTC)  # midnight in Shanghai
+    assert me.customers.register(name="示例科技有限公司", industry="制造业").number == "202311001"
+
+
+def test_every_issue_comes_at_once_and_nothing_is_stored(me):
+    before = everything(me.crm.store)
+    with pytest.raises(Invalid) as caught:
+        me.customers.register(
+            name=" ", kind="robot", tier="Z", wrong=1, contacts=[{"name": "", "phone": "12", "email": "nobody"}]
+        )
+    assert {(issue.code, issue.field) for issue in caught.value.issues} >= {
+        ("required", "customer.name"),
+        ("bad_choice", "customer.kind"),
+        ("bad_choice", "customer.tier"),
+        ("unknown_field", "customer.wrong"),
+        ("bad_phone", "contact.phones"),
+        ("bad_email", "contact.emails"),
+        ("required", "contact.name"),
+    }
+    assert everything(me.crm.store) == before
+    assert me.customers.register(name="示例科技有限公司", industry="制造业").number.endswith("001")
+
+
+def test_messages_hold_no_personal_data(me):
+    with pytest.raises(Invalid) as caught:
+        me.customers.register(name="x", industry="y", contacts=[{"name": "王小明", "phone": "abc-secret", "email": "secret"}])
+    assert "secret" not in str(caught.value)
+    assert "王小明" not in str(caught.value)
+
+
+def test_one_customer_one_file(me):
+    first = me.customers.register(name="示例科技有限公司", industry="制造业")
+    with pytest.raises(DuplicateCustomer) as caught:
+        me.customers.register(name=" 示例科技 有限公司", industry="制造业")
+    assert caught.value.details["number"] == first.number
+    second = me.customers.register(name="示例科技有限公司", industry="制造业", allow_duplicate=True)
+    assert second.number == "202310002"
+
+
+def test_two_people_may_have_one_name(me):
+    numbers = {me.customers.register(name="王芳", kind="individual", industry="零售").number for _ in range(2)}
+    assert len(numbers) == 2
+
+
+def test_a_given_number_moves_the_series_behind_it(me):
+    me.customers.register(name="甲", industry="x", number="202310007")
+    assert me.customers.register(name="乙", industry="x").number == "202310008"
+    me.customers.register(name="丙", industry="x", number="OLD-1")
+    assert me.customers.register(name="丁", industry="x").number == "202310009"
+    with pytest.raises(Invalid, match="already in use"):
+        me.customers.register(name="戊", industry="x", number="OLD-1")
+
+
+def test_an_exhausted_series_is_an_error_and_no_longer_number(me):
+    me.customers.register(name="甲", industry="x", number="202310999")
+    with pytest.raises(NumbersExhausted):
+        me.customers.register(name="乙", industry="x")
+    assert me.customers.count() == 1
+
+
+def test_a_plugin_can_refuse(open_crm):
+    class NoBanks:
+        @crmcore.hookimpl
+        def crm_check(self, change, context):
+            if change.action == "customer.registered" and "银行" in change.after.name:
+                raise Veto("banks are served by another team", plugin="NoBanks")
+
+    crm = open_crm(plugins=[NoBanks()])
+    me = crm.acting_as("li.ming")
+    with pytest.raises(Veto):
+        me.customers.register(name="示例银行", industry="金融")
+    assert me.customers.count() == 0
+    assert me.customers.register(name="示例科技", industry="制造业").number == "202310001"
+
+
+def test_updates_that_meet_are_a_conflict_and_others_pass(me):
+    read = me.customers.register(name="示例科技有限公司", industry="制造业")
+    me.customers.update(read, address="上海")
+    me.customers.update(read, remarks="喜欢喝茶")
+    with pytest.raises(Conflict) as caught:
+        me.customers.update(read, address="北京")
+    assert caught.value.details["fields"] == ("address",)
+    assert me.customers.get(read).address == "上海"
+
+
+def test_what_has_a_use_case_of_its_own_is_not_updated(me):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业")
+    with pytest.raises(Invalid) as caught:
+        me.customers.update(customer, stage="won", number="1", owner="x")
+    assert {issue.field for issue in caught.value.issues} == {"customer.stage", "customer.number", "customer.owner"}
+
+
+def test_nobody_is_not_found(me):
+    with pytest.raises(NotFound):
+        me.customers.get("202310001")
+    with pytest.raises(NotFound):
+        me.customers.move("202310001", "意向")
+
+
+def test_timeline_says_who_did_what(me, clock):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", contacts=[{"name": "王", "phone": "13800138000"}])
+    clock.forward(hours=1)
+    me.crm.acting_as("zhang").customers.tag(customer, "需求明确")
+    events = me.customers.timeline(customer).items
+    assert [event.action for event in events] == ["customer.tagged", "contact.added", "customer.registered"]
+    assert events[0].by == "zhang"
+    assert events[0].changes == '{"tags":[[],["需求明确"]]}'
+
+
+def test_pages_join_up(me):
+    numbers = [me.customers.register(name=f"客户{i}", industry="x", owner="a" if i % 2 else "b").number for i in range(23)]
+    seen, mark = [], None
+    while True:
+        page = me.customers.find(limit=5, after=mark)
+        seen += [customer.number for customer in page]
+        mark = page.next
+        if mark is None:
+            break
+    assert seen == numbers
+    assert len(me.customers.find(owner="a", limit=100)) == 11
+    assert [customer.name for customer in me.customers.find(search="户 22")] == ["客户22"]
+
+
+@given(names=st.lists(st.text("甲乙丙丁ab ", min_size=1, max_size=3), max_size=8))
+def test_numbers_have_no_gap_whatever_is_refused(names):
+    with crmcore.open("memory:", "marketing") as crm:
+        me = crm.acting_as("li.ming")
+        registered = []
+        for name in names:
+            try:
+                registered.append(me.customers.register(name=name, industry="x").number)
+            except (Invalid, DuplicateCustomer):
+                continue
+        assert [int(number[-3:]) for number in registered] == list(range(1, len(registered) + 1))
+        assert [customer.number for customer in me.customers.find(limit=50)] == registered
