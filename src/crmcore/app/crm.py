@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
+from crmcore.app.exports import Exports
 from crmcore.app.follow_ups import FollowUps, Plans
 from crmcore.app.imports import Imports
 from crmcore.app.obligations import Obligations
@@ -132,6 +133,7 @@ class Session:
         self.opportunities = Opportunities(self)
         self.obligations = Obligations(self)
         self.imports = Imports(self)
+        self.exports = Exports(self)
         self.reports = Reports(self)
 
     def write(self, decide: Callable[[Work], T]) -> T:
