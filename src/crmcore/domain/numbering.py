@@ -15,7 +15,7 @@ import attrs
 
 from crmcore.errors import Invalid, Issue, NumbersExhausted
 
-_PIECE = re.compile(r"\{(\w+)(?::([0-9]{1,2}))?\}|[^{}\s]")
+_PIECE = re.compile(r"\{(\w+)(?::([1-9][0-9]?))?\}|[^{}\s]")
 _PERIOD = {"year": r"[0-9]{4}", "month": r"[0-9]{2}", "day": r"[0-9]{2}"}
 _PERIOD_DIGITS = {"year": ("0123456789",) * 4, "month": ("01", "0123456789"), "day": ("0123", "0123456789")}
 MOST_DIGITS = 18

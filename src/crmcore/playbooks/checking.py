@@ -1,0 +1,292 @@
+"""What is wrong with a playbook that has the right form: names that lead nowhere, ends that aren't meant, ambiguous words.
+
+Every check yields ``key path: what is wrong and what is allowed``, so that a person finds the line in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from zoneinfo import ZoneInfo
+
+from crmcore.domain import ENTITIES, Customer
+from crmcore.domain.follow_up import METHODS
+from crmcore.domain.numbering import NumberScheme, may_collide
+from crmcore.domain.values import fold
+from crmcore.playbooks.graphs import graph_problems
+from crmcore.playbooks.model import (
+    COMPOUND_FIELDS,
+    DERIVED_FIELDS,
+    FIELD_KINDS,
+    MOMENTS,
+    Playbook,
+)
+from crmcore.playbooks.telling import ambiguous, bad_keys, bad_labels, unknown, unknown_fields
+
+#: Entities that carry a number for people.
+NUMBERED = ("customer", "order", "ticket")
+_ENTITIES = {entity.entity for entity in ENTITIES}
+_RECORD = {
+    f"record.{name}" for name in ("id", "version", "created_at", "created_by", "updated_at", "updated_by", "custom")
+}
+_FLAG_WORDS = ("true", "false")
+
+
+def problems(playbook: Playbook) -> tuple[str, ...]:
+    """Everything that is wrong, in the order of the file; empty for a playbook that can be used."""
+    return tuple(
+        dict.fromkeys(
+            problem
+            for check in (
+                _basics,
+                _graphs,
+                _numbering,
+                _tiers,
+                _cadences,
+                _targets,
+                _reminders,
+                _required,
+                _words,
+                _tables,
+            )
+            for problem in check(playbook)
+        )
+    )
+
+
+def _known_fields(playbook: Playbook) -> set[str]:
+    return {*FIELD_KINDS, *COMPOUND_FIELDS, *DERIVED_FIELDS, *playbook.custom_fields}
+
+
+def _basics(playbook: Playbook) -> Iterator[str]:
+    yield from bad_labels("title", playbook.title)
+    if not playbook.key.isidentifier():
+        yield f"key: {playbook.key!r} must be made of letters, digits and underscores"
+    try:
+        ZoneInfo(playbook.timezone)
+    except (OSError, ValueError, LookupError):
+        yield f"timezone: there is no time zone {playbook.timezone!r} here; one is Asia/Shanghai (Windows has them in the tzdata package)"
+    if not re.fullmatch(r"[A-Z]{3}", playbook.currency):
+        yield "currency: must be three capital letters (ISO 4217), as CNY"
+    if playbook.default_pipeline not in playbook.pipelines:
+        yield f"default_pipeline: {unknown('pipeline', playbook.default_pipeline, playbook.pipelines)}"
+    stages = {stage.key: stage for stage in playbook.lifecycle.stages}
+    won = playbook.won_moves_customer_to
+    if won is not None and won not in stages:
+        yield f"won_moves_customer_to: {unknown('stage', won, stages)}"
+    elif won is not None and stages[won].outcome != "won":
+        yield f"won_moves_customer_to: the stage {won} must have the outcome won"
+    if any(not need.strip() for need in playbook.vague):
+        yield "vague: a need can't be blank"
+    scales = Customer.kinds["scale"].choices
+    for scale, headcount in playbook.scale_bands.items():
+        if scale not in scales:
+            yield f"scale_bands.{scale}: {unknown('scale', scale, scales)}"
+        if headcount < 0:
+            yield f"scale_bands.{scale}: must be a headcount from 0 on"
+    if len(set(playbook.scale_bands.values())) < len(playbook.scale_bands):
+        yield "scale_bands: two scales begin at the same headcount"
+
+
+def _graphs(playbook: Playbook) -> Iterator[str]:
+    lifecycle = playbook.lifecycle
+    if lifecycle.key != "lifecycle":
+        yield "lifecycle.key: is lifecycle; leave it out"
+    yield from graph_problems("lifecycle", lifecycle, _known_fields(playbook), "customer")
+    for stage in lifecycle.stages:
+        if stage.lifecycle is not None:
+            yield f"lifecycle.stages.{stage.key}.lifecycle: belongs in the stages of a pipeline only"
+    yield from bad_keys("pipelines", playbook.pipelines)
+    known = [stage.key for stage in lifecycle.stages]
+    for key, graph in playbook.pipelines.items():
+        path = f"pipelines.{key}"
+        if key == lifecycle.key:
+            yield f"{path}: this name is the customers' own graph; give the pipeline another"
+        yield from graph_problems(path, graph, _known_fields(playbook), "opportunity")
+        for stage in graph.stages:
+            if stage.lifecycle is None:
+                yield f"{path}.stages.{stage.key}.lifecycle: required: the stage of the lifecycle it stands for ({', '.join(known)})"
+            elif stage.lifecycle not in known:
+                yield f"{path}.stages.{stage.key}.lifecycle: {unknown('stage', stage.lifecycle, known)}"
+
+
+def _numbering(playbook: Playbook) -> Iterator[str]:
+    schemes: dict[str, NumberScheme] = {}
+    for entity, template in playbook.numbering.items():
+        if entity not in NUMBERED:
+            yield f"numbering.{entity}: {unknown('numbered entity', entity, NUMBERED)}"
+        try:
+            schemes[entity] = NumberScheme.parse(template)
+        except ValueError as problem:
+            yield f"numbering.{entity}: {problem}"
+    if "customer" not in playbook.numbering:
+        yield "numbering.customer: required"
+    for one, other in combinations(schemes, 2):
+        if may_collide(schemes[one], schemes[other]):
+            yield f"numbering.{other}: could give the same number as numbering.{one}; begin one of them with another letter"
+
+
+def _tiers(playbook: Playbook) -> Iterator[str]:
+    keys = [tier.key for tier in playbook.tiers]
+    yield from bad_keys("tiers", keys)
+    yield from ambiguous("tiers", {tier.key: tier.label for tier in playbook.tiers})
+    for tier in playbook.tiers:
+        yield from bad_labels(f"tiers.{tier.key}.label", tier.label)
+    if playbook.default_tier is not None and playbook.default_tier not in keys:
+        yield f"default_tier: {unknown('tier', playbook.default_tier, keys)}"
+
+
+def _cadences(playbook: Playbook) -> Iterator[str]:
+    tiers = [tier.key for tier in playbook.tiers]
+    stages = [stage.key for stage in playbook.lifecycle.stages]
+    yield from bad_keys("cadences", (cadence.key for cadence in playbook.cadences))
+    for cadence in playbook.cadences:
+        path = f"cadences.{cadence.key}"
+        yield from bad_labels(f"{path}.label", cadence.label)
+        for part, text in (("goal", cadence.goal), ("content", cadence.content)):
+            if text is not None:
+                yield from bad_labels(f"{path}.{part}", text)
+        yield from (f"{path}.tiers: {unknown('tier', tier, tiers)}" for tier in cadence.tiers if tier not in tiers)
+        yield from (
+            f"{path}.stages: {unknown('stage', stage, stages)}" for stage in cadence.stages if stage not in stages
+        )
+        if cadence.method is not None and cadence.method not in METHODS:
+            yield f"{path}.method: {unknown('method', cadence.method, METHODS)}"
+        if not cadence.track.isidentifier():
+            yield f"{path}.track: must be made of letters, digits and underscores"
+
+
+def _targets(playbook: Playbook) -> Iterator[str]:
+    yield from bad_keys("targets", (target.key for target in playbook.targets))
+    for target in playbook.targets:
+        path = f"targets.{target.key}"
+        yield from bad_labels(f"{path}.label", target.label)
+        for part, moment in (("on", target.on), ("met_by", target.met_by)):
+            if moment not in MOMENTS:
+                yield f"{path}.{part}: {unknown('moment', moment, MOMENTS)}"
+        yield from unknown_fields(f"{path}.fields", target.fields, {*FIELD_KINDS, *playbook.custom_fields})
+        if (target.met_by == "customer.completed") != bool(target.fields):
+            yield f'{path}.fields: goes with met_by = "customer.completed", and with nothing else'
+        for field, value in target.where.items():
+            if field not in FIELD_KINDS and field not in playbook.custom_fields:
+                yield f"{path}.where: {unknown('field', field, FIELD_KINDS)}"
+                continue
+            allowed = _values(playbook, field)
+            if allowed and value not in allowed:
+                yield f"{path}.where.{field}: {unknown('value', value, allowed)}"
+
+
+def _values(playbook: Playbook, field: str) -> tuple[str, ...]:
+    """The only values that a field can have; empty where anything goes."""
+    if field == "opportunity.stage":
+        return tuple(stage.key for graph in playbook.pipelines.values() for stage in graph.stages)
+    if field in ("customer.tier", "customer.stage"):
+        return tuple(playbook.vocabulary(field))
+    return _fixed(field)
+
+
+def _fixed(field: str) -> tuple[str, ...]:
+    kind = FIELD_KINDS.get(field)
+    if kind is None:
+        return ()
+    return _FLAG_WORDS if kind.name == "flag" else kind.choices
+
+
+def _reminders(playbook: Playbook) -> Iterator[str]:
+    rules = {
+        "plan",
+        "cadence",
+        "target",
+        *(f"cadence.{cadence.key}" for cadence in playbook.cadences),
+        *(f"target.{target.key}" for target in playbook.targets),
+    }
+    dated = {key for key, kind in FIELD_KINDS.items() if kind.name in ("day", "instant")}
+    yield from bad_keys("reminders", (reminder.key for reminder in playbook.reminders))
+    for reminder in playbook.reminders:
+        yield from bad_labels(f"reminders.{reminder.key}.label", reminder.label)
+        if reminder.on not in rules and reminder.on not in dated:
+            yield f"reminders.{reminder.key}.on: {unknown('rule or date field', reminder.on, rules | dated)}"
+
+
+def _required(playbook: Playbook) -> Iterator[str]:
+    known = {*FIELD_KINDS, *playbook.custom_fields, "contact.reach"}
+    for condition, fields in playbook.required.items():
+        entity, _, case = condition.partition(".")
+        path = f"required.{condition}"
+        if entity not in _ENTITIES:
+            yield f"{path}: {unknown('entity', entity, _ENTITIES)}"
+            continue
+        yield from unknown_fields(path, (field if "." in field else f"{entity}.{field}" for field in fields), known)
+        if case:
+            field, _, value = case.partition("=")
+            allowed = _values(playbook, f"{entity}.{field}")
+            if value not in allowed:
+                yield f"{path}: {unknown(f'value of {entity}.{field}', value, allowed)}"
+
+
+def _words(playbook: Playbook) -> Iterator[str]:
+    known = _known_fields(playbook)
+    for key, own in playbook.custom_fields.items():
+        yield from bad_labels(f"custom_fields.{key}.label", own.label)
+        entity, _, name = key.partition(".")
+        if entity not in _ENTITIES or not name.isidentifier():
+            yield f"custom_fields.{key}: must be an entity, a dot and a name, as customer.region"
+        elif key in FIELD_KINDS or key in COMPOUND_FIELDS or key in DERIVED_FIELDS:
+            yield f"custom_fields.{key}: the domain has a field of this name"
+    for key, label in playbook.fields.items():
+        yield from bad_labels(f"fields.{key}", label)
+        if key not in known and key not in _RECORD:
+            yield f"fields.{key}: {unknown('field', key, known)}"
+    for field, labels in playbook.choices.items():
+        path = f"choices.{field}"
+        if field not in known:
+            yield f"{path}: {unknown('field', field, known)}"
+        yield from ambiguous(path, labels)
+        fixed = _fixed(field)
+        for key, label in labels.items():
+            yield from bad_labels(f"{path}.{key}", label)
+            if fixed and key not in fixed:
+                yield f"{path}.{key}: {unknown('value', key, fixed)}"
+        yield from (f"{path}.{key}: required: every fixed value has its label" for key in fixed if key not in labels)
+
+
+def _tables(playbook: Playbook) -> Iterator[str]:
+    known = _known_fields(playbook)
+    yield from bad_keys("tables", playbook.tables)
+    for key, table in playbook.tables.items():
+        path = f"tables.{key}"
+        yield from bad_labels(f"{path}.label", table.label)
+        if table.entity not in _ENTITIES:
+            yield f"{path}.entity: {unknown('entity', table.entity, _ENTITIES)}"
+        unusable = [
+            *unknown_fields(f"{path}.columns", table.columns, known),
+            *(
+                f"{path}.columns: {column} has no label; give it one in fields.{column}"
+                for column in table.columns
+                if column in known and column not in playbook.fields and column not in playbook.custom_fields
+            ),
+        ]
+        yield from unusable
+        if not table.columns:
+            yield f"{path}.columns: a sheet needs a column"
+        # 联系方式 stands twice in the form of seed 004; any other column once.
+        for column in dict.fromkeys(table.columns):
+            if table.columns.count(column) > 1 and column != "contact.reach":
+                yield f"{path}.columns: {column} is there twice"
+        yield from (
+            f"{path}.example.{field}: is no column of this sheet"
+            for field in table.example
+            if field not in table.columns
+        )
+        if not unusable:
+            yield from _headers(path, playbook, key)
+
+
+def _headers(path: str, playbook: Playbook, table: str) -> Iterator[str]:
+    claimed: dict[str, str] = {}
+    for field, spellings in playbook.synonyms(table).items():
+        for spelling in spellings:
+            first = claimed.setdefault(re.sub(r"[_\-]", "", fold(spelling)), field)
+            if first != field:
+                yield f"{path}: the header {spelling!r} could mean {first} and {field}"

@@ -1,0 +1,367 @@
+"""What a team agreed on, as values: numbering, stages, cadences, targets, required fields, tables and labels.
+
+A playbook is data. It says what holds; the rules, told by a playbook, say what follows. Every class here is frozen and
+does nothing but look itself up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, Literal
+
+import attrs
+
+from crmcore.domain import ENTITIES
+from crmcore.domain.duration import Duration
+from crmcore.domain.fields import Kind
+from crmcore.domain.values import FrozenMap, fold
+from crmcore.errors import Language
+
+#: What a stage move can ask for before it is let through.
+GUARDS: Mapping[str, str] = {
+    "reason": "the mover gives a reason",
+    "fields": "every field that the transition lists is filled in",
+    "evidence": "an attachment of each kind that the transition lists is there",
+    "contract_signed": "the customer's contract is signed: contract_signed_on is filled in (seed 004)",
+    "customer": "the opportunity belongs to a customer",
+    "amount": "the opportunity has an amount",
+}
+
+#: What a target counts from, and what meets it.
+MOMENTS: Mapping[str, str] = {
+    "customer.registered": "the customer was registered (建档)",
+    "customer.moved": "the customer came to another stage of the lifecycle",
+    "customer.won": "the customer came to a stage whose outcome is won (成交)",
+    "customer.lost": "the customer came to a stage whose outcome is lost (流失)",
+    "customer.completed": "the last of the fields that the target lists was filled in",
+    "follow_up.held": "the conversation took place (跟进时间)",
+    "follow_up.logged": "the conversation was written down",
+    "follow_up_plan.made": "a follow-up was planned",
+    "opportunity.opened": "the opportunity was opened",
+    "opportunity.moved": "the opportunity came to another stage",
+    "opportunity.won": "the opportunity was won",
+    "opportunity.lost": "the opportunity was lost",
+    "order.signed": "the order was signed",
+    "order.collected": "the order was paid in full (回款)",
+    "feedback.received": "the feedback came in (接收)",
+    "feedback.planned": "a plan for it was given",
+    "feedback.answered": "the result was told to the customer (反馈)",
+    "feedback.confirmed": "the customer confirmed the result (确认)",
+    "ticket.opened": "the ticket was opened",
+    "ticket.answered": "the ticket got its first answer",
+    "ticket.solved": "the ticket was solved",
+    "ticket.closed": "the ticket was closed",
+    "referral.made": "a customer was referred",
+}
+
+_NAMED_CUSTOMER = {
+    f"{entity}.customer_{part}": f"the {part} of a customer that is registered already"
+    for entity in ("contact", "opportunity", "order", "follow_up_plan", "follow_up", "feedback", "ticket")
+    for part in ("number", "name")
+}
+
+#: Columns of an import that are no field of an entity: how each is taken apart.
+COMPOUND_FIELDS: Mapping[str, str] = {
+    "contact.reach": "联系方式: a phone, an e-mail or a WeChat name, told by its content",
+    "customer.grading": "初级标签: scale, urgency and potential with a slash between, as 大型企业/紧急/A级 (seed 003)",
+    "customer.headcount": "a band as 100-500人, or one number: headcount_low and headcount_high",
+    "customer.registered_on": "建档日期: the day that the customer was first put on file",
+    "customer.history": "交往记录: follow-ups as 2024-04-20,…;2024-03-10,… in one cell (seed 004)",
+    **_NAMED_CUSTOMER,
+    "referral.referrer_number": "the number of the customer who refers",
+    "referral.referrer_name": "the name of the customer who refers",
+    "referral.referred_reach": "how the referred customer is reached: phone, e-mail or WeChat name, told by its content",
+}
+
+#: Columns that an export works out and an import leaves aside.
+DERIVED_FIELDS: Mapping[str, str] = {
+    "customer.days_in_stage": "停留天数: whole days since stage_since",
+    "customer.win_probability": "成交可能性: the probability of the stage, in percent",
+    "customer.sticking_point": "卡点: the objection of the last follow-up that names one",
+}
+
+#: The fields of every entity, dotted (``customer.name``), with their kinds.
+FIELD_KINDS: Mapping[str, Kind] = {
+    f"{entity.entity}.{name}": kind for entity in ENTITIES for name, kind in entity.kinds.items()
+}
+
+Outcome = Literal["open", "won", "lost"]
+CadencePolicy = Literal["strictest", "tier_first", "stage_first"]
+
+
+def _map(value: Mapping[str, Any] | None) -> FrozenMap:
+    return FrozenMap(value)
+
+
+@attrs.frozen(kw_only=True)
+class Label:
+    """A name in both languages, and what else people write for it."""
+
+    zh: str
+    en: str
+    aliases: tuple[str, ...] = ()
+
+    def text(self, language: Language = "en") -> str:
+        """The label in one language."""
+        return self.zh if language == "zh-CN" else self.en
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """Everything that it is called, labels first, nothing twice."""
+        return tuple(dict.fromkeys((self.zh, self.en, *self.aliases)))
+
+
+@attrs.frozen(kw_only=True)
+class Stage:
+    """A stage of a lifecycle or a pipeline. ``probability`` is the chance of winning in percent.
+
+    ``lifecycle`` is, in a pipeline, the stage of the lifecycle that it stands for. A ``final`` stage is a declared end.
+    """
+
+    key: str
+    label: Label
+    outcome: Outcome = "open"
+    probability: int | None = None
+    lifecycle: str | None = None
+    final: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Transition:
+    """A move that is allowed, and what it asks for: ``guards`` are keys of :data:`GUARDS`.
+
+    ``fields`` belong to the guard of that name (dotted, or of the moving entity), ``evidence`` likewise names the kinds of
+    attachment. A ``rollback`` goes back and counts as no progress.
+    """
+
+    source: str
+    target: str
+    guards: tuple[str, ...] = ()
+    rollback: bool = False
+    fields: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class StageGraph:
+    """Stages in the order of a funnel, and the moves between them."""
+
+    key: str
+    label: Label
+    initial: str
+    stages: tuple[Stage, ...]
+    transitions: tuple[Transition, ...]
+
+    @cached_property
+    def _stages(self) -> Mapping[str, Stage]:
+        return {stage.key: stage for stage in self.stages}
+
+    @cached_property
+    def _transitions(self) -> Mapping[tuple[str, str], Transition]:
+        return {(move.source, move.target): move for move in self.transitions}
+
+    @cached_property
+    def _texts(self) -> Mapping[str, str]:
+        return _by_text((stage.key, stage.label) for stage in self.stages)
+
+    def stage(self, key: str) -> Stage:
+        """The stage of that key; raises KeyError."""
+        return self._stages[key]
+
+    def transition(self, source: str, target: str) -> Transition | None:
+        """The move from one stage to another, or None where it isn't allowed."""
+        return self._transitions.get((source, target))
+
+    def targets(self, source: str) -> tuple[str, ...]:
+        """The stages that can follow, in the order of the playbook."""
+        return tuple(move.target for move in self.transitions if move.source == source)
+
+    def stage_key(self, text: str) -> str | None:
+        """The stage that a text means: its key, a label or an alias, folded."""
+        return self._texts.get(fold(text))
+
+
+@attrs.frozen(kw_only=True)
+class Tier:
+    """A class of customers (客户分级)."""
+
+    key: str
+    label: Label
+
+
+@attrs.frozen(kw_only=True)
+class Cadence:
+    """How often customers of some tiers and stages are followed up; of each ``track`` one cadence holds at a time.
+
+    Empty ``tiers`` or ``stages`` mean any; ``stages`` are of the lifecycle. With ``working_days`` a due day that is closed
+    moves on to the next open one.
+    """
+
+    key: str
+    label: Label
+    every: Duration
+    track: str = "contact"
+    tiers: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    method: str | None = None
+    goal: Label | None = None
+    content: Label | None = None
+    working_days: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """Something due ``within`` a time of a moment (``on``), and the moment that meets it; both keys of :data:`MOMENTS`.
+
+    It holds where each field in ``where`` has the value given there (``{"feedback.complexity": "complex"}``). ``fields`` are
+    what ``customer.completed`` asks for.
+    """
+
+    key: str
+    label: Label
+    within: Duration
+    on: str
+    met_by: str
+    fields: tuple[str, ...] = ()
+    where: Mapping[str, str] = attrs.field(factory=FrozenMap, converter=_map)
+
+
+@attrs.frozen(kw_only=True)
+class Reminder:
+    """A notice ``before`` something is due: a date field (``customer.contract_expires_on``), every obligation of one rule
+    (``cadence.weekly_contact``, ``target.record_follow_up``) or of one sort (``cadence``, ``target``, ``plan``).
+    """
+
+    key: str
+    label: Label
+    before: Duration
+    on: str
+
+
+@attrs.frozen(kw_only=True)
+class Table:
+    """A sheet as the team knows it: dotted fields in the order of its columns, and one example row by field."""
+
+    key: str
+    label: Label
+    entity: str
+    columns: tuple[str, ...]
+    example: Mapping[str, str] = attrs.field(factory=FrozenMap, converter=_map)
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        """Those whose every field may stand in the sheet: a customer brings a contact along."""
+        return (self.entity, "contact") if self.entity == "customer" else (self.entity,)
+
+
+@attrs.frozen(kw_only=True)
+class CustomField:
+    """A field of the team's own, as ``customer.region``."""
+
+    key: str
+    kind: Literal["text", "integer", "flag"]
+    label: Label
+
+
+@attrs.frozen(kw_only=True)
+class Playbook:
+    """All that a team agreed on. ``timezone`` decides what a day is, ``currency`` what a bare amount is in.
+
+    ``numbering`` holds one template by entity (:class:`crmcore.domain.numbering.NumberScheme`). ``won_moves_customer_to`` is the
+    stage of the lifecycle that a won opportunity takes its customer to, from any other and without guards: the won
+    opportunity is the evidence. ``required`` is by entity, or by entity and choice (``customer.kind=enterprise``); a dotted
+    field there belongs to another entity. ``scale_bands`` give the headcount from which a customer is of a scale.
+    ``fields`` and ``choices`` are labels by dotted field; a field with choices that the domain doesn't fix suggests them.
+    """
+
+    key: str
+    title: Label
+    timezone: str
+    currency: str
+    numbering: Mapping[str, str] = attrs.field(converter=_map)
+    lifecycle: StageGraph
+    pipelines: Mapping[str, StageGraph] = attrs.field(converter=_map)
+    default_pipeline: str
+    won_moves_customer_to: str | None = None
+    tiers: tuple[Tier, ...] = ()
+    default_tier: str | None = None
+    cadence_policy: CadencePolicy = "strictest"
+    cadences: tuple[Cadence, ...] = ()
+    targets: tuple[Target, ...] = ()
+    reminders: tuple[Reminder, ...] = ()
+    required: Mapping[str, tuple[str, ...]] = attrs.field(factory=FrozenMap, converter=_map)
+    vague: tuple[str, ...] = ()
+    scale_bands: Mapping[str, int] = attrs.field(factory=FrozenMap, converter=_map)
+    fields: Mapping[str, Label] = attrs.field(factory=FrozenMap, converter=_map)
+    choices: Mapping[str, Mapping[str, Label]] = attrs.field(factory=FrozenMap, converter=_map)
+    tables: Mapping[str, Table] = attrs.field(factory=FrozenMap, converter=_map)
+    custom_fields: Mapping[str, CustomField] = attrs.field(factory=FrozenMap, converter=_map)
+
+    @cached_property
+    def _texts(self) -> dict[str, Mapping[str, str]]:
+        return {}
+
+    def label(self, key: str, language: Language = "en") -> str:
+        """What a dotted field is called; the key itself where nothing else is said."""
+        if own := self.custom_fields.get(key):
+            return own.label.text(language)
+        found = self.fields.get(key) or self.fields.get(f"record.{key.rpartition('.')[2]}")
+        return found.text(language) if found else key
+
+    def vocabulary(self, field: str) -> Mapping[str, Label]:
+        """The values of a field by key, in order: fixed or suggested choices, tiers, the stages of a customer or of an
+        opportunity in the default pipeline. Empty where anything goes.
+        """
+        if field == "customer.tier":
+            return {tier.key: tier.label for tier in self.tiers}
+        if field == "customer.stage":
+            return {stage.key: stage.label for stage in self.lifecycle.stages}
+        if field == "opportunity.stage":
+            return {stage.key: stage.label for stage in self.pipelines[self.default_pipeline].stages}
+        return self.choices.get(field, FrozenMap())
+
+    def choice_label(self, field: str, key: str, language: Language = "en") -> str:
+        """What one value of a field is called; the value itself where the playbook doesn't know it."""
+        found = self.vocabulary(field).get(key)
+        return found.text(language) if found else key
+
+    def choice_key(self, field: str, text: str) -> str | None:
+        """The value that a text means: its key, a label or an alias, folded. None where none is meant."""
+        if field not in self._texts:
+            self._texts[field] = _by_text(self.vocabulary(field).items())
+        return self._texts[field].get(fold(text))
+
+    def stage_key(self, graph: str, text: str) -> str | None:
+        """The stage that a text means in the ``lifecycle`` or in a pipeline; raises KeyError for an unknown graph."""
+        return self.graph(graph).stage_key(text)
+
+    def graph(self, key: str) -> StageGraph:
+        """The lifecycle or a pipeline by its key; raises KeyError."""
+        return self.lifecycle if key == self.lifecycle.key else self.pipelines[key]
+
+    def required_fields(self, entity: str, values: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+        """The fields that an entity must have, given the values that it has (``{"kind": "enterprise"}``)."""
+        conditions = [entity, *(f"{entity}.{name}={value}" for name, value in (values or {}).items())]
+        return tuple(dict.fromkeys(field for condition in conditions for field in self.required.get(condition, ())))
+
+    def synonyms(self, table_key: str) -> Mapping[str, tuple[str, ...]]:
+        """Every field that the sheet can hold, with all that its header can be: for header detection. Raises KeyError."""
+        table = self.tables[table_key]
+        known = {**self.fields, **{key: own.label for key, own in self.custom_fields.items()}}
+        wanted = [
+            key
+            for key in known
+            if (owner := key.partition(".")[0]) in table.entities
+            and not key.endswith("_id")
+            and (owner == table.entity or key not in _NAMED_CUSTOMER)
+        ]
+        return {key: known[key].spellings for key in dict.fromkeys([*table.columns, *wanted])}
+
+
+def _by_text(labels: Iterable[tuple[str, Label]]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for key, label in labels:
+        for spelling in (key, *label.spellings):
+            found.setdefault(fold(spelling), key)
+    return found

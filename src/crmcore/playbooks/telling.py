@@ -1,0 +1,56 @@
+"""How a problem of a playbook is said: ``key path: what is wrong and what is allowed``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+
+from crmcore.domain.values import fold
+from crmcore.playbooks.model import Label
+
+
+def unknown(what: str, word: str, allowed: Iterable[str]) -> str:
+    """Says that a word is not one of those allowed, and which it may have been meant for."""
+    known = sorted(allowed)
+    close = get_close_matches(word, known, n=1)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    listed = f" Allowed: {', '.join(known) or 'none'}." if len(known) <= 30 else ""
+    return f"there is no {what} {word!r}{meant or '.' * bool(listed)}{listed}"
+
+
+def bad_labels(path: str, label: Label) -> Iterator[str]:
+    """Blank labels and aliases."""
+    for language in ("zh", "en"):
+        if not getattr(label, language).strip():
+            yield f"{path}.{language}: a label can't be blank"
+    if any(not alias.strip() for alias in label.aliases):
+        yield f"{path}.aliases: an alias can't be blank"
+
+
+def bad_keys(path: str, keys: Iterable[str]) -> Iterator[str]:
+    """Keys that are no names, or are there twice."""
+    seen: set[str] = set()
+    for key in keys:
+        if not key.isidentifier():
+            yield f"{path}.{key}: a key is made of letters, digits and underscores, and starts with no digit"
+        if key in seen:
+            yield f"{path}.{key}: is there twice"
+        seen.add(key)
+
+
+def unknown_fields(path: str, fields: Iterable[str], allowed: Iterable[str]) -> Iterator[str]:
+    """Fields that are not among those allowed."""
+    known = set(allowed)
+    for field in fields:
+        if field not in known:
+            yield f"{path}: {unknown('field', field, known)}"
+
+
+def ambiguous(path: str, labels: Mapping[str, Label]) -> Iterator[str]:
+    """Spellings that mean two keys, compared as the playbook compares them."""
+    claimed: dict[str, str] = {}
+    for key, label in labels.items():
+        for spelling in (key, *label.spellings):
+            first = claimed.setdefault(fold(spelling), key)
+            if first != key:
+                yield f"{path}.{key}: {spelling!r} already means {first}"

@@ -1,0 +1,170 @@
+"""Finding backends by scheme, and the hooks: faults are named, and one CRM's plugins are not another's."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+import crmcore
+from crmcore.errors import BackendNotFound, InvalidURL, PluginConflict, PluginError, PluginLoadError, Veto
+from crmcore.plugins import PlaybookSource, Plugins, discovery, find_backend, hookspecs, installed, manager, schemes
+
+
+def entries(monkeypatch, module, *claims: tuple[str, str, str]) -> None:
+    """Entry points as other packages would declare them."""
+    made = EntryPoints(EntryPoint(name, value, group) for group, name, value in claims)
+    monkeypatch.setattr(module, "entry_points", lambda **wanted: made.select(**wanted))
+
+
+def test_our_own_backends_are_registered_like_anybody_s():
+    assert {"memory", "sqlite"} <= set(schemes())
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "says"),
+    [
+        ("postgresql://h/db", BackendNotFound, r'pip install "crmcore\[postgres\]"'),
+        ("mongo://h/db", BackendNotFound, "installed: memory, sqlite"),
+        ("crm.db", InvalidURL, "sqlite:///crm.db"),
+        ("", InvalidURL, "URL"),
+        ("memory:?size=1", InvalidURL, "no option size"),
+        ("memory:x", InvalidURL, "no name"),
+    ],
+)
+def test_a_store_that_is_not_to_be_had(url, error, says):
+    with pytest.raises(error, match=says):
+        crmcore.open(url)
+
+
+def test_two_claims_of_one_scheme_name_both(monkeypatch):
+    claims = [("crmcore.backends", "x", "one:Backend"), ("crmcore.backends", "x", "two:Backend")]
+    entries(monkeypatch, discovery, *claims)
+    with pytest.raises(PluginConflict, match=r"one:Backend.*two:Backend"):
+        find_backend("x")
+
+
+def test_a_backend_that_can_t_be_imported_is_named(monkeypatch):
+    entries(monkeypatch, discovery, ("crmcore.backends", "x", "no_such_module:Backend"))
+    with pytest.raises(PluginLoadError, match=r"no_such_module:Backend.*ModuleNotFoundError"):
+        find_backend("x")
+    entries(monkeypatch, discovery, ("crmcore.backends", "x", "json:loads"))
+    with pytest.raises(PluginLoadError, match="no Backend"):
+        find_backend("x")
+
+
+def test_a_broken_plugin_harms_no_other(monkeypatch):
+    good = types.ModuleType("good_plugin")
+    monkeypatch.setitem(sys.modules, "good_plugin", good)
+    claims = [("crmcore.plugins", "bad", "no_such_plugin"), ("crmcore.plugins", "good", "good_plugin")]
+    entries(monkeypatch, manager, *claims)
+    found = installed()
+    assert found.plugins == (importlib.import_module("good_plugin"),)
+    assert [type(fault) for fault in found.faults] == [PluginLoadError]
+    assert "no_such_plugin" in str(found.faults[0])
+
+
+class Misspelt:
+    @crmcore.hookimpl
+    def crm_chek(self, change):
+        """Never called."""
+
+
+def test_a_misspelt_hook_is_an_error_with_a_suggestion():
+    with pytest.raises(PluginError, match="did you mean crm_check"):
+        Plugins([Misspelt()])
+
+
+def test_a_plugin_registered_twice():
+    plugin = types.ModuleType("twice")
+    with pytest.raises(PluginConflict):
+        Plugins([plugin, plugin])
+
+
+class Breaking:
+    @crmcore.hookimpl
+    def crm_check(self, change):
+        raise RuntimeError("broken")
+
+
+def test_hook_crm_check_names_the_plugin_that_broke():
+    with crmcore.open("memory:", plugins=[Breaking()]) as crm:
+        with pytest.raises(PluginError, match=r"failed in crm_check: RuntimeError") as caught:
+            crm.acting_as("a").customers.register(name="x")
+        assert caught.value.details["hook"] == "crm_check"
+        assert crm.acting_as("a").customers.count() == 0
+
+
+class Reading:
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, str | None]] = []
+
+    @crmcore.hookimpl
+    def crm_check(self, change, context):
+        before = context.get(type(change.after), change.after.id)
+        self.seen.append((change.action, context.actor, before.name if before else None))
+        if change.reason == "no":
+            raise Veto("refused", plugin="Reading")
+
+
+def test_hook_crm_check_sees_the_change_and_the_circumstances():
+    plugin = Reading()
+    with crmcore.open("memory:", plugins=[plugin]) as crm:
+        me = crm.acting_as("li.ming")
+        customer = me.customers.register(name="x")
+        with pytest.raises(Veto):
+            me.customers.update(customer, reason="no", address="y")
+        assert me.customers.get(customer).address is None
+    assert [(action, actor) for action, actor, _ in plugin.seen] == [
+        ("customer.registered", "li.ming"),
+        ("customer.updated", "li.ming"),
+    ]
+
+
+class Life:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    @crmcore.hookimpl
+    def crm_opened(self, crm):
+        self.heard.append(f"opened {crm.playbook.key}")
+
+    @crmcore.hookimpl
+    def crm_closing(self):
+        self.heard.append("closing")
+
+
+def test_hooks_crm_opened_and_crm_closing():
+    plugin = Life()
+    with crmcore.open("memory:", plugins=[plugin]):
+        assert plugin.heard == ["opened standard"]
+    assert plugin.heard == ["opened standard", "closing"]
+
+
+class Bringing:
+    @crmcore.hookimpl
+    def crm_playbooks(self):
+        return [PlaybookSource("ours", 'extends = "marketing"\nkey = "ours"\ncurrency = "USD"\n')]
+
+
+def test_hook_crm_playbooks_brings_one_along():
+    with crmcore.open("memory:", "ours", plugins=[Bringing()]) as crm:
+        assert (crm.playbook.key, crm.playbook.currency) == ("ours", "USD")
+    with pytest.raises(PluginConflict, match="ours"):
+        crmcore.open("memory:", "ours", plugins=[Bringing(), Bringing()])
+
+
+def test_two_crms_have_plugins_of_their_own():
+    with crmcore.open("memory:", plugins=[Breaking()]) as one, crmcore.open("memory:") as other:
+        assert one.plugins.checks
+        assert not other.plugins.checks
+        other.acting_as("a").customers.register(name="x")
+
+
+def test_every_hook_has_a_test():
+    hooks = {name for name in vars(hookspecs) if name.startswith("crm_")}
+    tests = " ".join(name for name in globals() if name.startswith("test_hook"))
+    assert {hook for hook in hooks if hook not in tests} == set()
