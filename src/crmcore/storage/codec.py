@@ -81,10 +81,11 @@ def _custom_from_scalar(value: str | None) -> FrozenMap:
 
 
 def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
-    """One line per field, setters and converters bound, nothing looked up per row."""
+    """One line per field, nothing looked up per row; see :mod:`crmcore.domain.entity` for the open twin."""
     scope: dict[str, Any] = {
         "create": object.__new__,
         "cls": cls,
+        "twin": cls._open,
         "Money": Money,
         "fold": fold,
         "texts_out": texts_to_scalar,
@@ -95,7 +96,6 @@ def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
     }
     read, write, names = [], [], []
     for name, kind in cls.kinds.items():
-        scope[f"set_{name}"] = cls._set[name]
         names.append(name)
         loaded, dumped = name, [f"e.{name}"]
         if kind.name == "texts":
@@ -113,13 +113,14 @@ def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
         if kind.folded:
             names.append(f"{name}_key")
             dumped.append(f"fold(e.{name})")
-        read.append(f"    set_{name}(e, {loaded})")
+        read.append(f"    e.{name} = {loaded}")
         write += dumped
     source = [
         "def load(row):",
         f"    {', '.join(names)} = row",
-        "    e = create(cls)",
+        "    e = create(twin)",
         *read,
+        "    e.__class__ = cls",
         "    return e",
         "def dump(e):",
         f"    return ({', '.join(write)},)",
