@@ -21,9 +21,9 @@ from crmcore.app.opportunities import Opportunities
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
 from crmcore.app.work import Work
-from crmcore.domain import Setting
+from crmcore.domain import ENTITIES, Setting
 from crmcore.domain.fields import clean_instant
-from crmcore.errors import CRMError, DomainError
+from crmcore.errors import CRMError, DomainError, DuplicateKey, Invalid, Issue
 from crmcore.playbooks import Playbook, load
 from crmcore.plugins import Plugins, open_store
 from crmcore.rules.stages import StageTable, compile_stages
@@ -36,6 +36,8 @@ T = TypeVar("T")
 ATTEMPTS = 3
 """How often a unit of work is tried when the store says that trying again may help."""
 PAUSE_SECONDS = 0.05
+
+_ENTITY_OF = {cls.collection: cls.entity for cls in ENTITIES}
 
 
 class CRM:
@@ -87,18 +89,23 @@ class CRM:
 
     def _try(self, actor: str, decide: Callable[[Work], T]) -> T:
         now = self.now()
-        with self.store.transaction(write=True) as transaction:
-            work = Work(
-                transaction,
-                playbook=self.playbook,
-                actor=actor,
-                now=now,
-                today=local_day(now, self.zone),
-                new_id=self.new_id,
-                plugins=self.plugins,
-            )
-            result = decide(work)
-            work.flush()
+        try:
+            with self.store.transaction(write=True) as transaction:
+                work = Work(
+                    transaction,
+                    playbook=self.playbook,
+                    actor=actor,
+                    now=now,
+                    today=local_day(now, self.zone),
+                    new_id=self.new_id,
+                    plugins=self.plugins,
+                )
+                result = decide(work)
+                work.flush()
+        except DuplicateKey as taken:
+            entity = _ENTITY_OF[taken.details["collection"]]
+            fields = taken.details["fields"]
+            raise Invalid([Issue(code="duplicate_number", field=f"{entity}.{name}") for name in fields]) from taken
         return result
 
     def read(self, look: Callable[[Transaction], T]) -> T:
@@ -107,9 +114,11 @@ class CRM:
             return look(transaction)
 
     def close(self) -> None:
-        """Tells the plugins, then closes the store."""
-        self.plugins.closing(self)
-        self.store.close()
+        """Tells the plugins, then closes the store, whatever a plugin says."""
+        try:
+            self.plugins.closing(self)
+        finally:
+            self.store.close()
 
     def __enter__(self) -> Self:
         return self

@@ -7,14 +7,14 @@ transaction. Whatever fails, the store is left as it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, TypeVar, cast
 
 import attrs
 
 from crmcore.app.sources import IdSource
-from crmcore.domain import Customer, Entity, Event, NumberSeries, Obligation, Record
+from crmcore.domain import Customer, Entity, Event, NumberSeries, Record
 from crmcore.domain.numbering import NumberScheme
 from crmcore.errors import Conflict, NotFound
 from crmcore.playbooks.model import Playbook
@@ -214,7 +214,7 @@ class Work:
         if self._plugins.checks:
             context = Context(now=self.now, actor=self.actor, get=self.get)
             for item in self._pending.values():
-                if not isinstance(item.entity, (NumberSeries, Obligation)):
+                if isinstance(item.entity, Record):
                     proposed = ProposedChange(
                         action=item.action, before=item.before, after=item.entity, reason=item.reason
                     )
@@ -242,5 +242,3 @@ def _batch(pending: Iterable[_Pending], events: Iterable[Event]) -> Iterable[Cha
     for event in events:
         yield Insert("events", dump(event))
 
-
-Decide = Callable[[Work], Any]
