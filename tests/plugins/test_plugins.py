@@ -11,13 +11,13 @@ import pytest
 
 import crmcore
 from crmcore.errors import BackendNotFound, InvalidURL, PluginConflict, PluginError, PluginLoadError, Veto
-from crmcore.plugins import PlaybookSource, Plugins, discovery, find_backend, hookspecs, installed, manager, schemes
+from crmcore.plugins import PlaybookSource, Plugins, discovery, find_backend, hookspecs, installed, schemes
 
 
-def entries(monkeypatch, module, *claims: tuple[str, str, str]) -> None:
+def entries(monkeypatch, *claims: tuple[str, str, str]) -> None:
     """Entry points as other packages would declare them."""
     made = EntryPoints(EntryPoint(name, value, group) for group, name, value in claims)
-    monkeypatch.setattr(module, "entry_points", lambda **wanted: made.select(**wanted))
+    monkeypatch.setattr(discovery, "entry_points", made.select)
 
 
 def test_our_own_backends_are_registered_like_anybody_s():
@@ -42,16 +42,16 @@ def test_a_store_that_is_not_to_be_had(url, error, says):
 
 def test_two_claims_of_one_scheme_name_both(monkeypatch):
     claims = [("crmcore.backends", "x", "one:Backend"), ("crmcore.backends", "x", "two:Backend")]
-    entries(monkeypatch, discovery, *claims)
+    entries(monkeypatch, *claims)
     with pytest.raises(PluginConflict, match=r"one:Backend.*two:Backend"):
         find_backend("x")
 
 
 def test_a_backend_that_can_t_be_imported_is_named(monkeypatch):
-    entries(monkeypatch, discovery, ("crmcore.backends", "x", "no_such_module:Backend"))
+    entries(monkeypatch, ("crmcore.backends", "x", "no_such_module:Backend"))
     with pytest.raises(PluginLoadError, match=r"no_such_module:Backend.*ModuleNotFoundError"):
         find_backend("x")
-    entries(monkeypatch, discovery, ("crmcore.backends", "x", "json:loads"))
+    entries(monkeypatch, ("crmcore.backends", "x", "json:loads"))
     with pytest.raises(PluginLoadError, match="no Backend"):
         find_backend("x")
 
@@ -60,7 +60,7 @@ def test_a_broken_plugin_harms_no_other(monkeypatch):
     good = types.ModuleType("good_plugin")
     monkeypatch.setitem(sys.modules, "good_plugin", good)
     claims = [("crmcore.plugins", "bad", "no_such_plugin"), ("crmcore.plugins", "good", "good_plugin")]
-    entries(monkeypatch, manager, *claims)
+    entries(monkeypatch, *claims)
     found = installed()
     assert found.plugins == (importlib.import_module("good_plugin"),)
     assert [type(fault) for fault in found.faults] == [PluginLoadError]

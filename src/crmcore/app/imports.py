@@ -19,6 +19,7 @@ from crmcore.app.work import Work
 from crmcore.domain import Contact, Customer, ImportedRow, Referral
 from crmcore.domain.values import fold
 from crmcore.errors import DomainError, DuplicateCustomer, ImportRejected, Invalid, Issue
+from crmcore.interchange.dates import DateOrder
 from crmcore.interchange.drafts import Draft, read_drafts
 from crmcore.interchange.headers import Header, Vocabulary, explain_no_header, find_header
 from crmcore.interchange.mapping import Mapped, read_mapping
@@ -121,7 +122,7 @@ class Imports:
         mapping: Path | str | Mapping[str, Any] | None = None,
         encoding: str | None = None,
         sheet: str | None = None,
-        date_order: str | None = None,
+        date_order: DateOrder | None = None,
         currency: str | None = None,
     ) -> ImportPlan:
         """Reads files and checks every row; stores nothing.

@@ -22,14 +22,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
 from crmcore.domain.values import FrozenMap
 from crmcore.errors import ImportRejected
+from crmcore.interchange.dates import DateOrder
 
-DATE_ORDERS = ("ymd", "dmy", "mdy")
+DATE_ORDERS = get_args(DateOrder)
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +38,7 @@ class Mapped:
     """A mapping as read; empty where the file speaks for itself."""
 
     table: str | None = None
-    date_order: str | None = None
+    date_order: DateOrder | None = None
     currency: str | None = None
     columns: Mapping[str, str] = FrozenMap()
     units: Mapping[str, int] = FrozenMap()

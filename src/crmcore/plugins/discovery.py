@@ -22,19 +22,29 @@ def _described(entry: EntryPoint) -> str:
     return f"{entry.value} (of {entry.dist.name if entry.dist else 'an unknown package'})"
 
 
+def entry_points_of(group: str) -> list[EntryPoint]:
+    """The entry points of a group, by name and value; one that two copies of a package declare counts once."""
+    found = {(entry.name, entry.value): entry for entry in entry_points(group=group)}
+    return [found[key] for key in sorted(found)]
+
+
 def find_entry_point(group: str, name: str) -> EntryPoint | None:
     """The one entry point of that name, or None. Raises :class:`PluginConflict` that names both when there are two."""
-    found = {entry.value: entry for entry in entry_points(group=group, name=name)}
+    found = [entry for entry in entry_points_of(group) if entry.name == name]
     if len(found) > 1:
-        claims = " and ".join(sorted(map(_described, found.values())))
+        claims = " and ".join(map(_described, found))
         raise PluginConflict(f"{name} is claimed twice in {group}: {claims}; remove one of them", name=name)
-    return next(iter(found.values()), None)
+    return found[0] if found else None
 
 
 def load_entry_point(entry: EntryPoint) -> Any:
-    """What the entry point promises. Raises :class:`PluginLoadError` that names it; a typed error of ours passes."""
+    """What the entry point names; of a class, an instance made without arguments.
+
+    Raises :class:`PluginLoadError` that names it; a typed error of ours passes.
+    """
     try:
-        return entry.load()
+        found = entry.load()
+        return found() if isinstance(found, type) else found
     except CRMError:
         raise
     except Exception as error:
@@ -45,7 +55,7 @@ def load_entry_point(entry: EntryPoint) -> Any:
 
 def schemes() -> list[str]:
     """The URL schemes that installed packages serve."""
-    return sorted({entry.name for entry in entry_points(group=BACKENDS)})
+    return sorted({entry.name for entry in entry_points_of(BACKENDS)})
 
 
 def find_backend(scheme: str) -> Backend:
@@ -57,8 +67,7 @@ def find_backend(scheme: str) -> Backend:
         raise BackendNotFound(
             f"nothing installed serves {scheme}: (installed: {', '.join(schemes())}); {hint}", scheme=scheme
         )
-    made = load_entry_point(entry)
-    backend = made() if isinstance(made, type) else made
+    backend = load_entry_point(entry)
     if not isinstance(backend, Backend):
         raise PluginLoadError(f"{_described(entry)} is no Backend", plugin=entry.name)
     return backend

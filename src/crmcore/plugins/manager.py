@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from importlib.metadata import entry_points
 from typing import Any
 
 import attrs
@@ -12,7 +11,7 @@ import pluggy
 
 from crmcore.errors import CRMError, PluginConflict, PluginError
 from crmcore.plugins import hookspecs
-from crmcore.plugins.discovery import PLUGINS, load_entry_point
+from crmcore.plugins.discovery import PLUGINS, entry_points_of, load_entry_point
 from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
 
 
@@ -27,7 +26,7 @@ class Installed:
 def installed() -> Installed:
     """Loads every plugin in the group ``crmcore.plugins``; a broken one is named in ``faults`` and harms no other."""
     plugins, faults = [], []
-    for entry in sorted(entry_points(group=PLUGINS), key=lambda entry: entry.name):
+    for entry in entry_points_of(PLUGINS):
         try:
             plugins.append(load_entry_point(entry))
         except PluginError as fault:
