@@ -1,0 +1,60 @@
+"""Workbooks for crmcore: what the entry point ``crmcore.workbooks`` names. Nothing heavy is imported until it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crmcore.errors import Language
+
+if TYPE_CHECKING:
+    from crmcore.interchange.sheets import Sheet
+    from crmcore.metrics.tables import Chart, Listing, Table
+    from crmcore.playbooks.model import Playbook
+
+
+class ExcelWorkbooks:
+    """Reads workbooks (.xlsx, .xlsm, .xlsb, .xls, .ods) that come from outside, and writes .xlsx."""
+
+    def read(self, path: Path) -> list[Sheet]:
+        """All sheets; see :func:`crmcore_excel.reader.read_workbook`."""
+        from crmcore_excel.reader import read_workbook
+
+        return read_workbook(path)
+
+    def write(
+        self,
+        path: Path,
+        tables: Sequence[Table],
+        charts: Sequence[Chart] = (),
+        *,
+        language: Language = "zh-CN",
+        zone: tzinfo = UTC,
+    ) -> None:
+        """Tables and native charts as a workbook; see :func:`crmcore_excel.writer.write`."""
+        from crmcore_excel.writer import write
+
+        write(path, tables, charts, language=language, zone=zone)
+
+    def write_listings(
+        self, path: Path, listings: Iterable[Listing], *, language: Language = "zh-CN", zone: tzinfo = UTC
+    ) -> None:
+        """Any number of rows in bounded memory; see :func:`crmcore_excel.writer.write_listings`."""
+        from crmcore_excel.writer import write_listings
+
+        write_listings(path, listings, language=language, zone=zone)
+
+    def template(
+        self,
+        path: Path,
+        playbook: Playbook,
+        table_keys: Sequence[str] | None = None,
+        *,
+        language: Language = "zh-CN",
+    ) -> None:
+        """A workbook to fill in; see :func:`crmcore_excel.templates.write_template`."""
+        from crmcore_excel.templates import write_template
+
+        write_template(path, playbook, table_keys, language=language)

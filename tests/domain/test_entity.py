@@ -81,6 +81,7 @@ def test_everything_that_is_missing_is_named_at_once(cls):
         ("name", "a\x00b", "bad_text"),
         ("name", "a\ud800b", "bad_text"),
         ("name", "x" * (MAX_TEXT + 1), "too_long"),
+        ("name", "😀" * (MAX_TEXT // 2 + 1), "too_long"),
         ("kind", "robot", "bad_choice"),
         ("headcount_low", True, "bad_type"),
         ("headcount_low", 1.0, "bad_type"),

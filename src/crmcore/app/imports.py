@@ -169,6 +169,11 @@ class Imports:
     def _plan_sheet(self, file: str, sheet: Sheet, vocabularies: Mapping[str, Vocabulary], mapped: Mapped) -> SheetPlan:
         crm = self._session.crm
         columns = {heading: field or None for heading, field in mapped.columns.items()}
+        # Among tables that fit alike, the one that the sheet is called goes first.
+        called = [
+            key for key in vocabularies if fold(sheet.name) in map(fold, crm.playbook.tables[key].label.spellings)
+        ]
+        vocabularies = {key: vocabularies[key] for key in dict.fromkeys([*called, *vocabularies])}
         header = find_header(sheet, vocabularies, mapping=columns)
         if header is None:
             note = explain_no_header(sheet, vocabularies) if sheet.rows else "the sheet is blank"

@@ -241,4 +241,3 @@ def _batch(pending: Iterable[_Pending], events: Iterable[Event]) -> Iterable[Cha
     dump = CODECS[Event].dump
     for event in events:
         yield Insert("events", dump(event))
-

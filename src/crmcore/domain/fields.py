@@ -57,7 +57,8 @@ def clean_text(value: Any) -> str | None:
     if not value.isascii() and not unicodedata.is_normalized("NFC", value):
         value = unicodedata.normalize("NFC", value)
     value = value.strip()
-    if len(value) > MAX_TEXT:
+    # A cell counts what lies beyond the basic plane twice.
+    if len(value) > MAX_TEXT or (len(value) > MAX_TEXT // 2 and len(value.encode("utf-16-le")) > 2 * MAX_TEXT):
         raise Unclean("too_long", limit=MAX_TEXT)
     return value or None
 

@@ -26,23 +26,13 @@ from crmcore.interchange.dates import infer_date_order
 from crmcore.interchange.headers import Header, HeaderColumn
 from crmcore.interchange.mapping import Mapped
 from crmcore.interchange.sheets import Cell, Sheet
-from crmcore.playbooks.model import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, Playbook
+from crmcore.playbooks.model import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, NEEDED_FIELDS, Playbook
 
 BY_NAME: Mapping[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
 
 
 #: Lists of text that are read as what they are.
 _CELL_KINDS: Mapping[str, CellKind] = {"contact.phones": "phones", "contact.emails": "emails"}
-
-#: What a row must say, one field of each group; everything else has a default or is the playbook's to require.
-_NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "customer": (("name",),),
-    "contact": (("name",),),
-    "opportunity": (("name", "product", "reference"),),
-    "follow_up_plan": (("due_on",),),
-    "follow_up": (("summary",), ("at",)),
-    "referral": (("referred_name", "referred_id"),),
-}
 
 
 @attrs.frozen(kw_only=True)
@@ -216,7 +206,9 @@ class _Reader:
                 if issue.field not in reported:
                     yield self._placed(issue, places, number)
         own = row.values.get(self.entity, {})
-        needed = [(f"{self.entity}.{group[0]}", any(own.get(name) for name in group)) for group in _NEEDED[self.entity]]
+        needed = [
+            (f"{self.entity}.{group[0]}", any(own.get(name) for name in group)) for group in NEEDED_FIELDS[self.entity]
+        ]
         for field in self.playbook.required_fields(self.entity, own):
             dotted = field if "." in field else f"{self.entity}.{field}"
             entity, _, name = dotted.partition(".")

@@ -81,6 +81,18 @@ DERIVED_FIELDS: Mapping[str, str] = {
     "customer.sticking_point": "卡点: the objection of the last follow-up that names one",
 }
 
+#: What a row of a sheet can't do without, whatever the playbook says: one field of each group.
+NEEDED_FIELDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "customer": (("name",),),
+    "contact": (("name",),),
+    "opportunity": (("name", "product", "reference"),),
+    "follow_up_plan": (("due_on",),),
+    "follow_up": (("summary",), ("at",)),
+    "feedback": (("received_at",), ("description",)),
+    "ticket": (("subject",),),
+    "referral": (("referred_name", "referred_id"),),
+}
+
 #: The fields of every entity, dotted (``customer.name``), with their kinds.
 FIELD_KINDS: Mapping[str, Kind] = {
     f"{entity.entity}.{name}": kind for entity in ENTITIES for name, kind in entity.kinds.items()

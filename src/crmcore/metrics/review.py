@@ -1,0 +1,190 @@
+"""The review 复盘: everything that a team looks at together, as tables and the charts that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from crmcore.domain import Customer, Event, FollowUp, Obligation, Opportunity
+from crmcore.metrics.activity import Activity, activity
+from crmcore.metrics.customers import CustomerCounts, count_customers
+from crmcore.metrics.due import Due, due_list, rule_labels
+from crmcore.metrics.funnel import Funnel, funnel
+from crmcore.metrics.outcomes import money_cells, money_columns
+from crmcore.metrics.tables import Chart, Column, Table, period_label, plain
+from crmcore.playbooks.model import Label, Playbook
+
+#: The trend shows this many months at most, unless a period is asked for.
+TREND_MONTHS = 24
+#: A chart of people shows this many of them.
+MOST_OWNERS = 10
+
+
+@attrs.frozen
+class Review:
+    """Tables, the one-row summary first, and charts of them."""
+
+    tables: tuple[Table, ...]
+    charts: tuple[Chart, ...]
+
+    def table(self, key: str) -> Table:
+        """The table of that key; raises KeyError."""
+        for table in self.tables:
+            if table.key == key:
+                return table
+        raise KeyError(key)
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON: each table as a list of objects, under its key."""
+        return {table.key: plain(table.records()) for table in self.tables}
+
+
+def review(
+    playbook: Playbook,
+    *,
+    customers: Iterable[Customer],
+    opportunities: Iterable[Opportunity] = (),
+    moves: Iterable[Event] = (),
+    follow_ups: Iterable[FollowUp] = (),
+    obligations: Iterable[Obligation] = (),
+    now: datetime,
+    zone: ZoneInfo,
+    since: date | None = None,
+    until: date | None = None,
+    pipeline: str | None = None,
+    imported_ids: Collection[str] = frozenset(),
+) -> Review:
+    """The review of a period, from ``since`` (the first day in) to ``until`` (the first day out), or of all that there is.
+
+    Of the opportunities those of one pipeline count, the playbook's default where none is named. See :func:`funnel`,
+    :func:`count_customers`, :func:`activity` and :func:`due_list` for what each part counts.
+    """
+    by_id = {customer.id: customer for customer in customers}
+    graph = playbook.pipelines[pipeline or playbook.default_pipeline]
+    sales = funnel(
+        (one for one in opportunities if one.pipeline == graph.key), moves, graph, now=now, since=since, until=until
+    )
+    people = count_customers(by_id.values(), playbook, zone=zone, since=since, until=until)
+    done = activity(follow_ups, playbook, zone=zone, since=since, until=until, imported_ids=imported_ids)
+    due = due_list(obligations, by_id, labels=rule_labels(playbook), now=now, zone=zone)
+    stages, _, amounts, *dimensions = sales.tables
+    sources = playbook.vocabulary("customer.source")
+    by_stage, _, by_tier, by_owner, _ = people.tables
+    parts = [
+        *((stages, amounts) if sales.totals.count else ()),
+        _trend(people, sales, since, until),
+        by_stage,
+        people.source_shares(),
+        by_tier,
+        by_owner,
+        *(table.labelled("source", sources) if table.key == "funnel_by_source" else table for table in dimensions),
+        due.table,
+        *done.tables,
+    ]
+    tables = [table for table in parts if _says_something(table)]
+    notes = _when(now, zone, since, until)
+    return Review((_summary(people, sales, done, due, notes), *tables), tuple(_charts(tables, sales)))
+
+
+def _when(now: datetime, zone: ZoneInfo, since: date | None, until: date | None) -> Label:
+    moment = now.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+    if not (since or until):
+        return Label(zh=f"全部期间;截至{moment}({zone})", en=f"All that there is, as of {moment} ({zone})")
+    span = period_label(since, until)
+    return Label(zh=f"期间:{span.zh};截至{moment}({zone})", en=f"{span.en}; as of {moment} ({zone})")
+
+
+def _says_something(table: Table) -> bool:
+    """Whether a table has a row, beyond the one row of those that don't give what the table is about."""
+    return len(table.rows) > 1 or (len(table.rows) == 1 and table.rows[0][0] is not None)
+
+
+def _summary(people: CustomerCounts, sales: Funnel, done: Activity, due: Due, when: Label) -> Table:
+    totals = sales.totals
+    won_in, won = money_columns("won_amount", "赢单金额", "Won amount", [totals.won_amount])
+    open_in, weighted = money_columns("weighted", "加权预计金额", "Weighted pipeline", [totals.weighted])
+    columns = (
+        Column("customers", "客户总数", "Customers", "integer"),
+        Column("new_customers", "新增客户", "New customers", "integer"),
+        Column("open", "进行中机会", "Open opportunities", "integer"),
+        Column("won", "赢单", "Won", "integer"),
+        Column("win_rate", "赢单率", "Win rate", "percent"),
+        *won,
+        *weighted,
+        Column("follow_ups", "跟进次数", "Follow-ups", "integer"),
+        Column("in_time_rate", "及时记录率", "Logged in time", "percent"),
+        Column("due", "待办事项", "Open duties", "integer"),
+        Column("overdue", "已逾期", "Overdue", "integer"),
+        Column("overdue_rate", "逾期率", "Overdue rate", "percent"),
+    )
+    row = (
+        people.total,
+        people.new,
+        totals.open,
+        totals.won,
+        totals.win_rate,
+        *money_cells(totals.won_amount, won_in),
+        *money_cells(totals.weighted, open_in),
+        done.total,
+        done.in_time_rate,
+        due.open,
+        due.overdue,
+        due.overdue_rate,
+    )
+    return Table("summary", "客户复盘", "Customer review", columns, (row,), (when,))
+
+
+def _trend(people: CustomerCounts, sales: Funnel, since: date | None, until: date | None) -> Table:
+    """New customers and won deals month by month, without a gap."""
+    won: Mapping[str, int] = {one.key: one.won for one in sales.slices["by_month"] if one.key is not None}
+    shown = _months(sorted({*people.by_month, *won}), since, until)
+    columns = (
+        Column("month", "月份", "Month"),
+        Column("new_customers", "新增客户", "New customers", "integer"),
+        Column("won", "赢单", "Deals won", "integer"),
+    )
+    rows = tuple((month, people.by_month.get(month, 0), won.get(month, 0)) for month in shown)
+    notes = () if since and until else (_TREND_NOTE,)
+    return Table("trend", "月度趋势", "Monthly trend", columns, rows, notes)
+
+
+_TREND_NOTE = Label(
+    zh=f"截至有记录的最后一个月,最多{TREND_MONTHS}个月。",
+    en=f"Up to the last month with any, {TREND_MONTHS} months at most.",
+)
+
+
+def _months(found: list[str], since: date | None, until: date | None) -> list[str]:
+    """Every month from the first to the last; the last 24 where the period is open at either end."""
+    if not found:
+        return []
+    first, last = (int(month[:4]) * 12 + int(month[5:]) - 1 for month in (found[0], found[-1]))
+    if not (since and until):
+        first = max(first, last - TREND_MONTHS + 1)
+    return [f"{index // 12:04d}-{index % 12 + 1:02d}" for index in range(first, last + 1)]
+
+
+def _charts(tables: Iterable[Table], sales: Funnel) -> Iterable[Chart]:
+    """The charts whose tables are there. Without opportunities the customers' own stages are the funnel (seed 003)."""
+    path = sum(stage.reached is not None for stage in sales.stages)
+    most = f"Won by owner (top {MOST_OWNERS})"
+    charts = [
+        Chart("trend", "line", "月度趋势", "Monthly trend", "trend", "month", ("new_customers", "won")),
+        Chart("sources", "pie", "客户来源", "Customers by source", "customers_by_source", "source", ("count",)),
+        Chart(
+            "owners", "bar", f"负责人赢单(前{MOST_OWNERS}名)", most, "funnel_by_owner", "owner", ("won",), MOST_OWNERS
+        ),
+    ]
+    if sales.totals.count:
+        reached = "销售漏斗(曾到达)", "Sales funnel (ever reached)"
+        charts.insert(0, Chart("funnel", "bar", *reached, "funnel_stages", "stage", ("reached",), path))
+    else:
+        charts.insert(
+            0, Chart("funnel", "bar", "客户阶段", "Customers by stage", "customers_by_stage", "stage", ("count",))
+        )
+    there = {table.key for table in tables}
+    return (chart for chart in charts if chart.table in there)
