@@ -65,7 +65,7 @@ def me(open_crm: Callable[..., crmcore.CRM]) -> crmcore.Session:
     return open_crm().acting_as("li.ming")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared data sets are not beside this checkout")

@@ -75,3 +75,32 @@ def test_no_file_is_a_success_of_no_rows(shared_data):
             for sheet in result.sheets:
                 named = {issue.row for issue in sheet.issues if issue.level == "error"}
                 assert len(named) == sheet.rejected, path.name
+
+
+def test_an_export_taken_in_again_changes_nothing(tmp_path, me):
+    import csv
+
+    from crmcore.domain import Money
+
+    customer = me.customers.register(
+        name="示例科技有限公司", industry="制造业", tier="B", headcount_low=100, headcount_high=500,
+        tags=["需求明确"], contacts=[{"name": "采购部", "phone": "+86 138-0013-8000", "email": "a@example.com"}],
+    )  # fmt: skip
+    at = datetime.datetime(2023, 10, 9, 1, 2, 3, 456_000, tzinfo=datetime.UTC)
+    me.follow_ups.log(customer, at=at, summary="谈了报价", next_step="发资料", next_on=datetime.date(2023, 10, 12))
+    me.opportunities.open(name="=1+1", customer=customer, expected_amount=Money.of("1234.50"))
+    for key in me.crm.playbook.tables:
+        table = me.exports.table(key)
+        path = tmp_path / f"{key}.csv"
+        with path.open("w", encoding="utf-8-sig", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([column.zh for column in table.columns])
+            for row in table.rows:
+                named = [column.named(cell, "zh-CN") for column, cell in zip(table.columns, row, strict=True)]
+                writer.writerow([cell.amount if isinstance(cell, Money) else cell for cell in named])
+        if table.rows and me.crm.playbook.tables[key].entity != "customer":
+            result = me.imports.plan(path, table=key).apply()
+            assert (result.created, result.rejected) == (0, 0), (key, result.issues)
+            assert result.known == len(table.rows)
+    result = me.imports.plan(tmp_path / "customers.csv", table="customers").apply()
+    assert (result.created, result.known, result.rejected) == (0, 1, 0)

@@ -19,12 +19,8 @@ STAGES = {"Prospecting": "requirements", "Engaging": "proposal", "Won": "signed"
 
 
 @pytest.fixture(scope="module")
-def maven(tmp_path_factory):
-    from conftest import SHARED
-
-    folder = SHARED / "crm_maven"
-    if not folder.is_dir():
-        pytest.skip("the shared data sets are not beside this checkout")
+def maven(tmp_path_factory, shared_data):
+    folder = shared_data / "crm_maven"
     url = f"sqlite:///{tmp_path_factory.mktemp('maven')}/crm.db"
     with crmcore.open(url) as crm:
         me = crm.acting_as("importer")
@@ -98,7 +94,9 @@ def test_accounts_became_customers(maven):
         assert (customer.industry, customer.address) == (row["sector"], row["office_location"])
         assert customer.headcount_low == customer.headcount_high == int(row["employees"])
         assert customer.annual_revenue.amount == Decimal(row["revenue"]) * 1_000_000
-        assert customer.scale == ("large" if int(row["employees"]) >= 1000 else "small_medium" if int(row["employees"]) >= 8 else None)
+        assert customer.scale == (
+            "large" if int(row["employees"]) >= 1000 else "small_medium" if int(row["employees"]) >= 8 else None
+        )
 
 
 def test_a_won_deal_made_its_customer_a_customer(maven, rows):

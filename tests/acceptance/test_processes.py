@@ -23,7 +23,8 @@ def test_numbers_from_several_processes(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/crm.db?wait=60s"
     command = [sys.executable, "-c", REGISTER, url]
     running = [
-        subprocess.Popen([*command, f"clerk{one}", str(EACH)], stdout=subprocess.PIPE, text=True) for one in range(PROCESSES)
+        subprocess.Popen([*command, f"clerk{one}", str(EACH)], stdout=subprocess.PIPE, text=True)
+        for one in range(PROCESSES)
     ]
     printed = [number for process in running for number in process.communicate(timeout=300)[0].split()]
     assert [process.returncode for process in running] == [0] * PROCESSES

@@ -89,6 +89,9 @@ def _cell(field: str, found: Found, crm: CRM) -> Cell:
     record = found.get(entity)
     if record is None:
         return None
+    if field == "opportunity.reference":
+        # What has no reference of another system is known by its own id.
+        return getattr(record, "reference", None) or record.id
     if field in FIELD_KINDS:
         return _shown(getattr(record, name), crm)
     if field in COMPOUND_FIELDS or field in DERIVED_FIELDS:

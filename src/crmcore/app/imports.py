@@ -7,6 +7,7 @@ import that was cut off goes on where it stopped, and importing the same file ag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from crmcore.app.customers import register_customer
 from crmcore.app.follow_ups import add_plan, log_follow_up
 from crmcore.app.opportunities import open_opportunity
 from crmcore.app.work import Work
-from crmcore.domain import Contact, Customer, ImportedRow, Referral
+from crmcore.domain import Contact, Customer, Entity, FollowUp, FollowUpPlan, ImportedRow, Opportunity, Referral
 from crmcore.domain.values import fold
 from crmcore.errors import DomainError, DuplicateCustomer, ImportRejected, Invalid, Issue
 from crmcore.interchange.dates import DateOrder
@@ -25,7 +26,7 @@ from crmcore.interchange.headers import Header, Vocabulary, explain_no_header, f
 from crmcore.interchange.mapping import Mapped, read_mapping
 from crmcore.interchange.sheets import Sheet, read_sheets
 from crmcore.rules.timing import day_start
-from crmcore.storage.query import In
+from crmcore.storage.query import Eq, In
 
 if TYPE_CHECKING:
     from crmcore.app.crm import Session
@@ -151,7 +152,12 @@ class Imports:
         }
         plans = []
         for path in map(Path, paths):
-            sheets = [found for found in read_sheets(path, encoding=encoding) if not found.hidden]
+            try:
+                sheets = [found for found in read_sheets(path, encoding=encoding) if not found.hidden]
+            except ImportRejected as rejected:
+                raise ImportRejected(
+                    rejected.reason, f"{path.name}: {rejected.message}", part=rejected.part
+                ) from rejected
             if sheet is not None:
                 sheets = [found for found in sheets if found.name == sheet]
                 if not sheets:
@@ -259,14 +265,30 @@ def _at(issue: Issue, draft: Draft) -> Issue:
     return attrs.evolve(issue, sheet=draft.sheet, row=draft.row, facts={"label": issue.field, **issue.facts})
 
 
+def _told_alike(kept: Any, told: Any) -> bool:
+    """Whether a cell says what is on file; a cell tells moments to the second."""
+    if isinstance(kept, datetime) and isinstance(told, datetime):
+        return kept.replace(microsecond=0) == told.replace(microsecond=0)
+    return bool(kept == told)
+
+
+@attrs.frozen
+class _Taken:
+    """The record that a row became, or was already (``known``), and what was found on the way."""
+
+    id: str
+    issues: tuple[Issue, ...] = ()
+    known: bool = False
+
+
 class _Taking:
     """One batch being taken in, within one unit of work."""
 
     def __init__(self, session: Session, work: Work, file: str, batch: Sequence[Draft]) -> None:
-        self.session, self.work, self.file, self.batch = session, work, file, batch
-        digests = [draft.digest for draft in batch]
-        self.taken = set(work.transaction.get_many("imported_rows", digests))
+        self.crm, self.work, self.file, self.batch = session.crm, work, file, batch
+        self.taken = set(work.transaction.get_many("imported_rows", [draft.digest for draft in batch]))
         self.customers = self._customers(batch)
+        self.opportunities = self._opportunities(batch)
 
     def _customers(self, batch: Iterable[Draft]) -> dict[str, list[Customer]]:
         """The customers that the batch names, by number and by folded name."""
@@ -282,6 +304,15 @@ class _Taking:
                 found.setdefault(fold(customer.name), []).append(customer)
         return found
 
+    def _opportunities(self, batch: Iterable[Draft]) -> dict[str, str]:
+        """The ids of the opportunities on file that the batch refers to, by reference; our own exports refer by id."""
+        references = [ref for draft in batch if (ref := draft.values.get("opportunity", {}).get("reference"))]
+        if not references:
+            return {}
+        by_id = {id: id for id in self.work.transaction.get_many("opportunities", references)}
+        found = self.work.find(Opportunity, In("reference", tuple(references)))
+        return by_id | {str(opportunity.reference): opportunity.id for opportunity in found}
+
     def take_all(self) -> list[tuple[str, list[Issue]]]:
         """Per row what became of it, and what was found on the way."""
         return [self._take(draft) for draft in self.batch]
@@ -289,23 +320,15 @@ class _Taking:
     def _take(self, draft: Draft) -> tuple[str, list[Issue]]:
         if draft.digest in self.taken:
             return "known", []
-        try:
-            id, issues = _TAKERS[draft.entity](self, draft)
-        except DuplicateCustomer as duplicate:
-            facts = {
-                "label": self.session.crm.playbook.label("customer.name", "zh-CN"),
-                "number": duplicate.details["number"],
-            }
-            self._mark(draft, duplicate.details["id"])
-            return "known", [_at(Issue(code="duplicate", field="customer.name", level="warning", facts=facts), draft)]
-        self._mark(draft, id)
-        return "created", issues
-
-    def _mark(self, draft: Draft, record_id: str) -> None:
+        taken = _TAKERS[draft.entity](self, draft)
         source = f"{self.file} {draft.sheet}!{draft.row}"
-        self.work.add(
-            ImportedRow(id=draft.digest, record_id=record_id, source=source, at=self.work.now), "row.imported"
-        )
+        marked = ImportedRow(id=draft.digest, record_id=taken.id, source=source, at=self.work.now)
+        self.work.add(marked, "row.imported")
+        return "known" if taken.known else "created", [_at(issue, draft) for issue in taken.issues]
+
+    def _on_file(self, field: str, id: str, number: str) -> _Taken:
+        facts = {"label": self.crm.playbook.label(field, "zh-CN"), "number": number}
+        return _Taken(id, (Issue(code="duplicate", field=field, level="warning", facts=facts),), known=True)
 
     def _named(self, draft: Draft, number: str = "customer_number", name: str = "customer_name") -> Customer | None:
         """The customer that a row names, None where it names none; raises :class:`Invalid` for nobody or for several."""
@@ -317,64 +340,75 @@ class _Taking:
             if len(found) == 1:
                 return self.work.get(Customer, found[0].id)
             code = "unknown_customer" if not found else "ambiguous_customer"
-            label = self.session.crm.playbook.label(f"{draft.entity}.{key}", "zh-CN")
+            label = self.crm.playbook.label(f"{draft.entity}.{key}", "zh-CN")
             raise Invalid([Issue(code=code, field=f"{draft.entity}.{key}", facts={"label": label})])
         return None
 
-    def _owner(self, draft: Draft) -> Customer:
-        customer = self._named(draft)
+    def _owner(self, draft: Draft, number: str = "customer_number", name: str = "customer_name") -> Customer:
+        customer = self._named(draft, number, name)
         if customer is None:
-            raise Invalid([Issue(code="required", field=f"{draft.entity}.customer_name")])
+            raise Invalid([Issue(code="required", field=f"{draft.entity}.{name}")])
         return customer
 
-    def _customer(self, draft: Draft) -> tuple[str, list[Issue]]:
+    def _same(self, cls: type[Entity], parent: str, id: str, values: Mapping[str, Any]) -> _Taken | None:
+        """A record of that parent which says all that the row says: the row of an export, come back."""
+        for record in self.work.find(cls, Eq(parent, id)):
+            if all(_told_alike(getattr(record, name), value) for name, value in values.items()):
+                return _Taken(record.id, known=True)
+        return None
+
+    def _customer(self, draft: Draft) -> _Taken:
         contact = dict(draft.values.get("contact", {}))
         values = dict(draft.values.get("customer", {}))
         if on_file := self.customers.get(values.get("number", "")):
-            number = on_file[0].number
-            raise DuplicateCustomer(f"{number} is on file already", number=number, id=on_file[0].id)
+            return self._on_file("customer.number", on_file[0].id, on_file[0].number)
         if contact and not contact.get("name"):
             # A telephone without a name still belongs to somebody there.
             contact["name"] = values["name"]
-        customer = register_customer(self.work, values, [contact] if contact else [])
-        return customer.id, []
+        try:
+            return _Taken(register_customer(self.work, values, [contact] if contact else []).id)
+        except DuplicateCustomer as duplicate:
+            return self._on_file("customer.name", duplicate.details["id"], duplicate.details["number"])
 
-    def _contact(self, draft: Draft) -> tuple[str, list[Issue]]:
-        values = draft.values.get("contact", {})
-        return self.work.create(Contact, "contact.added", customer_id=self._owner(draft).id, **values).id, []
+    def _contact(self, draft: Draft) -> _Taken:
+        customer, values = self._owner(draft), draft.values.get("contact", {})
+        same = self._same(Contact, "customer_id", customer.id, values)
+        return same or _Taken(self.work.create(Contact, "contact.added", customer_id=customer.id, **values).id)
 
-    def _opportunity(self, draft: Draft) -> tuple[str, list[Issue]]:
+    def _opportunity(self, draft: Draft) -> _Taken:
         customer = self._named(draft)
         values = dict(draft.values.get("opportunity", {}))
-        if not values.get("name"):
-            values["name"] = values.get("product") or values.get("reference")
+        reference = values.get("reference")
+        if reference in self.opportunities:
+            return self._on_file("opportunity.reference", self.opportunities[reference], reference)
+        values["name"] = values.get("name") or values.get("product") or reference
         since = values.get("closed_on") or values.get("opened_on")
         if since is not None:
-            values["stage_since"] = day_start(since, self.session.crm.zone)
-        issues = []
-        if customer is None:
-            issues.append(_at(Issue(code="no_customer", field="opportunity.customer_name", level="warning"), draft))
-        crm = self.session.crm
-        return open_opportunity(self.work, crm.pipelines, crm.lifecycle, values, customer).id, issues
+            values["stage_since"] = day_start(since, self.crm.zone)
+        alone = Issue(code="no_customer", field="opportunity.customer_name", level="warning")
+        opened = open_opportunity(self.work, self.crm.pipelines, self.crm.lifecycle, values, customer)
+        return _Taken(opened.id, () if customer else (alone,))
 
-    def _plan(self, draft: Draft) -> tuple[str, list[Issue]]:
-        return add_plan(self.work, self._owner(draft), dict(draft.values.get("follow_up_plan", {}))).id, []
+    def _plan(self, draft: Draft) -> _Taken:
+        customer, values = self._owner(draft), dict(draft.values.get("follow_up_plan", {}))
+        same = self._same(FollowUpPlan, "customer_id", customer.id, values)
+        return same or _Taken(add_plan(self.work, customer, values).id)
 
-    def _follow_up(self, draft: Draft) -> tuple[str, list[Issue]]:
-        return log_follow_up(self.work, self._owner(draft), dict(draft.values.get("follow_up", {}))).id, []
+    def _follow_up(self, draft: Draft) -> _Taken:
+        customer, values = self._owner(draft), dict(draft.values.get("follow_up", {}))
+        same = self._same(FollowUp, "customer_id", customer.id, values)
+        return same or _Taken(log_follow_up(self.work, customer, values).id)
 
-    def _referral(self, draft: Draft) -> tuple[str, list[Issue]]:
-        referrer = self._named(draft, "referrer_number", "referrer_name")
-        if referrer is None:
-            raise Invalid([Issue(code="required", field="referral.referrer_name")])
-        return self.work.create(
-            Referral, "referral.made", referrer_id=referrer.id, **draft.values.get("referral", {})
-        ).id, []
+    def _referral(self, draft: Draft) -> _Taken:
+        referrer = self._owner(draft, "referrer_number", "referrer_name")
+        values = draft.values.get("referral", {})
+        same = self._same(Referral, "referrer_id", referrer.id, values)
+        return same or _Taken(self.work.create(Referral, "referral.made", referrer_id=referrer.id, **values).id)
 
 
 _NUMBERS, _NAMES = ("customer_number", "referrer_number"), ("customer_name", "referrer_name")
 
-_TAKERS: Mapping[str, Callable[[_Taking, Draft], tuple[str, list[Issue]]]] = {
+_TAKERS: Mapping[str, Callable[[_Taking, Draft], _Taken]] = {
     "customer": _Taking._customer,
     "contact": _Taking._contact,
     "opportunity": _Taking._opportunity,

@@ -101,6 +101,7 @@ class _Reader:
         known = [column for column in header.columns if column.field and column.field not in DERIVED_FIELDS]
         # A column of its own goes before what another column only implies.
         self.columns = sorted(known, key=lambda column: column.field in COMPOUND_FIELDS)
+        self.own = {column.field for column in self.columns}
         self.readings = {column.column: self._reading(column) for column in self.columns}
 
     def _reading(self, column: HeaderColumn) -> CellOptions:
@@ -151,7 +152,7 @@ class _Reader:
     def _report(
         self, row: _Row, column: HeaderColumn, number: int, code: str, level: Any = "error", **facts: Any
     ) -> None:
-        label = facts.pop("label", column.text)
+        label = facts.pop("label", plain_heading(column.text))
         row.issues.append(
             Issue(
                 code=code,
@@ -176,7 +177,9 @@ class _Reader:
                 row.references[name] = str(parse("text", cell, options=reading))
                 return
             for target, value in COMPOUNDS[name](cell, reading, self.playbook, entity):
-                row.give(target, value)
+                # What a cell only implies gives way to a column of its own, also to a blank one.
+                if target not in self.own or isinstance(value, (tuple, dict)):
+                    row.give(target, value)
             return
         kind = FIELD_KINDS[field]
         words = self.playbook.vocabulary(field)
@@ -219,7 +222,7 @@ class _Reader:
 
     def _placed(self, issue: Issue, places: Mapping[str | None, HeaderColumn], number: int) -> Issue:
         column = places.get(issue.field)
-        label = column.text if column else self.playbook.label(issue.field or "", "zh-CN")
+        label = plain_heading(column.text) if column else self.playbook.label(issue.field or "", "zh-CN")
         return attrs.evolve(
             issue,
             sheet=self.sheet.name,
@@ -227,6 +230,11 @@ class _Reader:
             column=column.column if column else None,
             facts={"label": label, **issue.facts},
         )
+
+
+def plain_heading(text: str) -> str:
+    """A heading without its required marks, as it is called in a message."""
+    return text.replace("*", "").replace("*", "").strip()
 
 
 def _entity_issues(cls: type[Entity], values: Mapping[str, Any]) -> Iterable[Issue]:
