@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
-from crmcore.domain.fields import Kind, Unclean, custom, instant, kind_of, text, whole
+from crmcore.domain.fields import Kind, Unclean, custom, instant, kind_of, required_day, text, whole
 from crmcore.domain.values import FrozenMap
 from crmcore.errors import Invalid, Issue
 
@@ -107,7 +107,7 @@ def _changed(values: tuple[Any, ...]) -> tuple[tuple[str, ...], ...]:
     frozen_default=True,
     kw_only_default=True,
     # Only these must be given: whatever else stands there is a default to a type checker.
-    field_specifiers=(text, instant),
+    field_specifiers=(text, instant, required_day),
 )
 def entity(
     *,

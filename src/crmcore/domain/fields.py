@@ -18,6 +18,7 @@ import attrs
 from crmcore.domain.values import NO_CUSTOM, FrozenMap, Money
 
 MAX_TEXT = 32_767  #: the longest text that a spreadsheet cell keeps
+MAX_NAME = 1_000  #: the longest text that is searched in its folded form, which can be longer
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
 KindName = Literal["text", "choice", "integer", "flag", "day", "instant", "money", "decimal", "texts", "custom"]
@@ -61,6 +62,14 @@ def clean_text(value: Any) -> str | None:
     if len(value) > MAX_TEXT or (len(value) > MAX_TEXT // 2 and len(value.encode("utf-16-le")) > 2 * MAX_TEXT):
         raise Unclean("too_long", limit=MAX_TEXT)
     return value or None
+
+
+def clean_name(value: Any) -> str | None:
+    """A text of at most :data:`MAX_NAME` characters."""
+    cleaned = clean_text(value)
+    if cleaned is not None and len(cleaned) > MAX_NAME:
+        raise Unclean("too_long", limit=MAX_NAME)
+    return cleaned
 
 
 def clean_integer(value: Any) -> int:
@@ -140,8 +149,13 @@ def clean_custom(value: Any) -> FrozenMap:
             clean_integer(item)
         elif item is not None and type(item) is not bool:
             raise Unclean("bad_type", expected="text, a whole number, true or false")
+        key = clean_text(name)
+        if key is None:
+            raise Unclean("bad_type", expected="a mapping with names for its keys")
         if item is not None:
-            cleaned[str(clean_text(name))] = item
+            cleaned[key] = item
+    if sum(len(f"{key}{item}") + 8 for key, item in cleaned.items()) > MAX_TEXT // 2:
+        raise Unclean("too_long", limit=MAX_TEXT // 2)
     return FrozenMap(cleaned) if cleaned else NO_CUSTOM
 
 
@@ -155,7 +169,7 @@ def _field(kind: Kind) -> Any:
 
 def text(*, folded: bool = False) -> Any:
     """A text that must be there."""
-    return _field(Kind(name="text", clean=clean_text, required=True, folded=folded))
+    return _field(Kind(name="text", clean=clean_name if folded else clean_text, required=True, folded=folded))
 
 
 def optional_text(*, default: str | None = None) -> Any:
@@ -188,6 +202,11 @@ def flag(*, default: bool = False) -> Any:
 def day(*, default: date | None = None) -> Any:
     """A calendar date, or None."""
     return _field(Kind(name="day", clean=clean_day, default=default))
+
+
+def required_day() -> Any:
+    """A calendar date that must be there."""
+    return _field(Kind(name="day", clean=clean_day, required=True))
 
 
 def instant() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from crmcore.domain.entity import Record, entity
-from crmcore.domain.fields import choice, day, instant, optional_text, text, texts, whole
+from crmcore.domain.fields import choice, day, instant, optional_text, required_day, text, texts, whole
 
 METHODS = ("phone", "visit", "email", "online_meeting", "face_to_face", "wechat")
 
@@ -18,7 +18,7 @@ class FollowUpPlan(Record):
     opportunity_id: str | None = optional_text()
     owner: str | None = optional_text()
     first_on: date | None = day()
-    due_on: date = day()
+    due_on: date = required_day()
     """The team's calendar day of the next contact (下次跟进时间)."""
     cycle: str | None = optional_text()
     """How often it repeats, as a duration of the playbook: ``7 days``."""

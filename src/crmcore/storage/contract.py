@@ -17,7 +17,7 @@ from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 from crmcore.errors import QueryError
 from crmcore.storage.evaluate import finish, tally_rows
-from crmcore.storage.query import Query, Where, check_query, check_where
+from crmcore.storage.query import Query, Where, check_query, check_where, with_order
 from crmcore.storage.schema import Row, Schema
 from crmcore.storage.url import StoreURL
 
@@ -121,7 +121,7 @@ class Transaction(ABC):
     def find(self, query: Query) -> Iterator[Row]:
         """The rows of the query. Raises :class:`QueryError` before the store is asked anything."""
         collection = check_query(query, self.schema)
-        rows, rest = self.push(query)
+        rows, rest = self.push(with_order(query))
         if rest.where is None and not rest.order and rest.after is None and rest.limit is None:
             return iter(rows)
         return finish(rows, rest, collection)

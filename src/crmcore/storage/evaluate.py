@@ -116,7 +116,7 @@ def sort_key(order: Sequence[str], collection: Collection) -> Callable[[Row], li
 def finish(rows: Iterable[Row], rest: Query, collection: Collection) -> Iterator[Row]:
     """What remains of a query, over the rows a store gave: filter, go behind ``after``, sort, cut.
 
-    A limit or a mark that remains belongs to the order that remains, that of ids where it names no field.
+    Where no order remains, the rows stay in the order the store gave them in.
     """
     if rest.where is not None:
         rows = filter(predicate(rest.where, collection), rows)
@@ -125,7 +125,7 @@ def finish(rows: Iterable[Row], rest: Query, collection: Collection) -> Iterator
         directions = [name.startswith("-") for name in rest.order] + [False]
         mark = _key(rest.after, directions)
         rows = [row for row in rows if mark < key(row)]
-    if rest.order or rest.after is not None or rest.limit is not None:
+    if rest.order:
         key = sort_key(rest.order, collection)
         rows = sorted(rows, key=key) if rest.limit is None else heapq.nsmallest(rest.limit, rows, key=key)
     return islice(rows, rest.limit) if rest.limit is not None else iter(rows)

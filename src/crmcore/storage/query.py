@@ -225,12 +225,21 @@ def check_where(where: Where, collection: Collection) -> None:
         raise QueryError(f"{kind.__name__} is no condition")
 
 
+def with_order(query: Query) -> Query:
+    """The query with the order of ids where it has a limit or a mark but no order: a page of no order has no next page."""
+    if query.order or (query.limit is None and query.after is None):
+        return query
+    return Query(query.collection, query.where, ("id",), query.after and query.after * 2, query.limit)
+
+
 def _check_value(field: Field, value: Scalar) -> None:
     # An exact type test: True is no integer here and a datetime no date, on any store.
     if type(value) is not _PYTHON_TYPES[field.type]:
         raise QueryError(f"{field.name} can't be compared with a {type(value).__name__}", field=field.name)
     if field.type == "instant" and cast(datetime, value).tzinfo is None:
         raise QueryError(f"{field.name} can't be compared with a naive time", field=field.name)
+    if field.type == "decimal" and not cast(Decimal, value).is_finite():
+        raise QueryError(f"{field.name} can't be compared with what is no finite number", field=field.name)
 
 
 def place_of(row: Row, query: Query, collection: Collection) -> Row:
@@ -261,8 +270,10 @@ def decode_place(token: str) -> Row:
     """The place that :func:`encode_place` wrote; raises :class:`QueryError` for anything else."""
     try:
         items = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        if type(items) is not list:
+            raise ValueError
         return tuple(_decode(item) for item in items)
-    except (ValueError, TypeError, KeyError, ArithmeticError):
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
         raise QueryError("this is not a page mark") from None
 
 

@@ -87,7 +87,7 @@ class Schema:
         """The whole format as text, to be kept beside the data and compared when they are opened."""
         return json.dumps(
             {
-                name: [[field.name, field.type, field.nullable] for field in collection.fields]
+                name: [[[field.name, field.type, field.nullable] for field in collection.fields], collection.unique]
                 for name, collection in sorted(self.collections.items())
             },
             separators=(",", ":"),

@@ -18,7 +18,7 @@ class StoreURL:
     """A store's address in parts. ``text`` is the whole URL and may hold a password: never shown, ``str()`` hides it."""
 
     scheme: str
-    host: str = ""
+    host: str = attrs.field(default="", repr=False)
     path: str = ""
     options: Mapping[str, str] = attrs.field(factory=dict)
     text: str = attrs.field(default="", repr=False)
@@ -50,5 +50,5 @@ class StoreURL:
         return {**allowed, **self.options}
 
     def __str__(self) -> str:
-        host = re.sub(r":[^@]*@", ":***@", self.host)
+        host = re.sub(r":.*@", ":***@", self.host)
         return f"{self.scheme}://{host}/{self.path}" if self.host or self.path else f"{self.scheme}:"

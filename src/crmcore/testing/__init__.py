@@ -1,0 +1,34 @@
+"""The kit: what anyone runs who writes a backend, and Hypothesis strategies for anyone who tests with crmcore.
+
+Needs ``pip install "crmcore[testing]"``; pytest and Hypothesis are imported nowhere else in the library.
+
+>>> from crmcore.testing import Harness, StoreContract, run_contract
+"""
+
+import pytest
+
+pytest.register_assert_rewrite("crmcore.testing.contract", "crmcore.testing.machine", "crmcore.testing.processes")
+
+from crmcore.testing import strategies  # noqa: E402
+from crmcore.testing.clause import CONTRACT_VERSION, Clause, clause, clauses, expected_failure  # noqa: E402
+from crmcore.testing.contract import StoreContract  # noqa: E402
+from crmcore.testing.harness import Harness  # noqa: E402
+from crmcore.testing.kit_schema import SCHEMA  # noqa: E402
+from crmcore.testing.machine import StoreMachine  # noqa: E402
+from crmcore.testing.report import Report, Result, run_contract  # noqa: E402
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "SCHEMA",
+    "Clause",
+    "Harness",
+    "Report",
+    "Result",
+    "StoreContract",
+    "StoreMachine",
+    "clause",
+    "clauses",
+    "expected_failure",
+    "run_contract",
+    "strategies",
+]
