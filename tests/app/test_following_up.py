@@ -72,7 +72,9 @@ def test_what_a_record_of_a_contact_must_say(me, clock):
     customer = me.customers.register(name="示例科技有限公司", industry="制造业")
     tomorrow = clock.now + datetime.timedelta(days=1)
     with pytest.raises(Invalid) as caught:
-        me.follow_ups.log(customer, summary=" ", result="stopped", next_on=DAY(2023, 11, 1), at=tomorrow, method="telepathy")
+        me.follow_ups.log(
+            customer, summary=" ", result="stopped", next_on=DAY(2023, 11, 1), at=tomorrow, method="telepathy"
+        )
     assert {(issue.code, issue.field) for issue in caught.value.issues} == {
         ("required", "follow_up.summary"),
         ("reason_required", "follow_up.reason"),

@@ -54,7 +54,9 @@ def test_every_issue_comes_at_once_and_nothing_is_stored(me):
 
 def test_messages_hold_no_personal_data(me):
     with pytest.raises(Invalid) as caught:
-        me.customers.register(name="x", industry="y", contacts=[{"name": "王小明", "phone": "abc-secret", "email": "secret"}])
+        me.customers.register(
+            name="x", industry="y", contacts=[{"name": "王小明", "phone": "abc-secret", "email": "secret"}]
+        )
     assert "secret" not in str(caught.value)
     assert "王小明" not in str(caught.value)
 
@@ -129,7 +131,9 @@ def test_nobody_is_not_found(me):
 
 
 def test_timeline_says_who_did_what(me, clock):
-    customer = me.customers.register(name="示例科技有限公司", industry="制造业", contacts=[{"name": "王", "phone": "13800138000"}])
+    customer = me.customers.register(
+        name="示例科技有限公司", industry="制造业", contacts=[{"name": "王", "phone": "13800138000"}]
+    )
     clock.forward(hours=1)
     me.crm.acting_as("zhang").customers.tag(customer, "需求明确")
     events = me.customers.timeline(customer).items
@@ -139,7 +143,9 @@ def test_timeline_says_who_did_what(me, clock):
 
 
 def test_pages_join_up(me):
-    numbers = [me.customers.register(name=f"客户{i}", industry="x", owner="a" if i % 2 else "b").number for i in range(23)]
+    numbers = [
+        me.customers.register(name=f"客户{i}", industry="x", owner="a" if i % 2 else "b").number for i in range(23)
+    ]
     seen, mark = [], None
     while True:
         page = me.customers.find(limit=5, after=mark)

@@ -34,7 +34,10 @@ def test_only_the_kit_imports_pytest_and_hypothesis():
         path
         for path in root.rglob("*.py")
         if "crmcore/testing" not in path.as_posix()
-        and any(f"import {name}" in (text := path.read_text("utf-8")) or f"from {name}" in text for name in ("pytest", "hypothesis"))
+        and any(
+            f"import {name}" in (text := path.read_text("utf-8")) or f"from {name}" in text
+            for name in ("pytest", "hypothesis")
+        )
     ]
     assert guilty == []
 

@@ -34,9 +34,7 @@ def customers(playbook):
 
 
 PLANS = st.lists(st.dates(datetime.date(2024, 1, 1), datetime.date(2024, 12, 31)), max_size=3).map(
-    lambda days: [
-        FollowUpPlan(id=f"p{index}", customer_id="c", due_on=day, **STAMPS) for index, day in enumerate(days)
-    ]
+    lambda days: [FollowUpPlan(id=f"p{index}", customer_id="c", due_on=day, **STAMPS) for index, day in enumerate(days)]
 )
 
 
@@ -96,9 +94,7 @@ def test_a_policy_prefers_what_it_names():
     by_tier = attrs.evolve(
         STANDARD,
         cadence_policy="tier_first",
-        cadences=tuple(
-            attrs.evolve(cadence, stages=()) if cadence.tiers else cadence for cadence in STANDARD.cadences
-        ),
+        cadences=tuple(attrs.evolve(cadence, stages=()) if cadence.tiers else cadence for cadence in STANDARD.cadences),
     )
     contact = {
         policy.cadence_policy: next(item.key for item in cadences_for(customer, policy) if item.track == "contact")

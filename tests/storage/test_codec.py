@@ -140,7 +140,8 @@ def test_a_collection_follows_from_its_entity(cls: type[Entity]) -> None:
 def test_the_schema_tells_its_formats_apart() -> None:
     assert schema_of(ENTITIES).fingerprint == SCHEMA.fingerprint
     assert schema_of(ENTITIES[1:]).fingerprint != SCHEMA.fingerprint
-    assert json.loads(SCHEMA.fingerprint)["customers"][0] == ["id", "text", False]
+    fields, unique = json.loads(SCHEMA.fingerprint)["customers"]
+    assert (fields[0], unique) == (["id", "text", False], [["number"]])
 
 
 def test_what_is_empty_is_none_in_the_row() -> None:
