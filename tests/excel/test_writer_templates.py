@@ -137,6 +137,7 @@ def test_without_keys_every_table_that_people_fill_in_is_there(tmp_path: Path) -
         "客户信息基础表",
         "客户跟进计划表",
         "客户跟进记录表",
+        "销售机会表",
         "客户转介绍记录表",
         "填写说明",
     ]
