@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from crmcore.app.engine import UseCases
 from crmcore.app.work import Work
 from crmcore.domain import Contact, Customer
 from crmcore.errors import Invalid
 from crmcore.rules.validation import check_contact
 from crmcore.storage.codec import CODECS
 from crmcore.storage.query import Eq, Query
-
-if TYPE_CHECKING:
-    from crmcore.app.crm import Session
 
 
 def contact_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,11 +24,8 @@ def contact_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-class Contacts:
+class Contacts(UseCases):
     """The use cases about contacts, for one user."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def add(self, customer: Customer | str, **values: Any) -> Contact:
         """Adds a person. ``values`` are fields of :class:`Contact`; ``phone=`` and ``email=`` serve for one of each."""
@@ -43,7 +38,7 @@ class Contacts:
                 raise Invalid(issues)
             return work.create(Contact, "contact.added", customer_id=current.id, **given)
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def update(self, contact: Contact | str, **changes: Any) -> Contact:
         """Changes fields of a contact."""
@@ -55,10 +50,10 @@ class Contacts:
                 raise Invalid(issues)
             return work.change(work.current(Contact, contact, given), "contact.updated", **given)
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def of(self, customer: Customer | str) -> list[Contact]:
         """The people at a customer, in the order in which they were added."""
-        found = self._session.customers.get(customer)
+        found = self.customer(customer)
         query = Query("contacts", Eq("customer_id", found.id), ("created_at",))
-        return self._session.crm.read(lambda transaction: list(map(CODECS[Contact].load, transaction.find(query))))
+        return self.engine.read(lambda transaction: list(map(CODECS[Contact].load, transaction.find(query))))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from crmcore.app.contacts import contact_values
 from crmcore.app.duties import replan
-from crmcore.app.pages import Page, read_page
+from crmcore.app.engine import UseCases
+from crmcore.app.finding import Page, read_page
 from crmcore.app.work import Work
 from crmcore.domain import Attachment, Contact, Customer, Event
 from crmcore.domain.values import fold
-from crmcore.errors import DuplicateCustomer, Invalid, Issue, NotFound, TransitionRefused
+from crmcore.errors import DuplicateCustomer, Invalid, Issue, TransitionRefused
 from crmcore.rules.stages import Attempt, StageTable, refusals
 from crmcore.rules.validation import check_customer
-from crmcore.storage.codec import CODECS
-from crmcore.storage.query import And, Contains, Eq, Ge, Query, Where
-
-if TYPE_CHECKING:
-    from crmcore.app.crm import Session
+from crmcore.storage.query import And, Contains, Eq, Ge, Where
 
 CustomerReference: TypeAlias = Customer | str
 """A customer, its id or its number. Where a customer is handed in and what is to be changed of it was changed by somebody
@@ -142,11 +139,8 @@ def _evidence(work: Work, customer: Customer) -> frozenset[str]:
     return frozenset(attachment.about for attachment in attached if attachment.about)
 
 
-class Customers:
+class Customers(UseCases):
     """The use cases about customers, for one user."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def register(
         self,
@@ -165,23 +159,11 @@ class Customers:
         """
         if number is not None:
             values["number"] = number
-        return self._session.write(
-            lambda work: register_customer(work, values, contacts, allow_duplicate=allow_duplicate)
-        )
+        return self.write(lambda work: register_customer(work, values, contacts, allow_duplicate=allow_duplicate))
 
     def get(self, customer: CustomerReference) -> Customer:
         """The customer as it is now, by number, by id or by itself. Raises :class:`NotFound`."""
-
-        def look(transaction: Any) -> Customer | None:
-            key = customer if isinstance(customer, str) else customer.id
-            row = next(iter(transaction.find(Query("customers", Eq("number", key), limit=1))), None)
-            row = row or transaction.get("customers", key)
-            return CODECS[Customer].load(row) if row else None
-
-        found = self._session.crm.read(look)
-        if found is None:
-            raise NotFound("there is no such customer", entity="customer")
-        return found
+        return self.customer(customer)
 
     def update(self, customer: CustomerReference, *, reason: str | None = None, **changes: Any) -> Customer:
         """Changes fields. Stage, owner and number have use cases of their own. Raises :class:`Invalid`, :class:`Conflict`."""
@@ -204,7 +186,7 @@ class Customers:
             replan(work, changed)
             return changed
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def move(self, customer: CustomerReference, to: str, *, reason: str | None = None, **fields: Any) -> Customer:
         """Moves to another stage of the lifecycle, by its key or any of its labels; ``fields`` are set with the move.
@@ -215,9 +197,9 @@ class Customers:
 
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer, ("stage", *fields))
-            return move_customer(work, self._session.crm.lifecycle, current, to, reason=reason, **fields)
+            return move_customer(work, self.engine.lifecycle, current, to, reason=reason, **fields)
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def assign(self, customer: CustomerReference, owner: str, *, reason: str | None = None) -> Customer:
         """Hands the customer to another owner, with what is open of it."""
@@ -230,7 +212,7 @@ class Customers:
             replan(work, changed)
             return changed
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def add_collaborators(self, customer: CustomerReference, *names: str) -> Customer:
         """Lets others work with the owner: a name, or name/department as ``hua/技术支持``."""
@@ -257,7 +239,7 @@ class Customers:
             changes: dict[str, Any] = {field: (*kept, *add)}
             return work.change(current, action, **changes)
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def find(
         self,
@@ -276,16 +258,14 @@ class Customers:
         if search:
             parts.append(Contains("name_key", fold(search)))
         if stage:
-            parts.append(Eq("stage", self._session.crm.playbook.lifecycle.stage_key(stage) or stage))
+            parts.append(Eq("stage", self.engine.playbook.lifecycle.stage_key(stage) or stage))
         parts += [Eq(name, value) for name, value in (("owner", owner), ("tier", tier)) if value]
         condition = parts[0] if len(parts) == 1 else And(*parts) if parts else None
-        return self._session.crm.read(
-            lambda transaction: read_page(transaction, Customer, condition, order, limit, after)
-        )
+        return self.engine.read(lambda transaction: read_page(transaction, Customer, condition, order, limit, after))
 
     def count(self, where: Where | None = None) -> int:
         """How many customers there are, or how many the condition holds for."""
-        return self._session.crm.read(lambda transaction: transaction.count("customers", where))
+        return self.engine.read(lambda transaction: transaction.count("customers", where))
 
     def timeline(
         self, customer: CustomerReference, *, since: datetime | None = None, limit: int = 100, after: str | None = None
@@ -295,6 +275,4 @@ class Customers:
         where: Where = Eq("customer_id", found.id)
         if since is not None:
             where = And(where, Ge("at", since))
-        return self._session.crm.read(
-            lambda transaction: read_page(transaction, Event, where, ("-at", "-id"), limit, after)
-        )
+        return self.engine.read(lambda transaction: read_page(transaction, Event, where, ("-at", "-id"), limit, after))

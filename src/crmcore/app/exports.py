@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from crmcore.app.engine import Engine, UseCases
 from crmcore.domain import ENTITIES, Contact, Customer, Entity, Money, Record
 from crmcore.errors import QueryError
 from crmcore.metrics.tables import Cell, Column, ColumnKind, Table
@@ -14,9 +15,6 @@ from crmcore.rules.timing import local_day
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import Query
-
-if TYPE_CHECKING:
-    from crmcore.app.crm import CRM, Session
 
 _BY_NAME: Mapping[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
 _KINDS: Mapping[str, ColumnKind] = {"integer": "integer", "money": "money", "day": "date", "instant": "instant"}
@@ -31,18 +29,15 @@ Found = Mapping[str, Record | None]
 """What one row is made of, by entity: a customer with its first contact, a follow-up with its customer."""
 
 
-class Exports:
+class Exports(UseCases):
     """The sheets of the playbook, for one user."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def table(self, key: str) -> Table:
         """One sheet of the playbook with every record of its kind, customers by number, anything else by age.
 
         Raises :class:`QueryError` for a sheet that the playbook doesn't have.
         """
-        crm = self._session.crm
+        crm = self.engine
         if key not in crm.playbook.tables:
             raise QueryError(f"there is no table {key}; there are {', '.join(crm.playbook.tables)}")
         layout = crm.playbook.tables[key]
@@ -84,7 +79,7 @@ def _all(transaction: Transaction, cls: type[Any], order: str) -> Iterable[Any]:
     return map(CODECS[cls].load, transaction.find(Query(cls.collection, None, (order,))))
 
 
-def _cell(field: str, found: Found, crm: CRM) -> Cell:
+def _cell(field: str, found: Found, crm: Engine) -> Cell:
     entity, _, name = field.partition(".")
     record = found.get(entity)
     if record is None:
@@ -100,7 +95,7 @@ def _cell(field: str, found: Found, crm: CRM) -> Cell:
     return _shown(record.custom.get(name), crm)
 
 
-def _shown(value: Any, crm: CRM) -> Cell:
+def _shown(value: Any, crm: Engine) -> Cell:
     if isinstance(value, tuple):
         return ";".join(value) or None
     if isinstance(value, bool):

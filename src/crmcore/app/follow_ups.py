@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crmcore.app.duties import replan
-from crmcore.app.pages import Page, read_page
+from crmcore.app.engine import UseCases
+from crmcore.app.finding import Page, read_page
 from crmcore.app.work import Work
 from crmcore.domain import Customer, FollowUp, FollowUpPlan, Obligation, Opportunity
 from crmcore.domain.fields import clean_instant
@@ -15,9 +16,6 @@ from crmcore.errors import DomainError, Invalid, Issue
 from crmcore.rules.timing import local_day, zone_named
 from crmcore.storage.codec import CODECS
 from crmcore.storage.query import And, Eq, Query, Where
-
-if TYPE_CHECKING:
-    from crmcore.app.crm import Session
 
 
 def log_follow_up(
@@ -89,11 +87,8 @@ def _due_plans(work: Work, customer: Customer, day: date) -> list[FollowUpPlan]:
     return [plan for plan in planned if plan.due_on <= day]
 
 
-class FollowUps:
+class FollowUps(UseCases):
     """The use cases about conversations, for one user."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def log(
         self,
@@ -120,22 +115,17 @@ class FollowUps:
                 work, current, {"summary": summary, "at": at, "opportunity_id": deal, **values}, plan=planned
             )
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def of(self, customer: Customer | str, *, limit: int = 100, after: str | None = None) -> Page[FollowUp]:
         """The conversations with a customer, latest first."""
-        found = self._session.customers.get(customer)
+        found = self.customer(customer)
         where = Eq("customer_id", found.id)
-        return self._session.crm.read(
-            lambda transaction: read_page(transaction, FollowUp, where, ("-at",), limit, after)
-        )
+        return self.engine.read(lambda transaction: read_page(transaction, FollowUp, where, ("-at",), limit, after))
 
 
-class Plans:
+class Plans(UseCases):
     """The use cases about planned contacts, for one user."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def add(self, customer: Customer | str, *, due_on: date, **values: Any) -> FollowUpPlan:
         """Plans a contact (跟进计划) for a day of the team's calendar. ``values`` are fields of :class:`FollowUpPlan`."""
@@ -144,7 +134,7 @@ class Plans:
             current = work.current(Customer, customer)
             return add_plan(work, current, {"due_on": due_on, **values})
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def cancel(self, plan: FollowUpPlan | str, *, reason: str) -> FollowUpPlan:
         """Takes a planned contact back."""
@@ -159,16 +149,16 @@ class Plans:
             replan(work, work.current(Customer, current.customer_id))
             return changed
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def of(self, customer: Customer | str, *, state: str | None = "planned") -> Sequence[FollowUpPlan]:
         """The plans for a customer by their day; with ``state=None`` also those that are done or cancelled."""
-        found = self._session.customers.get(customer)
+        found = self.customer(customer)
         where: Where = Eq("customer_id", found.id)
         if state is not None:
             where = And(where, Eq("state", state))
         query = Query("follow_up_plans", where, ("due_on",))
-        return self._session.crm.read(lambda transaction: list(map(CODECS[FollowUpPlan].load, transaction.find(query))))
+        return self.engine.read(lambda transaction: list(map(CODECS[FollowUpPlan].load, transaction.find(query))))
 
 
 def add_plan(work: Work, customer: Customer, values: dict[str, Any]) -> FollowUpPlan:

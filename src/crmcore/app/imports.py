@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from crmcore.app.customers import register_customer
+from crmcore.app.engine import Engine, UseCases
 from crmcore.app.follow_ups import add_plan, log_follow_up
 from crmcore.app.opportunities import open_opportunity
 from crmcore.app.work import Work
@@ -27,9 +28,6 @@ from crmcore.interchange.mapping import Mapped, read_mapping
 from crmcore.interchange.sheets import Sheet, read_sheets
 from crmcore.rules.timing import day_start
 from crmcore.storage.query import Eq, In
-
-if TYPE_CHECKING:
-    from crmcore.app.crm import Session
 
 BATCH = 250
 """Rows per transaction: few enough that others get their turn, many enough that the disk is not asked for each."""
@@ -109,11 +107,8 @@ class ImportResult:
         return tuple(issue for sheet in self.sheets for issue in sheet.issues)
 
 
-class Imports:
+class Imports(UseCases):
     """Planning imports, for one user."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def plan(
         self,
@@ -140,7 +135,7 @@ class Imports:
             date_order=date_order or mapped.date_order,
             currency=currency or mapped.currency,
         )
-        crm = self._session.crm
+        crm = self.engine
         if mapped.table is not None and mapped.table not in crm.playbook.tables:
             raise ImportRejected(
                 "bad_mapping", f"there is no table {mapped.table}; there are {', '.join(crm.playbook.tables)}"
@@ -170,10 +165,10 @@ class Imports:
             plans += own
         rank = {key: _ORDER.index(found.entity) for key, found in crm.playbook.tables.items() if found.entity in _ORDER}
         plans.sort(key=lambda item: rank.get(item.table or "", len(_ORDER)))
-        return ImportPlan(self._session, tuple(plans))
+        return ImportPlan(self.engine, self.actor, tuple(plans))
 
     def _plan_sheet(self, file: str, sheet: Sheet, vocabularies: Mapping[str, Vocabulary], mapped: Mapped) -> SheetPlan:
-        crm = self._session.crm
+        crm = self.engine
         columns = {heading: field or None for heading, field in mapped.columns.items()}
         # Among tables that fit alike, the one that the sheet is called goes first.
         called = [
@@ -208,8 +203,8 @@ def _column_issues(sheet: Sheet, header: Header) -> Iterator[Issue]:
 class ImportPlan:
     """What files would bring: look at ``sheets`` and ``issues``, then :meth:`apply`."""
 
-    def __init__(self, session: Session, sheets: tuple[SheetPlan, ...]) -> None:
-        self._session = session
+    def __init__(self, engine: Engine, actor: str, sheets: tuple[SheetPlan, ...]) -> None:
+        self._engine, self._actor = engine, actor
         self.sheets = sheets
 
     @property
@@ -244,7 +239,7 @@ class ImportPlan:
 
     def _apply_batch(self, file: str, batch: Sequence[Draft]) -> list[tuple[str, list[Issue]]]:
         try:
-            return self._session.write(lambda work: _Taking(self._session, work, file, batch).take_all())
+            return self._engine.write(self._actor, lambda work: _Taking(self._engine, work, file, batch).take_all())
         except DomainError:
             if len(batch) == 1:
                 raise
@@ -284,8 +279,8 @@ class _Taken:
 class _Taking:
     """One batch being taken in, within one unit of work."""
 
-    def __init__(self, session: Session, work: Work, file: str, batch: Sequence[Draft]) -> None:
-        self.crm, self.work, self.file, self.batch = session.crm, work, file, batch
+    def __init__(self, crm: Engine, work: Work, file: str, batch: Sequence[Draft]) -> None:
+        self.crm, self.work, self.file, self.batch = crm, work, file, batch
         self.taken = set(work.transaction.get_many("imported_rows", [draft.digest for draft in batch]))
         self.customers = self._customers(batch)
         self.opportunities = self._opportunities(batch)

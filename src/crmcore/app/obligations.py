@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
 import attrs
 
+from crmcore.app.engine import UseCases
 from crmcore.app.work import Work
 from crmcore.domain import Customer, Obligation
 from crmcore.errors import DomainError, Invalid, Issue, Language
@@ -17,9 +17,6 @@ from crmcore.rules.timing import day_end, due_day, local_day, zone_named
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import And, Eq, Le, Query, Where
-
-if TYPE_CHECKING:
-    from crmcore.app.crm import Session
 
 
 @attrs.frozen(kw_only=True)
@@ -48,11 +45,8 @@ class Duty:
         return f"{number} {name}: {self.label}, due {self.due_on}{late} (owner: {self.obligation.owner or 'nobody'})"
 
 
-class Obligations:
+class Obligations(UseCases):
     """The use cases about what is owed, for one user."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def due(
         self,
@@ -63,7 +57,7 @@ class Obligations:
         language: Language = "en",
     ) -> list[Duty]:
         """What is open and due by the end of a day (today unless given) or by a moment, the oldest first. Answered from the index."""
-        crm = self._session.crm
+        crm = self.engine
         now = crm.now()
         moment = until if isinstance(until, datetime) else day_end(until or crm.today(), crm.zone)
         where: list[Where] = [Eq("state", "open"), Le("due_at", moment)]
@@ -82,12 +76,12 @@ class Obligations:
 
     def of(self, customer: Customer | str, *, state: str | None = "open") -> Sequence[Obligation]:
         """A customer's obligations by due time; with ``state=None`` also those that ended."""
-        found = self._session.customers.get(customer)
+        found = self.customer(customer)
         where: Where = Eq("customer_id", found.id)
         if state is not None:
             where = And(where, Eq("state", state))
         query = Query("obligations", where, ("due_at",))
-        return self._session.crm.read(lambda transaction: list(map(CODECS[Obligation].load, transaction.find(query))))
+        return self.engine.read(lambda transaction: list(map(CODECS[Obligation].load, transaction.find(query))))
 
     def waive(self, obligation: Obligation | str, *, reason: str) -> Obligation:
         """Lets an obligation go, with a reason. A cadence comes back with the next contact or change of the customer."""
@@ -102,7 +96,7 @@ class Obligations:
             work.put(waived, current, "obligation.waived", reason)
             return waived
 
-        return self._session.write(decide)
+        return self.write(decide)
 
 
 def _duties(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crmcore.app.customers import move_customer
-from crmcore.app.pages import Page, read_page
+from crmcore.app.engine import UseCases
+from crmcore.app.finding import Page, read_page
 from crmcore.app.work import Work
 from crmcore.domain import Customer, Money, Opportunity, Order
 from crmcore.domain.values import fold
@@ -15,9 +16,6 @@ from crmcore.errors import DomainError, Invalid, Issue, NotFound, TransitionRefu
 from crmcore.rules.stages import Attempt, StageTable, refusals
 from crmcore.storage.codec import CODECS
 from crmcore.storage.query import And, Contains, Eq, Where
-
-if TYPE_CHECKING:
-    from crmcore.app.crm import Session
 
 Tables = Mapping[str, StageTable]
 
@@ -102,11 +100,8 @@ def take_customer_along(work: Work, lifecycle: StageTable, customer_id: str) -> 
         move_customer(work, lifecycle, customer, stage, reason="opportunity won", guarded=False)
 
 
-class Opportunities:
+class Opportunities(UseCases):
     """The use cases about sales opportunities, for one user."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def open(self, *, name: str, customer: Customer | str | None = None, **values: Any) -> Opportunity:
         """Opens an opportunity (销售机会) at the pipeline's first milestone, or at the ``stage`` given.
@@ -116,16 +111,16 @@ class Opportunities:
 
         def decide(work: Work) -> Opportunity:
             found = work.current(Customer, customer) if customer is not None else None
-            crm = self._session.crm
+            crm = self.engine
             given = {"name": name, "opened_on": work.today, **values}
             return open_opportunity(work, crm.pipelines, crm.lifecycle, given, found)
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def get(self, opportunity: Opportunity | str) -> Opportunity:
         """The opportunity as it is now. Raises :class:`NotFound`."""
         key = opportunity if isinstance(opportunity, str) else opportunity.id
-        row = self._session.crm.read(lambda transaction: transaction.get("opportunities", key))
+        row = self.engine.read(lambda transaction: transaction.get("opportunities", key))
         if row is None:
             raise NotFound("there is no such opportunity", entity="opportunity")
         found: Opportunity = CODECS[Opportunity].load(row)
@@ -144,7 +139,7 @@ class Opportunities:
                 work.current(Customer, changes["customer_id"])
             return work.change(current, "opportunity.updated", reason=reason, **changes)
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def move(self, opportunity: Opportunity | str, to: str, *, reason: str | None = None, **fields: Any) -> Opportunity:
         """Moves to another milestone, by its key or any of its labels; ``fields`` are set with the move.
@@ -155,10 +150,10 @@ class Opportunities:
 
         def decide(work: Work) -> Opportunity:
             current = work.current(Opportunity, opportunity, ("stage", *fields))
-            crm = self._session.crm
+            crm = self.engine
             return move_opportunity(work, crm.pipelines, crm.lifecycle, current, to, reason=reason, **fields)
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def win(
         self,
@@ -174,7 +169,7 @@ class Opportunities:
         fields = {**{name: value for name, value in given.items() if value is not None}, **fields}
 
         def decide(work: Work) -> Opportunity:
-            crm = self._session.crm
+            crm = self.engine
             current = work.current(Opportunity, opportunity, ("stage",))
             target = _first_way(crm.pipelines[current.pipeline], current.stage, "won")
             won = move_opportunity(work, crm.pipelines, crm.lifecycle, current, target, **fields)
@@ -190,18 +185,18 @@ class Opportunities:
                 )
             return won
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def lose(self, opportunity: Opportunity | str, *, reason: str) -> Opportunity:
         """Moves to the lost milestone; the reason is kept."""
 
         def decide(work: Work) -> Opportunity:
-            crm = self._session.crm
+            crm = self.engine
             current = work.current(Opportunity, opportunity, ("stage",))
             target = _first_way(crm.pipelines[current.pipeline], current.stage, "lost")
             return move_opportunity(work, crm.pipelines, crm.lifecycle, current, target, reason=reason)
 
-        return self._session.write(decide)
+        return self.write(decide)
 
     def find(
         self,
@@ -217,12 +212,12 @@ class Opportunities:
         after: str | None = None,
     ) -> Page[Opportunity]:
         """A page of opportunities."""
-        crm = self._session.crm
+        crm = self.engine
         parts: list[Where] = [] if where is None else [where]
         if search:
             parts.append(Contains("name_key", fold(search)))
         if customer is not None:
-            parts.append(Eq("customer_id", self._session.customers.get(customer).id))
+            parts.append(Eq("customer_id", self.customer(customer).id))
         if stage is not None:
             parts.append(Eq("stage", crm.playbook.choice_key("opportunity.stage", stage) or stage))
         parts += [Eq(name, value) for name, value in (("owner", owner), ("outcome", outcome)) if value is not None]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from crmcore.app.engine import UseCases
 from crmcore.domain import Customer, Entity, Event, FollowUp, ImportedRow, Obligation, Opportunity
 from crmcore.errors import Language, QueryError
 from crmcore.interchange.sheets import workbooks
@@ -15,9 +16,6 @@ from crmcore.rules.timing import day_start
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import And, Eq, Ge, In, Lt, Query, Where
-
-if TYPE_CHECKING:
-    from crmcore.app.crm import Session
 
 E = TypeVar("E", bound=Entity)
 
@@ -29,18 +27,15 @@ def _load(transaction: Transaction, cls: type[E], where: Where | None = None) ->
     return map(load, transaction.find(Query(cls.collection, where)))
 
 
-class Reports:
+class Reports(UseCases):
     """What the store adds up to, for one user. ``since`` and ``until`` are days of the team's calendar, both included."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def funnel(self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None) -> Funnel:
         """Counts, conversion, amounts and time in stage of one pipeline, the playbook's default unless named.
 
         Raises :class:`QueryError` for a pipeline that isn't there. See :func:`crmcore.metrics.funnel`.
         """
-        crm = self._session.crm
+        crm = self.engine
         key = pipeline or crm.playbook.default_pipeline
         if key not in crm.pipelines:
             raise QueryError(f"there is no pipeline {key}; there are {', '.join(crm.pipelines)}")
@@ -60,7 +55,7 @@ class Reports:
 
     def due(self) -> Due:
         """Every open obligation, the earliest due first, and the share that is late."""
-        crm = self._session.crm
+        crm = self.engine
 
         def look(transaction: Transaction) -> Due:
             found = list(_load(transaction, Obligation, Eq("state", "open")))
@@ -73,7 +68,7 @@ class Reports:
 
     def activity(self, *, since: date | None = None, until: date | None = None) -> Activity:
         """Who followed up how often and how, and what was written down within 24 hours."""
-        crm = self._session.crm
+        crm = self.engine
 
         def look(transaction: Transaction) -> Activity:
             return activity(
@@ -89,7 +84,7 @@ class Reports:
 
     def review(self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None) -> Review:
         """Everything that a team looks at together, with the charts that belong to it."""
-        crm = self._session.crm
+        crm = self.engine
 
         def look(transaction: Transaction) -> Review:
             return review(
@@ -123,7 +118,7 @@ class Reports:
         return Path(path)
 
     def _held(self, since: date | None, until: date | None) -> Where | None:
-        zone = self._session.crm.zone
+        zone = self.engine.zone
         parts: list[Where] = []
         if since is not None:
             parts.append(Ge("at", day_start(since, zone)))

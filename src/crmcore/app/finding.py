@@ -1,16 +1,17 @@
-"""Pages of a list: a number of entities, and the mark from which the next page goes on."""
+"""Finding one customer, and pages of a list: some entities, and the mark from which the next page goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar, cast
 
 import attrs
 
-from crmcore.domain import Entity
+from crmcore.domain import Customer, Entity
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
-from crmcore.storage.query import Query, Where, decode_place, encode_place, place_of
+from crmcore.storage.query import Eq, Query, Where, decode_place, encode_place, place_of
+from crmcore.storage.schema import Row
 
 E = TypeVar("E", bound=Entity)
 
@@ -40,3 +41,13 @@ def read_page(
     del rows[limit:]
     mark = encode_place(place_of(rows[-1], query, CODECS[cls].collection)) if more and rows else None
     return Page(cast(tuple[E, ...], tuple(map(CODECS[cls].load, rows))), mark)
+
+
+def find_customer(transaction: Transaction, customer: Customer | str) -> Customer | None:
+    """The customer as the transaction sees it, by number, by id or by itself."""
+    key = customer if isinstance(customer, str) else customer.id
+    load: Callable[[Row], Customer] = CODECS[Customer].load
+    for row in transaction.find(Query("customers", Eq("number", key), limit=1)):
+        return load(row)
+    found = transaction.get("customers", key)
+    return load(found) if found else None
