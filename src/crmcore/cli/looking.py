@@ -10,7 +10,7 @@ import attrs
 import click
 
 from crmcore.app.obligations import Duty
-from crmcore.app.pages import Page
+from crmcore.app.finding import Page
 from crmcore.cli.options import day, with_global_options
 from crmcore.cli.shell import Shell
 from crmcore.cli.tables import (
