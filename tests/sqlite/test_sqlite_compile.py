@@ -240,6 +240,9 @@ def test_a_shape_is_compiled_once() -> None:
         statement(where=And(Eq("text", "a"), In("integer", (1, 2, 3))), order=("due",), after=(MOMENT, "a"), limit=3),
     ]
     assert len({id(each) for each in [one, *others]}) == 7
+    # A list is filled up with a value of its own.
+    found = compiler.select(Query("things", And(Eq("text", "z"), In("text", ("a", "b", "c")))))
+    assert found.values == ["z", "a", "b", "c", "c"]
 
 
 def test_shapes_are_forgotten_in_the_end() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlite_samples import SCHEMA, THINGS, beside, everything, open_store, open_wal_store, thing, url
 
-from crmcore.errors import InvalidURL, SchemaMismatch, StorageError, StoreCorrupt, StoreUnavailable
+from crmcore.errors import InvalidURL, MissingExtra, SchemaMismatch, StorageError, StoreCorrupt, StoreUnavailable
 from crmcore.storage import Collection, Field, Insert, Schema, StoreURL
 from crmcore_sqlite import SqliteBackend
 from crmcore_sqlite.settings import SAFE_WAL, Settings, journal_for, mounted_type
@@ -321,3 +321,10 @@ def test_a_damaged_file_is_found(tmp_path: Path) -> None:
 def test_importing_the_backend_loads_no_sqlalchemy() -> None:
     script = "import sys, crmcore_sqlite; crmcore_sqlite.SqliteBackend(); assert 'sqlalchemy' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ})
+
+
+def test_without_sqlalchemy_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    with pytest.raises(MissingExtra, match=r'pip install "crmcore\[sqlite\]"'):
+        open_store(tmp_path / "a.db")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,142 @@
+"""The database file: connecting to it with the right settings, and making or recognising its tables.
+
+The file is never opened but through SQLite: closing a second handle on it would drop the locks of this whole process.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from contextlib import closing
+from typing import Any
+from urllib.parse import quote
+
+from crmcore.errors import SchemaMismatch, StoreUnavailable
+from crmcore.storage import Schema
+from crmcore_sqlite.errors import translate
+from crmcore_sqlite.settings import Settings
+
+APPLICATION_ID = 0x43524D43  #: "CRMC" in the header of the file
+_FACTS = "_crmcore"
+_CACHED_STATEMENTS = 512
+_LOOK_AGAIN = 0.0005, 0.003  #: seconds, between these two
+
+
+def connect(settings: Settings, *, create: bool = False) -> sqlite3.Connection:
+    """A connection with the store's settings; raises :class:`StoreUnavailable` and others of the storage branch."""
+    path = settings.path.replace(os.sep, "/")
+    uri = f"file://{'' if path.startswith('/') else '/'}{quote(path, errors='surrogateescape')}"
+    try:
+        connection = sqlite3.connect(
+            f"{uri}?mode={'rwc' if create else 'rw'}",
+            uri=True,
+            timeout=settings.wait_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_CACHED_STATEMENTS,
+        )
+    except sqlite3.Error as error:
+        raise translate(error) from None
+    try:
+        for setting in ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {setting}")
+        # For the change to another journal SQLite itself does not wait.
+        insist(connection, f"PRAGMA journal_mode={settings.journal}", settings.wait_seconds)
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error) from None
+    return connection
+
+
+def insist(connection: sqlite3.Connection, sql: str, wait_seconds: float) -> None:
+    """Runs a statement, again and again until the lock that it needs is free or the wait is over."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            connection.execute(sql).fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(random.uniform(*_LOOK_AGAIN))  # noqa: S311 - so that two do not keep step
+
+
+def open_database(settings: Settings, schema: Schema) -> sqlite3.Connection:
+    """A connection to the database at that place, with its tables: made if the file isn't there or is empty."""
+    folder = os.path.dirname(settings.path)
+    if os.path.isdir(settings.path):
+        raise StoreUnavailable(f"{settings.path} is a folder, not a file")
+    if not os.path.isdir(folder):
+        raise StoreUnavailable(f"there is no folder {folder}")
+    if not os.path.exists(settings.path) and not os.access(folder, os.W_OK):
+        raise StoreUnavailable(f"no file can be made in {folder}: it may not be written")
+    connection = connect(settings, create=True)
+    try:
+        if _is_new(connection, schema):
+            _create(connection, schema)
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_new(connection: sqlite3.Connection, schema: Schema) -> bool:
+    """Whether the tables are still to be made; raises :class:`SchemaMismatch` if there are others."""
+    # One transaction, so that another process making the tables is seen before or after, not in the middle.
+    connection.execute("BEGIN")
+    try:
+        return _recognise(connection, schema)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _recognise(connection: sqlite3.Connection, schema: Schema) -> bool:
+    if not _value(connection, "SELECT count(*) FROM sqlite_master"):
+        return True
+    if _value(connection, "PRAGMA application_id") != APPLICATION_ID:
+        raise SchemaMismatch("the file is a database of another program")
+    version = _value(connection, "PRAGMA user_version")
+    if version != schema.version:
+        hint = "upgrade the data first" if version < schema.version else "a newer crmcore is needed"
+        raise SchemaMismatch(
+            f"the data have format {version}, this program format {schema.version}: {hint}",
+            found=version,
+            expected=schema.version,
+        )
+    if _value(connection, f"SELECT value FROM {_FACTS} WHERE key = 'schema'") != schema.fingerprint:  # noqa: S608
+        raise SchemaMismatch(
+            f"the data were written with other fields under the same format {version}: the versions of crmcore and its"
+            " plugins differ from those that made the file"
+        )
+    return False
+
+
+def _create(connection: sqlite3.Connection, schema: Schema) -> None:
+    from crmcore_sqlite.flavour import SQLITE
+    from crmcore_sqlite.tables import definitions
+
+    statements = list(definitions(schema, SQLITE))
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _recognise(connection, schema):
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"CREATE TABLE {_FACTS} (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)")
+            connection.execute(f"INSERT INTO {_FACTS} VALUES ('schema', ?)", (schema.fingerprint,))  # noqa: S608
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {schema.version}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _value(connection: sqlite3.Connection, sql: str) -> Any:
+    with closing(connection.execute(sql)) as cursor:
+        row = cursor.fetchone()
+    return None if row is None else row[0]

@@ -1,0 +1,119 @@
+"""An open SQLite store: its idle connections, its transactions, and what ``crmcore doctor`` asks it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Any
+
+from crmcore.errors import StoreClosed, StoreCorrupt
+from crmcore.storage import Schema, Store
+from crmcore_sqlite.compile import Compiler
+from crmcore_sqlite.database import connect, insist, open_database
+from crmcore_sqlite.errors import translate
+from crmcore_sqlite.flavour import SQLITE
+from crmcore_sqlite.settings import SAFE_WAL, Settings, filesystem_of
+from crmcore_sqlite.transaction import Handling, SqliteTransaction
+
+_MOST_IDLE = 8
+
+
+class SqliteStore(Store):
+    """One database file. Shared by threads; a forked child gets connections of its own."""
+
+    def __init__(self, settings: Settings, schema: Schema) -> None:
+        self.schema = schema
+        self.settings = settings
+        self.compiler = Compiler(schema, SQLITE)
+        self.handlings = _Handlings(self.compiler)
+        self._closed = False
+        self._process = os.getpid()
+        # Appending to a list and popping from it are atomic: no lock is needed.
+        self._idle: list[sqlite3.Connection] = [open_database(settings, schema)]
+        self._inherited: list[sqlite3.Connection] = []
+
+    def transaction(self, *, write: bool = False) -> SqliteTransaction:
+        return SqliteTransaction(self, write=write)
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def take(self) -> sqlite3.Connection:
+        """A connection for one transaction."""
+        if self._closed:
+            raise StoreClosed("the store is closed")
+        if os.getpid() != self._process:
+            # SQLite forbids a parent's connections even to be closed in the child.
+            self._inherited += self._idle
+            self._idle, self._process = [], os.getpid()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return connect(self.settings)
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Keeps the connection for the next transaction, if there is to be one."""
+        if len(self._idle) < _MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        if self._closed:  # perhaps meanwhile
+            self.close()
+
+    def begin_writing(self, connection: sqlite3.Connection) -> None:
+        """Takes the writer's lock, waiting as long as the settings say."""
+        # SQLite's own waiting sleeps a tenth of a second between two looks: among busy writers somebody may starve.
+        connection.execute("PRAGMA busy_timeout=0")
+        try:
+            insist(connection, "BEGIN IMMEDIATE", self.settings.wait_seconds)
+        finally:
+            connection.execute(f"PRAGMA busy_timeout={self.settings.wait_seconds * 1000:.0f}")
+
+    def describe(self) -> dict[str, object]:
+        page_size, pages = self._number("page_size"), self._number("page_count")
+        return {
+            "path": self.settings.path,
+            "filesystem": filesystem_of(self.settings.path) or "unknown",
+            "size_bytes": page_size * pages,
+            "pages": pages,
+            "free_pages": self._number("freelist_count"),
+            "schema_version": self._number("user_version"),
+            "journal": self._ask("PRAGMA journal_mode")[0][0],
+            "wait_seconds": self.settings.wait_seconds,
+            "sqlite_version": sqlite3.sqlite_version,
+            "wal_reset_bug": sqlite3.sqlite_version_info < SAFE_WAL,
+        }
+
+    def check(self) -> list[str]:
+        try:
+            findings = [str(text) for (text,) in self._ask("PRAGMA integrity_check") if text != "ok"]
+            for table, row, parent, _ in self._ask("PRAGMA foreign_key_check"):
+                findings.append(f"row {row} of {table} points to a row of {parent} that isn't there")
+        except StoreCorrupt as problem:
+            return [str(problem)]
+        return findings
+
+    def _number(self, pragma: str) -> int:
+        return int(self._ask(f"PRAGMA {pragma}")[0][0])
+
+    def _ask(self, sql: str) -> list[Any]:
+        connection = self.take()
+        try:
+            return connection.execute(sql).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error) from None
+        finally:
+            self.give_back(connection)
+
+
+class _Handlings(dict[str, Handling]):
+    """What to do with each collection, made when it is first asked for."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+
+    def __missing__(self, collection: str) -> Handling:
+        handling = self[collection] = Handling.of(self._compiler.access(collection))
+        return handling
