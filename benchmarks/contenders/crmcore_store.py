@@ -7,8 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-from data import CONTACT, CUSTOMER, FOLLOW_UP, HISTORY, Family, Row, Table, Takes
-
 import crmcore
 from contenders.contract import Contender, LostUpdateError, portions
 from crmcore.domain import Entity
@@ -19,6 +17,7 @@ from crmcore.storage import And, Eq, Insert, Lt, Query, StoreURL, Update
 from crmcore.storage.codec import codec_of, schema_of
 from crmcore_sqlite.settings import Settings
 from crmcore_sqlite.store import SqliteStore
+from data import CONTACT, CUSTOMER, FOLLOW_UP, HISTORY, Family, Row, Table, Takes
 
 EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import django
-from data import CONTACT, CUSTOMER, FOLLOW_UP, HISTORY, TABLES, Family, Row, Table, Takes
 from django.conf import settings
 
 from contenders.contract import Contender, LostUpdateError, portions
+from data import CONTACT, CUSTOMER, FOLLOW_UP, HISTORY, TABLES, Family, Row, Table, Takes
 
 settings.configure(
     DATABASES={

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import peewee
-from data import CONTACT, CUSTOMER, FOLLOW_UP, HISTORY, TABLES, Family, Row, Table, Takes
 from peewee import SQL, chunked, fn
 
 from contenders.contract import Contender, LostUpdateError, portions
+from data import CONTACT, CUSTOMER, FOLLOW_UP, HISTORY, TABLES, Family, Row, Table, Takes
 
 FIELDS = {
     "text": peewee.TextField,

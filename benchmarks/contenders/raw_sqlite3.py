@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data import CONTACT, CUSTOMER, FOLLOW_UP, HISTORY, Family, Row, Table
-
 from contenders.contract import Contender, LostUpdateError, portions
+from data import CONTACT, CUSTOMER, FOLLOW_UP, HISTORY, Family, Row, Table
 
 
 def _insert(table: Table) -> str:

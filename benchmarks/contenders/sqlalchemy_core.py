@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import sqlalchemy
-from data import CONTACT, CUSTOMER, FOLLOW_UP, HISTORY, Family, Row, Table, Takes
 from sqlalchemy import BigInteger, Boolean, Column, Date, MetaData, Text, event, func, insert, select, update
 from sqlalchemy.engine import Row as CoreRow
 
 from contenders.contract import Contender, LostUpdateError, portions
+from data import CONTACT, CUSTOMER, FOLLOW_UP, HISTORY, Family, Row, Table, Takes
 
 TYPES = {"text": Text, "day": Date, "integer": BigInteger, "instant": BigInteger, "flag": Boolean}
 METADATA = MetaData()

@@ -11,7 +11,6 @@ from crmcore.domain import Customer
 from crmcore.storage.codec import CODECS
 from crmcore.storage.query import Gt
 from replay import Read
-
 from subjects.contract import Subject
 
 COLUMNS = ", ".join(f'"{field.name}"' for field in CODECS[Customer].collection.fields)

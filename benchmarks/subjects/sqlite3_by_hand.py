@@ -9,7 +9,6 @@ from typing import Any
 
 import data
 from replay import Read
-
 from subjects.contract import Subject
 
 COUNTER = "CREATE TABLE counter (id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, last INTEGER NOT NULL)"

@@ -55,10 +55,10 @@ def test_every_issue_comes_at_once_and_nothing_is_stored(me):
 def test_messages_hold_no_personal_data(me):
     with pytest.raises(Invalid) as caught:
         me.customers.register(
-            name="x", industry="y", contacts=[{"name": "王小明", "phone": "abc-secret", "email": "secret"}]
+            name="x", industry="y", contacts=[{"name": "个人甲", "phone": "abc-secret", "email": "secret"}]
         )
     assert "secret" not in str(caught.value)
-    assert "王小明" not in str(caught.value)
+    assert "个人甲" not in str(caught.value)
 
 
 def test_one_customer_one_file(me):
@@ -71,7 +71,7 @@ def test_one_customer_one_file(me):
 
 
 def test_two_people_may_have_one_name(me):
-    numbers = {me.customers.register(name="王芳", kind="individual", industry="零售").number for _ in range(2)}
+    numbers = {me.customers.register(name="销售甲", kind="individual", industry="零售").number for _ in range(2)}
     assert len(numbers) == 2
 
 

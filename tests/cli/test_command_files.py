@@ -17,7 +17,7 @@ from crmcore.cli.exporting import FORMULA_STARTS, csv_text
 from crmcore.cli.program import program, run
 
 CUSTOMERS = (
-    "客户名称,联系人,手机,客户状态\n甲有限公司,李明,13800138000,潜在客户\n乙有限公司,王芳,13900139000,意向客户\n"
+    "客户名称,联系人,手机,客户状态\n甲有限公司,联系人甲,13800138000,潜在客户\n乙有限公司,销售甲,13900139000,意向客户\n"
 )
 
 

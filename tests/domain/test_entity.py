@@ -89,7 +89,7 @@ def test_everything_that_is_missing_is_named_at_once(cls):
         ("contract_amount", 12.5, "bad_money"),
         ("first_contact_on", NOW, "bad_date"),
         ("first_contact_on", "2024-01-01", "bad_date"),
-        ("last_follow_up_at", datetime.datetime(2024, 1, 1), "naive_time"),  # noqa: DTZ001
+        ("last_follow_up_at", datetime.datetime(2024, 1, 1), "naive_time"),
         ("tags", "one", "bad_type"),
         ("custom", {"x": 1.5}, "bad_type"),
         ("nonsense", 1, "unknown_field"),

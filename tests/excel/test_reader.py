@@ -1,7 +1,5 @@
 """Sheets out of good workbooks: places, types, marks, hidden sheets; and the workbooks that people send around."""
 
-# ruff: noqa: DTZ001 - the date-times of a sheet have no zone
-
 import datetime
 import struct
 from pathlib import Path

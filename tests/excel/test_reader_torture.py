@@ -1,7 +1,5 @@
 """A hundred awkward workbooks from the test corpora of other libraries: each is read, or rejected with a reason."""
 
-# ruff: noqa: DTZ001 - the date-times of a sheet have no zone
-
 import datetime
 import resource
 import time

@@ -85,8 +85,8 @@ def test_every_kind_of_cell_comes_back_exactly(tmp_path: Path) -> None:
         "时间 (Asia/Shanghai)",
         "天数",
     ]
-    local = datetime(2024, 6, 18, 11, 30, 15)  # noqa: DTZ001 - as a sheet shows it
-    day = datetime(2024, 2, 29)  # noqa: DTZ001
+    local = datetime(2024, 6, 18, 11, 30, 15)
+    day = datetime(2024, 2, 29)
     assert [cell.value for cell in sheet[2]] == ["示例科技有限公司", "线索", 12, 0.25, 1234.56, day, local, 2.5]
     assert [cell.value for cell in sheet[3]] == [None, "未填写", *[None] * 6]
     shapes = [cell.number_format for cell in sheet[2]]
@@ -102,7 +102,7 @@ def test_what_a_number_cannot_say_is_text(tmp_path: Path) -> None:
     rows = ((10**15 - 1, Money(10**15 - 1), date(1900, 3, 1)), (10**17 + 1, Money(10**15), date(1900, 2, 28)))
     write(tmp_path / "t.xlsx", [Table("t", "表", "T", columns, rows)])
     first, second = cells(tmp_path / "t.xlsx", "表")[1:]
-    assert first == [10**15 - 1, 9999999999999.99, datetime(1900, 3, 1)]  # noqa: DTZ001
+    assert first == [10**15 - 1, 9999999999999.99, datetime(1900, 3, 1)]
     assert second == ["100000000000000001", "10000000000000.00", "1900-02-28"]
 
 

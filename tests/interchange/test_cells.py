@@ -1,7 +1,5 @@
 """Cells as people type them and spreadsheets keep them."""
 
-# ruff: noqa: DTZ001 - the date-times of a sheet have no zone
-
 import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo

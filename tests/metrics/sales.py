@@ -54,7 +54,7 @@ def pipelines(draw: st.DrawFn) -> tuple[list[Opportunity], list[Event]]:
             opportunity(
                 id,
                 draw(st.sampled_from(KEYS)),
-                owner=draw(st.sampled_from([None, "li.ming", "王芳"])),
+                owner=draw(st.sampled_from([None, "li.ming", "销售甲"])),
                 product=draw(st.sampled_from([None, "标准版"])),
                 expected_amount=draw(_MONEY),
                 amount=draw(_MONEY),

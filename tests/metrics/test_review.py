@@ -63,15 +63,15 @@ def test_a_customer_is_new_on_the_local_day_of_first_contact_or_registration() -
 def test_the_share_in_time_leaves_imported_records_out() -> None:
     held = NOW - timedelta(days=9)
     made = [
-        follow_up("a", held, created_at=held + timedelta(hours=24), recorder="王芳", method="phone"),
-        follow_up("b", held, created_at=held + timedelta(hours=24, milliseconds=1), recorder="王芳", method="visit"),
-        follow_up("c", held, created_at=held + timedelta(days=5), recorder="王芳", result="stopped"),
+        follow_up("a", held, created_at=held + timedelta(hours=24), recorder="销售甲", method="phone"),
+        follow_up("b", held, created_at=held + timedelta(hours=24, milliseconds=1), recorder="销售甲", method="visit"),
+        follow_up("c", held, created_at=held + timedelta(days=5), recorder="销售甲", result="stopped"),
         follow_up("d", held, created_at=held),
     ]
     found = activity(made, PLAYBOOK, zone=ZONE, imported_ids={"c"})
     assert (found.total, found.timed, found.in_time, found.in_time_rate) == (4, 3, 2, 2 / 3)
     rows = {row["owner"]: row for row in found.tables[0].records()}
-    wang = rows["王芳"]
+    wang = rows["销售甲"]
     assert (wang["total"], wang["phone"], wang["visit"], wang["not_given"]) == (3, 1, 1, 1)
     assert (wang["timed"], wang["in_time"], wang["in_time_rate"]) == (2, 1, 0.5)
     assert rows["li.ming"]["total"] == 1
@@ -101,7 +101,7 @@ def test_due_days_are_local_and_the_due_moment_is_too_late() -> None:
         obligation("late", midnight, rule="cadence.tier_a_contact", track="cadence.contact"),
         obligation("now", NOW),
         obligation("risk", NOW + timedelta(hours=1), warn_at=NOW),
-        obligation("next", NOW + timedelta(days=2), warn_at=NOW + timedelta(days=1), owner="王芳"),
+        obligation("next", NOW + timedelta(days=2), warn_at=NOW + timedelta(days=1), owner="销售甲"),
         obligation("done", midnight, state="met"),
     ]
     found = due_list(
@@ -121,7 +121,7 @@ def test_due_days_are_local_and_the_due_moment_is_too_late() -> None:
 def test_a_review_shows_what_there_is_and_charts_only_that() -> None:
     made = [customer("c", source="exhibition", first_contact_on=date(2024, 1, 2))]
     sales = [
-        opportunity("a", "won", closed_on=date(2024, 4, 1), owner="王芳"),
+        opportunity("a", "won", closed_on=date(2024, 4, 1), owner="销售甲"),
         opportunity("b", "won", pipeline="service", closed_on=date(2024, 5, 1)),
     ]
     found = review(PLAYBOOK, customers=iter(made), opportunities=iter(sales), now=NOW, zone=ZONE)

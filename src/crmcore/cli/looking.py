@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 import click
 
-from crmcore.app.obligations import Duty
 from crmcore.app.finding import Page
+from crmcore.app.obligations import Duty
 from crmcore.cli.options import day, with_global_options
 from crmcore.cli.shell import Shell
 from crmcore.cli.tables import (
