@@ -7,7 +7,7 @@ import pickle
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crmcore.domain import ENTITIES, Customer, Money
@@ -113,6 +113,7 @@ def test_instants_are_utc_in_milliseconds():
 
 
 @given(st.text())
+@example("T¨")
 def test_folding_is_settled_after_once(text):
     assert fold(fold(text)) == fold(text)
     assert fold(text.upper().lower()) == fold(text.lower())

@@ -109,5 +109,6 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return "".join(text.split()).lower()
-    # Casefolding can leave the normal form, so it is normalised again.
-    return _SPACES.sub("", unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()))
+    # Casefolding can leave the normal form, and so can taking away what stood before a combining mark.
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return unicodedata.normalize("NFKC", _SPACES.sub("", folded))
