@@ -1,8 +1,8 @@
 """Every block of the documentation does what its page says.
 
-The blocks of a page run in order, in one namespace and one empty folder, on the morning of 30 November 2026. A comment
-right above a block says what is special about it: ``file: NAME`` writes it to a file; ``output`` is what the Python block
-before it prints; ``not run: REASON`` is for what makes a virtual environment.
+The blocks of a page run in order, in one namespace and one empty folder, Python on the morning of 30 November 2026, the
+command today. A comment right above a block says what is special about it: ``file: NAME`` writes it to a file; ``output``
+is what the Python block before it prints; ``not run: REASON`` is for what makes a virtual environment.
 """
 
 from __future__ import annotations
@@ -104,9 +104,6 @@ class Run:
 
     def _command(self, block: Block, command: str) -> str:
         words = shlex.split(command)
-        if words[0] == "export":
-            self.environment |= [word.split("=", 1) for word in words[1:]]
-            return ""
         assert words[0] == "crmcore", f"{block}: {words[0]} is not run here"
         installed = shutil.which("crmcore", path=str(Path(sys.executable).parent))
         program = [installed] if installed else [sys.executable, "-m", "crmcore.cli"]
@@ -117,6 +114,7 @@ class Run:
             stdin=subprocess.DEVNULL,
             env=self.environment,
             timeout=120,
+            check=False,
         )
         self.exit_code = done.returncode
         return done.stdout.decode("utf-8")
