@@ -58,7 +58,7 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     "bad_number_format": ("{label} does not fit the numbering scheme {scheme}", "{label}不符合编号规则{scheme}"),
     "reason_required": ("a reason is required", "必须填写原因"),
     "evidence_required": ("{label} is required before this step", "进入此阶段前须有{label}"),
-    "refused": ("{label}: {why}", "{label}:{why}"),
+    "refused": ("{why}", "{why}"),
     "ignored_column": ("the column {label} is not known and was left out", "不认识的列“{label}”未导入"),
     "shared_column": ("the columns {label} claim the same field", "多个列对应同一字段:{label}"),
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),

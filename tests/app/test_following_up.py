@@ -35,7 +35,7 @@ def test_a_contact_meets_what_was_due_and_plans_the_next(me, clock):
     clock.forward(days=8)  # one day late
     (duty,) = me.obligations.due()
     assert (duty.state, duty.days_overdue) == ("overdue", 1)
-    assert "1 days late" in duty.explain()
+    assert "1 day late" in duty.explain()
     assert "已逾期1天" in duty.explain("zh-CN")
     me.follow_ups.log(customer, summary="谈了报价", method="phone", next_step="发送报价单", next_on=DAY(2023, 10, 20))
     states = {item.rule: item.state for item in me.obligations.of(customer, state=None) if item.state != "open"}
@@ -176,3 +176,29 @@ def test_waiving_needs_a_reason(me):
         me.obligations.waive(open_one, reason="")
     assert me.obligations.waive(open_one, reason="春节").state == "waived"
     assert me.obligations.of(customer) == []
+
+
+def test_what_people_say_is_kept_as_what_it_means(me):
+    customer = me.customers.register(name="甲", kind="企业客户", industry="x", urgency="紧急", tier="A级", stage="意向")
+    assert (customer.kind, customer.urgency, customer.tier, customer.stage) == ("enterprise", "high", "A", "interested")
+    assert me.customers.update(customer, urgency="中").urgency == "medium"
+    assert me.follow_ups.log(customer, summary="x", method="电话").method == "phone"
+
+
+def test_a_deal_is_not_won_without_its_customer(me):
+    with pytest.raises(Invalid) as caught:
+        me.opportunities.open(name="x", stage="成交")
+    assert [issue.field for issue in caught.value.issues] == ["opportunity.customer_id"]
+    first = me.customers.register(name="甲", industry="x")
+    second = me.customers.register(name="乙", industry="x")
+    won = me.opportunities.open(name="x", stage="成交", customer=first, amount=Money(1))
+    with pytest.raises(Invalid):
+        me.opportunities.update(won, customer_id=None)
+    me.opportunities.update(won, customer_id=second.id)
+    assert me.crm.lifecycle.stages[me.customers.get(second).stage].outcome == "won"
+
+
+def test_attachments_are_noted(me):
+    customer = me.customers.register(name="甲", industry="x")
+    added = me.attachments.add(customer, name="合同.pdf", about="contract", size=1024, sha256="0" * 64)
+    assert me.attachments.of(customer) == [added]

@@ -9,7 +9,7 @@ import pytest
 
 import crmcore
 from crmcore.domain import Money
-from crmcore.errors import DomainError, Invalid, StoreBusy, StoreClosed
+from crmcore.errors import DomainError, Invalid, PlaybookError, StoreBusy, StoreClosed
 from crmcore.plugins import open_store
 from crmcore.storage.codec import SCHEMA
 from crmcore.storage.contract import Store
@@ -110,7 +110,19 @@ def test_the_first_opening_settles_the_playbook(tmp_path):
         assert crm.playbook.key == "marketing"
     with crmcore.open(url) as crm:
         assert crm.playbook.key == "marketing"
-    with crmcore.open(url, "standard") as crm:
+    with pytest.raises(PlaybookError, match="kept under marketing"):
+        crmcore.open(url, "standard")
+    with crmcore.open(url, "standard", switch_playbook=True) as crm:
         assert crm.playbook.key == "standard"
     with crmcore.open(url) as crm:
-        assert crm.playbook.key == "marketing"
+        assert crm.playbook.key == "standard"
+
+
+def test_a_playbook_s_path_holds_from_every_folder(tmp_path, monkeypatch):
+    (tmp_path / "ours.toml").write_text('extends = "marketing"\nkey = "ours"\n', "utf-8")
+    url = f"sqlite:///{tmp_path}/crm.db"
+    monkeypatch.chdir(tmp_path)
+    crmcore.open(url, "ours.toml").close()
+    monkeypatch.chdir("/")
+    with crmcore.open(url) as crm:
+        assert crm.playbook.key == "ours"

@@ -27,7 +27,7 @@ def test_our_own_backends_are_registered_like_anybody_s():
 @pytest.mark.parametrize(
     ("url", "error", "says"),
     [
-        ("postgresql://h/db", BackendNotFound, r'pip install "crmcore\[postgres\]"'),
+        ("postgresql://h/db", BackendNotFound, "install the package that brings it"),
         ("mongo://h/db", BackendNotFound, "installed: memory, sqlite"),
         ("crm.db", InvalidURL, "sqlite:///crm.db"),
         ("", InvalidURL, "URL"),

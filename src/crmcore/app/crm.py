@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from crmcore.app.attachments import Attachments
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
 from crmcore.app.engine import Engine
@@ -17,11 +18,11 @@ from crmcore.app.opportunities import Opportunities
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
 from crmcore.domain import Setting
-from crmcore.errors import DomainError
+from crmcore.errors import DomainError, PlaybookError
 from crmcore.playbooks import Playbook, load
 from crmcore.plugins import Plugins, open_store
 from crmcore.storage.codec import CODECS, SCHEMA
-from crmcore.storage.contract import Insert, Store
+from crmcore.storage.contract import Insert, Store, Update
 
 
 class CRM(Engine):
@@ -42,6 +43,7 @@ class Session:
         self.actor = actor
         self.customers = Customers(crm, actor)
         self.contacts = Contacts(crm, actor)
+        self.attachments = Attachments(crm, actor)
         self.follow_ups = FollowUps(crm, actor)
         self.plans = Plans(crm, actor)
         self.opportunities = Opportunities(crm, actor)
@@ -58,14 +60,17 @@ def open(
     plugins: Iterable[Any] = (),
     clock: Clock = system_clock,
     ids: IdSource | None = None,
+    switch_playbook: bool = False,
 ) -> CRM:
     """Opens a CRM on a store.
 
     ``url`` names the store (``sqlite:///crm.db``, ``memory:``) or is one that is open; it is made if it isn't there.
     ``playbook`` is the key of a bundled or a plugin's playbook, the path of a TOML file, or a playbook; without it the store's
-    own, which the first opening settles (``standard`` unless given). ``plugins`` are modules or objects with hooks, named
-    one by one; ``crmcore.plugins.installed().plugins`` are all that are installed. ``clock`` gives aware moments; ``ids``
-    gives ids. Raises :class:`BackendNotFound`, :class:`InvalidURL`, :class:`PlaybookError` or a :class:`StorageError`.
+    own. The first opening settles which one that is (``standard`` unless given); another one is refused, unless
+    ``switch_playbook`` says that the store is to be kept under it from now on. ``plugins`` are modules or objects with
+    hooks, named one by one; ``crmcore.plugins.installed().plugins`` are all that are installed. ``clock`` gives aware
+    moments; ``ids`` gives ids. Raises :class:`BackendNotFound`, :class:`InvalidURL`, :class:`PlaybookError` or a
+    :class:`StorageError`.
     """
     registered = Plugins(plugins)
     extra = {key: source.toml for key, source in registered.playbooks().items()}
@@ -73,7 +78,7 @@ def open(
     chosen = playbook if isinstance(playbook, Playbook) or playbook is None else load(playbook, extra)
     store = open_store(url, SCHEMA) if isinstance(url, str) else url
     try:
-        settled = _settle_playbook(store, playbook if not isinstance(playbook, Playbook) else playbook.key)
+        settled = _settle_playbook(store, _playbook_name(playbook), switch=switch_playbook)
         crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source())
         registered.opened(crm)
     except BaseException:
@@ -82,15 +87,32 @@ def open(
     return crm
 
 
-def _settle_playbook(store: Store, wanted: str | Path | None) -> str:
-    """The playbook that the store is kept under; the first opening writes it down."""
-    load_setting = CODECS[Setting].load
+def _playbook_name(playbook: str | Path | Playbook | None) -> str | None:
+    """What the store writes down: a key, or a path that holds from every folder."""
+    if playbook is None or isinstance(playbook, Playbook):
+        return playbook.key if playbook else None
+    return str(Path(playbook).resolve()) if str(playbook).endswith(".toml") else str(playbook)
+
+
+def _settle_playbook(store: Store, given: str | None, *, switch: bool) -> str:
+    """The playbook that the store is kept under; the first opening writes it down, and only ``switch`` changes it."""
+    load_setting, dump_setting = CODECS[Setting].load, CODECS[Setting].dump
     with store.transaction() as transaction:
         row = transaction.get("settings", "playbook")
-    if row is None:
-        with store.transaction(write=True) as transaction:
-            row = transaction.get("settings", "playbook")
-            if row is None:
-                row = CODECS[Setting].dump(Setting(id="playbook", value=str(wanted or "standard")))
-                transaction.apply([Insert("settings", row)])
-    return str(load_setting(row).value)
+    kept = None if row is None else load_setting(row)
+    if kept is not None and (given is None or given == kept.value):
+        return str(kept.value)
+    if kept is not None and not switch:
+        told = f"the store is kept under {kept.value}; open it without a playbook, or with switch_playbook=True"
+        raise PlaybookError(str(given), [told])
+    with store.transaction(write=True) as transaction:
+        row = transaction.get("settings", "playbook")
+        if row is None:
+            transaction.apply([Insert("settings", dump_setting(Setting(id="playbook", value=given or "standard")))])
+        elif given is not None and switch:
+            before = load_setting(row)
+            after = before.replace(value=given, version=before.version + 1)
+            transaction.apply([Update("settings", dump_setting(after), before.version)])
+        else:
+            return str(load_setting(row).value)
+    return given or "standard"

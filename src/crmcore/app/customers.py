@@ -15,7 +15,7 @@ from crmcore.domain import Attachment, Contact, Customer, Event
 from crmcore.domain.values import fold
 from crmcore.errors import DuplicateCustomer, Invalid, Issue, TransitionRefused
 from crmcore.rules.stages import Attempt, StageTable, refusals
-from crmcore.rules.validation import check_customer
+from crmcore.rules.validation import check_customer, meant
 from crmcore.storage.query import And, Contains, Eq, Ge, Where
 
 CustomerReference: TypeAlias = Customer | str
@@ -46,7 +46,7 @@ def register_customer(
 ) -> Customer:
     """Registers within a unit of work; see :meth:`Customers.register`."""
     playbook = work.playbook
-    given = dict(values)
+    given = meant("customer", values, playbook)
     stage = given.get("stage") or playbook.lifecycle.initial
     given["stage"] = playbook.lifecycle.stage_key(stage) or stage
     given.setdefault("stage_since", work.now)
@@ -170,12 +170,13 @@ class Customers(UseCases):
 
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer, changes)
+            told = meant("customer", changes, work.playbook)
             fixed = [name for name in changes if name in _NOT_BY_UPDATE]
             issues = [
                 Issue(code="refused", field=f"customer.{name}", facts={"why": "it is not changed by an update"})
                 for name in fixed
             ]
-            merged = {name: changes.get(name, getattr(current, name)) for name in Customer.kinds}
+            merged = {name: told.get(name, getattr(current, name)) for name in Customer.kinds}
             found = check_customer(merged, None, work.playbook)
             issues += [
                 issue for issue in found if issue.level == "error" and (issue.field or "").partition(".")[2] in changes

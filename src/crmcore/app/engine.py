@@ -41,6 +41,7 @@ class Engine:
         self.zone = zone_named(playbook.timezone)
         self.clock = clock
         self.new_id = ids
+        self._closed = False
 
     @cached_property
     def lifecycle(self) -> StageTable:
@@ -99,9 +100,11 @@ class Engine:
             return look(transaction)
 
     def close(self) -> None:
-        """Tells the plugins, then closes the store, whatever a plugin says."""
+        """Tells the plugins, then closes the store, whatever a plugin says. Closing twice is nothing."""
+        closed, self._closed = self._closed, True
         try:
-            self.plugins.closing(self)
+            if not closed:
+                self.plugins.closing(self)
         finally:
             self.store.close()
 

@@ -239,21 +239,21 @@ class ImportPlan:
 
     def _apply_batch(self, file: str, batch: Sequence[Draft]) -> list[tuple[str, list[Issue]]]:
         try:
-            return self._engine.write(self._actor, lambda work: _Taking(self._engine, work, file, batch).take_all())
+            return self._take(file, batch)
         except DomainError:
-            if len(batch) == 1:
-                raise
-        # Some row was refused by a rule that only the store can tell: each gets a transaction of its own.
-        outcomes: list[tuple[str, list[Issue]]] = []
-        for draft in batch:
-            try:
-                outcomes += self._apply_batch(file, [draft])
-            except Invalid as invalid:
-                outcomes.append(("rejected", [_at(issue, draft) for issue in invalid.issues]))
-            except DomainError as error:
-                refused = Issue(code="refused", field=draft.entity, facts={"why": error.code})
-                outcomes.append(("rejected", [_at(refused, draft)]))
-        return outcomes
+            # Some row was refused by a rule that only the store can tell: each gets a transaction of its own.
+            return [self._apply_one(file, draft) for draft in batch]
+
+    def _apply_one(self, file: str, draft: Draft) -> tuple[str, list[Issue]]:
+        try:
+            return self._take(file, [draft])[0]
+        except Invalid as invalid:
+            return "rejected", [_at(issue, draft) for issue in invalid.issues]
+        except DomainError as error:
+            return "rejected", [_at(Issue(code="refused", field=draft.entity, facts={"why": error.code}), draft)]
+
+    def _take(self, file: str, batch: Sequence[Draft]) -> list[tuple[str, list[Issue]]]:
+        return self._engine.write(self._actor, lambda work: _Taking(self._engine, work, file, batch).take_all())
 
 
 def _at(issue: Issue, draft: Draft) -> Issue:

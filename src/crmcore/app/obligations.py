@@ -12,7 +12,7 @@ from crmcore.app.work import Work
 from crmcore.domain import Customer, Obligation
 from crmcore.errors import DomainError, Invalid, Issue, Language
 from crmcore.metrics.due import rule_labels, state_of
-from crmcore.playbooks.model import Playbook
+from crmcore.playbooks.model import Label, Playbook
 from crmcore.rules.timing import day_end, due_day, local_day, zone_named
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
@@ -25,7 +25,7 @@ class Duty:
 
     obligation: Obligation
     customer: Customer
-    label: str
+    label: Label
     due_on: date
     """The last day, in the team's zone, on which it is in time."""
     days_overdue: int
@@ -36,13 +36,13 @@ class Duty:
     def explain(self, language: Language = "en") -> str:
         """What is due, to whom, since when: for a person."""
         name, number = self.customer.name, self.customer.number
+        label, owner = self.label.text(language), self.obligation.owner
         if language == "zh-CN":
             late = f",已逾期{self.days_overdue}天" if self.days_overdue else ""
-            return (
-                f"{number} {name}:{self.label},应于{self.due_on}前完成{late}(负责人:{self.obligation.owner or '未定'})"
-            )
-        late = f", {self.days_overdue} days late" if self.days_overdue else ""
-        return f"{number} {name}: {self.label}, due {self.due_on}{late} (owner: {self.obligation.owner or 'nobody'})"
+            return f"{number} {name}:{label},应于{self.due_on}前完成{late}(负责人:{owner or '未定'})"
+        days = "1 day" if self.days_overdue == 1 else f"{self.days_overdue} days"
+        late = f", {days} late" if self.days_overdue else ""
+        return f"{number} {name}: {label}, due {self.due_on}{late} (owner: {owner or 'nobody'})"
 
 
 class Obligations(UseCases):
@@ -54,7 +54,6 @@ class Obligations(UseCases):
         *,
         owner: str | None = None,
         limit: int | None = None,
-        language: Language = "en",
     ) -> list[Duty]:
         """What is open and due by the end of a day (today unless given) or by a moment, the oldest first. Answered from the index."""
         crm = self.engine
@@ -70,7 +69,7 @@ class Obligations(UseCases):
             found: list[Obligation] = list(map(load, transaction.find(query)))
             ids = list(dict.fromkeys(obligation.customer_id for obligation in found))
             customers = {id: load_customer(row) for id, row in transaction.get_many("customers", ids).items()}
-            return list(_duties(found, customers, crm.playbook, now, language))
+            return list(_duties(found, customers, crm.playbook, now))
 
         return crm.read(look)
 
@@ -100,7 +99,7 @@ class Obligations(UseCases):
 
 
 def _duties(
-    found: Sequence[Obligation], customers: dict[str, Customer], playbook: Playbook, now: datetime, language: Language
+    found: Sequence[Obligation], customers: dict[str, Customer], playbook: Playbook, now: datetime
 ) -> Iterator[Duty]:
     zone = zone_named(playbook.timezone)
     today, labels = local_day(now, zone), rule_labels(playbook)
@@ -109,7 +108,7 @@ def _duties(
         yield Duty(
             obligation=obligation,
             customer=customers[obligation.customer_id],
-            label=labels[obligation.rule].text(language) if obligation.rule in labels else obligation.rule,
+            label=labels.get(obligation.rule) or Label(zh=obligation.rule, en=obligation.rule),
             due_on=last,
             days_overdue=max(0, (today - last).days),
             state=state_of(obligation, now),

@@ -47,6 +47,8 @@ def open_opportunity(
     if key not in table.stages:
         raise Invalid([Issue(code="unknown_stage", field="opportunity.stage")])
     given["outcome"] = table.stages[key].outcome
+    if given["outcome"] == "won" and customer is None:
+        raise Invalid([Issue(code="evidence_required", field="opportunity.customer_id")])
     given.setdefault("stage_since", work.now)
     given["owner"] = given.get("owner") or (customer.owner if customer else None) or work.actor
     given["customer_id"] = customer.id if customer else None
@@ -135,9 +137,15 @@ class Opportunities(UseCases):
                 facts = {"why": "it is not changed by an update"}
                 raise Invalid([Issue(code="refused", field=f"opportunity.{name}", facts=facts) for name in fixed])
             current = work.current(Opportunity, opportunity, changes)
-            if changes.get("customer_id") is not None:
-                work.current(Customer, changes["customer_id"])
-            return work.change(current, "opportunity.updated", reason=reason, **changes)
+            changed = work.change(current, "opportunity.updated", reason=reason, **changes)
+            if changed.customer_id != current.customer_id:
+                if changed.customer_id is not None:
+                    work.current(Customer, changed.customer_id)
+                if changed.outcome == "won":
+                    if changed.customer_id is None:
+                        raise Invalid([Issue(code="evidence_required", field="opportunity.customer_id")])
+                    take_customer_along(work, self.engine.lifecycle, changed.customer_id)
+            return changed
 
         return self.write(decide)
 

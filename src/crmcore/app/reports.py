@@ -12,6 +12,7 @@ from crmcore.domain import Customer, Entity, Event, FollowUp, ImportedRow, Oblig
 from crmcore.errors import Language, QueryError
 from crmcore.interchange.sheets import workbooks
 from crmcore.metrics import Activity, Due, Funnel, Review, activity, due_list, funnel, review, rule_labels
+from crmcore.metrics.activity import LOGGED_WITHIN
 from crmcore.rules.timing import day_start
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
@@ -78,9 +79,17 @@ class Reports(UseCases):
                 since=since,
                 until=_day_after(until),
                 imported_ids=_imported(transaction),
+                within=self._logged_within(),
             )
 
         return crm.read(look)
+
+    def _logged_within(self) -> timedelta:
+        """Within what time the playbook wants a conversation written down (seeds 001, 003, 004: 24 h)."""
+        for target in self.engine.playbook.targets:
+            if (target.on, target.met_by, target.within.unit) == ("follow_up.held", "follow_up.logged", "hours"):
+                return timedelta(hours=target.within.amount)
+        return LOGGED_WITHIN
 
     def review(self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None) -> Review:
         """Everything that a team looks at together, with the charts that belong to it."""

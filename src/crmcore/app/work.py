@@ -19,6 +19,7 @@ from crmcore.domain.numbering import NumberScheme
 from crmcore.errors import Conflict, NotFound
 from crmcore.playbooks.model import Playbook
 from crmcore.plugins import Context, Plugins, ProposedChange
+from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS, to_plain
 from crmcore.storage.contract import Change, Insert, Transaction, Update
 from crmcore.storage.query import Eq, Query, Where
@@ -120,6 +121,7 @@ class Work:
 
     def create(self, cls: type[R], action: str, *, reason: str | None = None, **values: Any) -> R:
         """A new record with its event. Raises :class:`Invalid` with every issue."""
+        values = meant(cls.entity, values, self.playbook)
         stamps: dict[str, Any] = {
             "created_at": self.now,
             "created_by": self.actor,
@@ -134,6 +136,7 @@ class Work:
 
     def change(self, entity: R, action: str, *, reason: str | None = None, silent: bool = False, **changes: Any) -> R:
         """The entity with some fields changed, and its event unless ``silent``; itself when nothing would change."""
+        changes = meant(entity.entity, changes, self.playbook)
         pending = self._pending.get(entity.id)
         version = entity.version if pending else entity.version + 1
         changed = entity.replace(**changes, version=version, updated_at=self.now, updated_by=self.actor)

@@ -26,6 +26,7 @@ from crmcore.cli.tables import (
     timeline_table,
 )
 from crmcore.domain import Customer, Opportunity
+from crmcore.errors import Language
 from crmcore.metrics import Table, due_list, rule_labels
 from crmcore.storage.codec import CODECS
 
@@ -143,22 +144,22 @@ def _without(table: Table, *keys: str) -> Table:
 @with_global_options
 def due(shell: Shell, until: date | None, owner: str | None, limit: int | None) -> None:
     """Who is due, the oldest first."""
-    duties = shell.me.obligations.due(until, owner=owner, limit=limit, language=shell.language)
+    duties = shell.me.obligations.due(until, owner=owner, limit=limit)
     if shell.json:
-        shell.write_json([plain_duty(duty) for duty in duties])
+        shell.write_json([plain_duty(duty, shell.language) for duty in duties])
     elif duties:
         shell.write_table(duty_table(duties, shell.language))
     else:
         shell.say(shell.text("nothing_due"))
 
 
-def plain_duty(duty: Duty) -> dict[str, Any]:
+def plain_duty(duty: Duty, language: Language) -> dict[str, Any]:
     """A duty for JSON: what a program needs to act on it."""
     return {
         "number": duty.customer.number,
         "name": duty.customer.name,
         "rule": duty.obligation.rule,
-        "label": duty.label,
+        "label": duty.label.text(language),
         "owner": duty.obligation.owner,
         "due_on": duty.due_on,
         "due_at": duty.obligation.due_at,

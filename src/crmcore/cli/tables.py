@@ -119,7 +119,7 @@ def duty_table(duties: Iterable[Duty], language: Language) -> Table:
             duty.days_overdue or None,
             duty.customer.number,
             duty.customer.name,
-            duty.label,
+            duty.label.text(language),
             duty.obligation.owner,
         )
         for duty in duties

@@ -15,6 +15,8 @@ class Referral(Record):
     referrer_id: str = text()
     referred_id: str | None = optional_text()
     referred_name: str | None = optional_text()
+    referred_reach: str | None = optional_text()
+    """How the referred customer is reached, as told."""
     referred_on: date | None = day()
     source: str | None = optional_text()
     incentive: str | None = optional_text()

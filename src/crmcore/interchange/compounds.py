@@ -93,15 +93,10 @@ def _history(cell: Cell, options: CellOptions, playbook: Playbook, entity: str) 
     yield "customer.remarks", parse("text", cell, options=options)
 
 
-def _referred_reach(cell: Cell, options: CellOptions, playbook: Playbook, entity: str) -> Parts:
-    yield "referral.source", parse("text", cell, options=options)
-
-
 COMPOUNDS: Mapping[str, Split] = {
     "reach": _reach,
     "headcount": _headcount,
     "grading": _grading,
     "registered_on": _registered_on,
     "history": _history,
-    "referred_reach": _referred_reach,
 }

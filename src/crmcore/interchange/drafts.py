@@ -171,6 +171,8 @@ class _Reader:
         reading = self.readings[column.column]
         if isinstance(cell, str):
             cell = self.mapped.values.get(field, {}).get(cell.strip(), cell)
+            if not cell.strip():
+                return
         if field in COMPOUND_FIELDS:
             entity, _, name = field.partition(".")
             if name in ("customer_number", "customer_name", "referrer_number", "referrer_name"):
@@ -180,6 +182,12 @@ class _Reader:
                 # What a cell only implies gives way to a column of its own, also to a blank one.
                 if target not in self.own or isinstance(value, (tuple, dict)):
                     row.give(target, value)
+            return
+        if own := self.playbook.custom_fields.get(field):
+            row.give(
+                f"{own.key.partition('.')[0]}.custom",
+                {own.key.partition(".")[2]: parse(own.kind, cell, options=reading)},
+            )
             return
         kind = FIELD_KINDS[field]
         words = self.playbook.vocabulary(field)
@@ -215,7 +223,8 @@ class _Reader:
         for field in self.playbook.required_fields(self.entity, own):
             dotted = field if "." in field else f"{self.entity}.{field}"
             entity, _, name = dotted.partition(".")
-            needed.append((dotted, row.values.get(entity, {}).get(name) not in (None, (), "")))
+            given = row.values.get(entity, {})
+            needed.append((dotted, given.get(name, given.get("custom", {}).get(name)) not in (None, (), "")))
         for dotted in dict.fromkeys(field for field, given in needed if not given):
             if dotted not in reported:
                 yield self._placed(Issue(code="required", field=dotted), places, number)

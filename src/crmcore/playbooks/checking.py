@@ -144,6 +144,8 @@ def _cadences(playbook: Playbook) -> Iterator[str]:
     for cadence in playbook.cadences:
         path = f"cadences.{cadence.key}"
         yield from bad_labels(f"{path}.label", cadence.label)
+        if cadence.every.unit not in ("days", "months"):
+            yield f"{path}.every: a cadence is counted in days, weeks, months or years"
         for part, text in (("goal", cadence.goal), ("content", cadence.content)):
             if text is not None:
                 yield from bad_labels(f"{path}.{part}", text)

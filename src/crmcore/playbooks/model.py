@@ -71,7 +71,6 @@ COMPOUND_FIELDS: Mapping[str, str] = {
     **_NAMED_CUSTOMER,
     "referral.referrer_number": "the number of the customer who refers",
     "referral.referrer_name": "the name of the customer who refers",
-    "referral.referred_reach": "how the referred customer is reached: phone, e-mail or WeChat name, told by its content",
 }
 
 #: Columns that an export works out and an import leaves aside.

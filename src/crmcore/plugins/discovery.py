@@ -15,7 +15,7 @@ BACKENDS = "crmcore.backends"
 PLUGINS = "crmcore.plugins"
 
 #: Which extra brings a scheme that isn't installed.
-_EXTRAS: Mapping[str, str] = {"sqlite": "sqlite", "excel": "excel", "postgresql": "postgres"}
+_EXTRAS: Mapping[str, str] = {"sqlite": "sqlite"}
 
 
 def _described(entry: EntryPoint) -> str:

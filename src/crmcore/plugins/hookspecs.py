@@ -26,7 +26,8 @@ def crm_playbooks() -> Iterable[PlaybookSource]:
 
 @hookspec
 def crm_check(change: ProposedChange, context: Context) -> None:
-    """Called for every change before anything is stored, inside the transaction. Raise :class:`crmcore.errors.Veto` to
+    """Called for every record about to be stored, inside the transaction; not for what the library works out by itself
+    (obligations, counters). Raise :class:`crmcore.errors.Veto` to
     refuse it: then nothing of the whole unit of work is kept. It can refuse, never allow what a rule refuses.
     """
 

@@ -46,8 +46,13 @@ class Plugins:
         self.checks = bool(self._manager.hook.crm_check.get_hookimpls())
 
     def _register(self, plugin: Any) -> None:
+        if isinstance(plugin, (str, bytes)) or plugin is None:
+            raise PluginError("a plugin is a module or an object, not its name", plugin=repr(plugin))
+        name = getattr(plugin, "__name__", type(plugin).__qualname__)
+        while self._manager.has_plugin(name):
+            name += "'"
         try:
-            name = self._manager.register(plugin)
+            self._manager.register(plugin, name)
         except ValueError as error:
             raise PluginConflict(f"a plugin is registered twice: {plugin!r}") from error
         except pluggy.PluginValidationError as error:

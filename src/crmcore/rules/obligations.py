@@ -14,6 +14,7 @@ import attrs
 
 from crmcore.domain import Customer, FollowUpPlan, Obligation
 from crmcore.playbooks.model import Cadence, Playbook
+from crmcore.rules.stages import value_of
 from crmcore.rules.timing import day_after, day_end, day_start, due_at, local_day
 
 PLAN_RULE = "plan"
@@ -121,7 +122,7 @@ def _completions(customer: Customer, playbook: Playbook, zone: ZoneInfo) -> list
         )
         for target in playbook.targets
         if target.on == "customer.won"
-        and any(getattr(customer, field.rpartition(".")[2]) in (None, ()) for field in target.fields)
+        and any(value_of(customer, field.rpartition(".")[2]) in (None, ()) for field in target.fields)
     ]
 
 

@@ -26,9 +26,15 @@ class Attempt:
 Guard = Callable[[Attempt, Transition], list[Issue]]
 
 
+def value_of(record: Any, name: str) -> Any:
+    """A field of a record, or a custom field of that name; None where it has neither."""
+    value = getattr(record, name, None)
+    return getattr(record, "custom", {}).get(name) if value is None else value
+
+
 def _missing(record: Any, field: str, code: str) -> list[Issue]:
     name = field.rpartition(".")[2]
-    value = getattr(record, name, None)
+    value = value_of(record, name)
     return [Issue(code=code, field=f"{record.entity}.{name}")] if value is None or value == () else []
 
 

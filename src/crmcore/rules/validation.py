@@ -42,7 +42,7 @@ def check_customer(
     for field in playbook.required_fields("customer", values):
         entity, _, name = field.rpartition(".")
         if entity in ("", "customer"):
-            if _blank(values.get(name)):
+            if _blank(values.get(name)) and _blank((values.get("custom") or {}).get(name)):
                 issues.append(Issue(code="required", field=f"customer.{name}"))
         elif contacts is not None and all(_blank(contact.get(name)) for contact in contacts):
             issues.append(Issue(code="required", field=field))
@@ -52,12 +52,40 @@ def check_customer(
     tiers = [tier.key for tier in playbook.tiers]
     if values.get("tier") is not None and tiers and values["tier"] not in tiers:
         issues.append(Issue(code="bad_choice", field="customer.tier", facts={"allowed": ", ".join(tiers)}))
+    issues += _custom_issues(values.get("custom") or {}, playbook)
     need = values.get("core_need")
     if isinstance(need, str) and fold(need) in {fold(vague) for vague in playbook.vague}:
         issues.append(Issue(code="vague", field="customer.core_need", level="warning"))
     for contact in contacts or ():
         issues += check_contact(contact)
     return issues
+
+
+_CUSTOM_TYPES: Mapping[str, tuple[type, str]] = {
+    "text": (str, "text"),
+    "integer": (int, "a whole number"),
+    "flag": (bool, "true or false"),
+}
+
+
+def _custom_issues(custom: Mapping[str, Any], playbook: Playbook) -> list[Issue]:
+    """Custom fields that the playbook declares with another type; one that it doesn't declare is free."""
+    issues = []
+    for name, value in custom.items():
+        declared = playbook.custom_fields.get(f"customer.{name}")
+        if declared is not None and value is not None:
+            kind, expected = _CUSTOM_TYPES[declared.kind]
+            if type(value) is not kind:
+                issues.append(Issue(code="bad_type", field=f"customer.{name}", facts={"expected": expected}))
+    return issues
+
+
+def meant(entity: str, values: Mapping[str, Any], playbook: Playbook) -> dict[str, Any]:
+    """The values with every word that the playbook knows in place of what people say for it: ``企业客户`` is enterprise."""
+    return {
+        name: (playbook.choice_key(f"{entity}.{name}", value) or value) if type(value) is str else value
+        for name, value in values.items()
+    }
 
 
 def check_contact(values: Mapping[str, Any]) -> list[Issue]:
