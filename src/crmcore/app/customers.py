@@ -48,16 +48,17 @@ def register_customer(
     playbook = work.playbook
     given = meant("customer", values, playbook)
     stage = given.get("stage") or playbook.lifecycle.initial
-    given["stage"] = playbook.lifecycle.stage_key(stage) or stage
+    given["stage"] = (playbook.lifecycle.stage_key(stage) if isinstance(stage, str) else None) or stage
     given.setdefault("stage_since", work.now)
     given.setdefault("tier", playbook.default_tier)
     given["owner"] = given.get("owner") or work.actor
     given["registrar"] = given.get("registrar") or work.actor
     number = given.pop("number", None)
     people = [dict(contact) for contact in contacts]
-    issues = [*check_customer(given, people, playbook)]
+    issues = [issue for issue in check_customer(given, people, playbook) if issue.level == "error"]
+    customer = None
     try:
-        customer = work_customer(work, given)
+        customer = _unnumbered(work, given)
     except Invalid as invalid:
         reported = {issue.field for issue in issues}
         issues += [issue for issue in invalid.issues if issue.field not in reported]
@@ -66,8 +67,8 @@ def register_customer(
             Contact(id="-", customer_id="-", **_stamps(work), **contact_values(contact))
         except Invalid as invalid:
             issues += invalid.issues
-    if any(issue.level == "error" for issue in issues):
-        raise Invalid([issue for issue in issues if issue.level == "error"])
+    if customer is None or issues:
+        raise Invalid(issues)
     if not allow_duplicate:
         _refuse_duplicate(work, customer)
     if number is None:
@@ -88,7 +89,7 @@ def _stamps(work: Work) -> dict[str, Any]:
     return {"created_at": work.now, "created_by": work.actor, "updated_at": work.now, "updated_by": work.actor}
 
 
-def work_customer(work: Work, values: Mapping[str, Any]) -> Customer:
+def _unnumbered(work: Work, values: Mapping[str, Any]) -> Customer:
     """The customer that these values would make, without a number yet; raises :class:`Invalid` with every issue."""
     return Customer(id="-", number="-", **_stamps(work), **values)
 

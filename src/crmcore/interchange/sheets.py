@@ -70,6 +70,7 @@ class Workbooks(Protocol):
 
     def read(self, path: Path) -> list[Sheet]:
         """All sheets of a workbook, or :class:`crmcore.errors.ImportRejected`."""
+        ...
 
     def write(
         self,
