@@ -67,10 +67,13 @@ def truth(index: int) -> tuple[Any, ...]:
     return customer, sorted(contacts), sorted(follow_ups)
 
 
-def rows_in(path: Path, table: data.Table, rest: str = "", parameters: tuple[Any, ...] = ()) -> list[Any]:
+def rows_in(
+    contender: Contender, path: Path, table: data.Table, rest: str = "", parameters: tuple[Any, ...] = ()
+) -> list[Any]:
     """Rows as the file holds them, seen by a connection of its own: what isn't committed isn't there."""
     with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(f"SELECT {', '.join(table.columns)} FROM {table.name} {rest}", parameters).fetchall()
+        rows = connection.execute(f"SELECT {', '.join(table.columns)} FROM {table.name} {rest}", parameters).fetchall()
+    return list(map(data.converter(table, contender.stored), rows))
 
 
 def totals(path: Path) -> tuple[int, ...]:
@@ -87,9 +90,9 @@ def check_stored(name: str, contender: Contender, path: Path, customers: int) ->
     for index in {0, customers - 1, *range(0, customers, max(1, customers // 20))}:
         key = (data.customer_id_of(index),)
         held = (
-            rows_in(path, data.CUSTOMER, "WHERE id = ?", key)[0],
-            sorted(rows_in(path, data.CONTACT, "WHERE customer_id = ?", key)),
-            sorted(rows_in(path, data.FOLLOW_UP, "WHERE customer_id = ?", key)),
+            rows_in(contender, path, data.CUSTOMER, "WHERE id = ?", key)[0],
+            sorted(rows_in(contender, path, data.CONTACT, "WHERE customer_id = ?", key)),
+            sorted(rows_in(contender, path, data.FOLLOW_UP, "WHERE customer_id = ?", key)),
         )
         if held != truth(index):
             raise differ(name, f"customer {index} is stored otherwise")
@@ -139,7 +142,7 @@ def check_updates(
     for index, stage, at, history in calls:
         customer = dict(zip(data.CUSTOMER.columns, data.family(index)[0], strict=True))
         expected = tuple({**customer, "stage": stage, "updated_at": at, "version": 2}.values())
-        if rows_in(path, data.CUSTOMER, "WHERE number = ?", (data.number_of(index),)) != [expected]:
+        if rows_in(contender, path, data.CUSTOMER, "WHERE number = ?", (data.number_of(index),)) != [expected]:
             raise differ(name, f"customer {index} is not as updated")
-        if rows_in(path, data.HISTORY, "WHERE customer_id = ?", (history[2],)) != [history]:
+        if rows_in(contender, path, data.HISTORY, "WHERE customer_id = ?", (history[2],)) != [history]:
             raise differ(name, f"the history of customer {index} is not as written")

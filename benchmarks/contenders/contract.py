@@ -23,6 +23,8 @@ class Contender(ABC):
     """Whether :meth:`prepare` makes its own tables; their shape is then held against that of :mod:`data`."""
     takes: ClassVar[Takes] = {}
     """The values it wants in rows and arguments, where they differ from the stored ones; made outside the measured time."""
+    stored: ClassVar[Takes] = {}
+    """Where its own tables keep values otherwise than :mod:`data` says: how to read them back for the checks, by kind."""
 
     @classmethod
     def refuses(cls, pragmas: Mapping[str, str]) -> str | None:

@@ -60,6 +60,7 @@ class Contestant(Contender):
         "instant": lambda milliseconds: EPOCH + milliseconds * MILLISECOND,
         "flag": bool,
     }
+    stored: ClassVar[Takes] = {"instant": lambda text: (datetime.fromisoformat(text) - EPOCH) // MILLISECOND}
 
     @classmethod
     def refuses(cls, pragmas: Mapping[str, str]) -> str | None:

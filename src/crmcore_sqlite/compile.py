@@ -48,6 +48,7 @@ _COMPARISONS: Mapping[type, Callable[[Any, Any], ColumnElement[bool]]] = {
     Gt: lambda column, value: column > value,
     Ge: lambda column, value: column >= value,
 }
+_ONE_VALUE = frozenset({*_COMPARISONS, Ne, Contains})
 
 _MOST_SHAPES = 512
 # SQLite refuses an expression deeper than 1000, and Python recurses too.
@@ -206,6 +207,12 @@ def _read(where: Any, adapters: Mapping[str, Adapter], shape: Shape, values: lis
     kind = type(where)
     if depth > _MOST_DEPTH or len(shape) > _MOST_WORDS:
         raise Unpushable
+    if kind in _ONE_VALUE:  # nearly always
+        field, value = where.field, where.value
+        adapter = adapters[field]
+        shape += (kind, field)
+        values.append(value if adapter is None else adapter(value))
+        return
     if kind is And or kind is Or:
         shape += (kind, len(where.parts))
         for part in where.parts:
@@ -230,15 +237,12 @@ def _read(where: Any, adapters: Mapping[str, Adapter], shape: Shape, values: lis
     elif kind is Between:
         pair = (where.low, where.high)
         values += pair if adapter is None else map(adapter, pair)
-    elif kind is Prefix:
+    else:
         values.append(where.value)
         end = after_prefix(where.value)
         shape.append(end is None)
         if end is not None:
             values.append(end)
-    else:
-        value = where.value
-        values.append(value if adapter is None else adapter(value))
 
 
 def _padded(count: int) -> int:

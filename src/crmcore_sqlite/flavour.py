@@ -9,7 +9,7 @@ from sqlalchemy import Integer, Text, func, literal_column
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from crmcore_sqlite.compile import Unpushable
-from crmcore_sqlite.rows import dump_instant
+from crmcore_sqlite.rows import comparable_instant
 from crmcore_sqlite.tables import Flavour
 
 
@@ -26,10 +26,10 @@ SQLITE = Flavour(
         "integer": _INTEGER,
         "boolean": _INTEGER,
         "date": _TEXT,
-        "instant": _INTEGER,
+        "instant": _TEXT,
         "decimal": _TEXT,
     },
-    adapters={"date": lambda day: day.isoformat(), "instant": dump_instant, "decimal": _refuse},
+    adapters={"date": lambda day: day.isoformat(), "instant": comparable_instant, "decimal": _refuse},
     contains=lambda column, value: func.instr(column, value) > literal_column("0"),
     incomparable=frozenset({"decimal"}),
     nulls_lowest=True,

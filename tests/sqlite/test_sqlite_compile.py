@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import permutations
 from pathlib import Path
@@ -53,12 +53,19 @@ SMALL: dict[str, list[Any]] = {
     "instant": [EPOCH, MOMENT, datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)],
     "decimal": [Decimal("1.0"), Decimal("1.00"), Decimal("-3e5"), Decimal(0)],
 }
-# Beyond what is stored: finer than a millisecond, in another zone, too large for SQLite, not Unicode.
+# Beyond what is stored: finer than a millisecond, in another zone, outside the calendar of UTC, too large for SQLite, not Unicode.
 ASKED: dict[str, list[Any]] = {
     **SMALL,
     "text": [*TEXTS, "\ud800", "a\0b"],
     "integer": [*SMALL["integer"], 2**63, -(2**70)],
-    "instant": [*SMALL["instant"], MOMENT + timedelta(microseconds=1), MOMENT - timedelta(microseconds=1)],
+    "instant": [
+        *SMALL["instant"],
+        MOMENT + timedelta(microseconds=1),
+        MOMENT - timedelta(microseconds=1),
+        MOMENT.astimezone(timezone(timedelta(hours=8))),
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=8))),
+        datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-8))),
+    ],
 }
 TYPES = {field.name: field.type for field in THINGS.fields}
 FIELDS = st.sampled_from([name for name in TYPES if name not in ("id", "version")])
