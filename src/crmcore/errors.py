@@ -60,7 +60,7 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     "evidence_required": ("{label} is required before this step", "进入此阶段前须有{label}"),
     "refused": ("{why}", "{why}"),
     "ignored_column": ("the column {label} is not known and was left out", "不认识的列“{label}”未导入"),
-    "shared_column": ("the columns {label} claim the same field", "多个列对应同一字段:{label}"),
+    "shared_column": ("the columns {label} say the same field; the first that is filled counts", "多个列对应同一字段,取先填写的一列:{label}"),
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
 }
@@ -121,7 +121,7 @@ class Invalid(DomainError):
         self.issues = tuple(issues)
         super().__init__("; ".join(f"{issue.field}: {issue}" if issue.field else str(issue) for issue in self.issues))
 
-    def __reduce__(self) -> tuple[type[Invalid], tuple[tuple[Issue, ...]]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.issues,)
 
 
@@ -134,6 +134,13 @@ class TransitionRefused(Invalid):
         super().__init__(issues)
         self.source, self.target, self.allowed = source, target, tuple(allowed)
         self.message = f"{source} -> {target}: {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _transition_refused, (self.issues, self.source, self.target, self.allowed)
+
+
+def _transition_refused(issues: Any, source: str, target: str, allowed: Any) -> TransitionRefused:
+    return TransitionRefused(issues, source=source, target=target, allowed=allowed)
 
 
 class DuplicateCustomer(DomainError):
@@ -257,16 +264,18 @@ class ImportRejected(CRMError, ValueError):
 
     code = "import_rejected"
 
-    def __init__(self, reason: str, message: str, *, part: str | None = None) -> None:
-        super().__init__(message, reason=reason, part=part)
-        self.reason, self.part = reason, part
+    def __init__(self, reason: str, message: str, *, part: str | None = None, file: str | None = None) -> None:
+        super().__init__(f"{file}: {message}" if file else message, reason=reason, part=part, file=file)
+        self.reason, self.part, self.file = reason, part, file
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _import_rejected, (self.reason, self.message, self.part)
+        return _import_rejected, (self.reason, self.message, self.part, self.file)
 
 
-def _import_rejected(reason: str, message: str, part: str | None) -> ImportRejected:
-    return ImportRejected(reason, message, part=part)
+def _import_rejected(reason: str, message: str, part: str | None, file: str | None) -> ImportRejected:
+    rejected = ImportRejected(reason, message, part=part, file=file)
+    rejected.message = message
+    return rejected
 
 
 class PluginError(CRMError):

@@ -202,3 +202,119 @@ def test_attachments_are_noted(me):
     customer = me.customers.register(name="甲", industry="x")
     added = me.attachments.add(customer, name="合同.pdf", about="contract", size=1024, sha256="0" * 64)
     assert me.attachments.of(customer) == [added]
+
+
+def test_the_reason_is_kept_with_the_record(me):
+    customer = me.customers.register(name="甲", industry="x")
+    logged = me.follow_ups.log(customer, summary="x", result="暂缓/终止(需记录原因)", reason="预算取消")
+    assert (logged.result, logged.reason) == ("stopped", "预算取消")
+    assert me.follow_ups.of(customer).items[0].reason == "预算取消"
+
+
+def test_history_may_come_in_any_order(me, clock):
+    clock.forward(days=20)
+    customer = me.customers.register(name="甲", industry="x", tier="A", first_contact_on=DAY(2023, 10, 20))
+    later = datetime.datetime(2023, 10, 15, 1, tzinfo=datetime.UTC)
+    me.follow_ups.log(customer, summary="second", at=later)
+    me.follow_ups.log(
+        customer, summary="first", at=later - datetime.timedelta(days=5), next_step="x", next_on=DAY(2023, 10, 14)
+    )
+    assert me.plans.of(customer) == []
+    assert me.customers.get(customer).first_contact_on == DAY(2023, 10, 10)
+
+
+def test_a_plan_is_carried_out_once_and_by_its_own_customer(me):
+    one, other = (me.customers.register(name=name, industry="x") for name in "甲乙")
+    plan = me.plans.add(one, due_on=DAY(2023, 10, 30))
+    with pytest.raises(Invalid) as caught:
+        me.follow_ups.log(other, summary="x", plan=plan)
+    assert [issue.field for issue in caught.value.issues] == ["follow_up.plan_id"]
+    me.follow_ups.log(one, summary="x", plan=plan)
+    with pytest.raises(Invalid):
+        me.follow_ups.log(one, summary="again", plan=plan.id)
+
+
+def test_a_plan_for_the_day_is_not_made_twice(me):
+    customer = me.customers.register(name="甲", industry="x")
+    me.plans.add(customer, due_on=DAY(2023, 10, 20))
+    me.follow_ups.log(customer, summary="x", next_step="y", next_on=DAY(2023, 10, 20))
+    assert len(me.plans.of(customer)) == 1
+
+
+def test_handing_over_takes_the_plans_along_too(me):
+    customer = me.customers.register(name="甲", industry="x", tier="A")
+    me.plans.add(customer, due_on=DAY(2023, 10, 12))
+    me.follow_ups.log(customer, summary="x", next_step="y", next_on=DAY(2023, 10, 13))
+    me.customers.assign(customer, "zhang.wei")
+    assert {duty.obligation.owner for duty in me.obligations.due(DAY(2024, 1, 1))} == {"zhang.wei"}
+
+
+def test_nobody_is_late_for_what_did_not_hold_yet(open_crm, clock):
+    me = open_crm("standard").acting_as("li.ming")
+    customer = me.customers.register(name="甲")
+    clock.forward(days=5)
+    me.customers.move(customer, "意向", reason="x")
+    (contact,) = [item for item in me.obligations.due(DAY(2023, 10, 20)) if "contact" in item.obligation.track]
+    assert (contact.due_on, contact.state) == (DAY(2023, 10, 14), "at_risk")
+
+
+def test_a_telephone_call_is_no_executive_meeting(open_crm, clock):
+    me = open_crm("standard").acting_as("li.ming")
+    customer = me.customers.register(name="甲", tier="A", stage="意向")
+
+    def meeting():
+        return next(item for item in me.obligations.of(customer) if item.rule == "cadence.executive_meeting")
+
+    due = meeting().due_at
+    for _ in range(3):
+        clock.forward(days=7)
+        me.follow_ups.log(customer, summary="电话", method="phone")
+        assert meeting().due_at == due
+    clock.forward(days=1)
+    me.follow_ups.log(customer, summary="高层会面", method="face_to_face")
+    assert meeting().due_at > due
+    states = {
+        item.state for item in me.obligations.of(customer, state=None) if item.rule == "cadence.executive_meeting"
+    }
+    assert states == {"met", "open"}
+
+
+def test_what_was_waived_stays_waived_and_leaves_a_trace(me, clock):
+    customer = me.customers.register(name="甲", industry="x", tier="A")
+    plan = me.plans.add(customer, due_on=DAY(2023, 10, 10))
+    clock.forward(days=10)
+    for item in me.obligations.of(customer):
+        me.obligations.waive(item, reason="春节")
+    me.customers.update(customer, address="上海")
+    assert me.obligations.of(customer) == []
+    assert {found.id: found.state for found in me.plans.of(customer, state=None)} == {plan.id: "cancelled"}
+    told = [event for event in me.customers.timeline(customer) if event.action == "obligation.waived"]
+    assert [(event.by, event.reason) for event in told] == [("li.ming", "春节")] * 2
+    me.follow_ups.log(customer, summary="x")
+    assert len(me.obligations.of(customer)) == 1
+
+
+def test_a_move_changes_nothing_by_the_way_that_an_update_may_not(me):
+    customer = me.customers.register(name="甲", industry="x")
+    with pytest.raises(Invalid) as caught:
+        me.customers.move(customer, "意向", number="X-1", created_by="nobody", owner="boss")
+    assert {issue.field for issue in caught.value.issues} == {
+        "customer.number",
+        "customer.created_by",
+        "customer.owner",
+    }
+    with pytest.raises(Invalid):
+        me.customers.move(customer, "意向", tier="ZZZ")
+    assert me.customers.move(customer, "意向", urgency="紧急").urgency == "high"
+    contact = me.contacts.add(customer, name="x")
+    with pytest.raises(Invalid):
+        me.contacts.update(contact, customer_id="nobody")
+
+
+def test_a_customer_won_back_has_no_reason_for_its_loss(me):
+    customer = me.customers.register(name="甲", industry="x")
+    me.plans.add(customer, due_on=DAY(2023, 10, 12))
+    lost = me.customers.move(customer, "流失", reason="预算取消")
+    assert me.obligations.of(customer) == []
+    back = me.customers.move(lost, me.crm.lifecycle.ways_out[lost.stage][0], reason="回来了")
+    assert back.lost_reason is None

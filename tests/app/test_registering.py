@@ -170,3 +170,71 @@ def test_numbers_have_no_gap_whatever_is_refused(names):
                 continue
         assert [int(number[-3:]) for number in registered] == list(range(1, len(registered) + 1))
         assert [customer.number for customer in me.customers.find(limit=50)] == registered
+
+
+@pytest.mark.parametrize("number", [" 202310001 ", "202310001"])
+def test_a_given_number_is_claimed_as_it_is_kept(me, number):
+    assert me.customers.register(name="甲", industry="x", number=number).number == "202310001"
+    assert me.customers.register(name="乙", industry="x").number == "202310002"
+    with pytest.raises(Invalid):
+        me.customers.register(name="丙", industry="x", number=7)
+
+
+def test_what_the_library_sets_is_not_given(me):
+    with pytest.raises(Invalid) as caught:
+        me.customers.register(name="甲", industry="x", id="1", created_by="nobody", version=7)
+    assert {issue.field for issue in caught.value.issues} >= {"customer.id", "customer.created_by", "customer.version"}
+
+
+def test_an_update_makes_no_double(me):
+    me.customers.register(name="甲", industry="x")
+    second = me.customers.register(name="乙", industry="x")
+    with pytest.raises(DuplicateCustomer):
+        me.customers.update(second, name="甲")
+    assert me.customers.update(second, name="乙乙").name == "乙乙"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda me: me.customers.get(None),
+        lambda me: me.customers.move(5, "x"),
+        lambda me: me.customers.register(name="x", industry="y", contacts="bob"),
+        lambda me: me.customers.register(name="x", industry="y", contacts=[5]),
+        lambda me: me.customers.register(name="x", industry="y", custom="z"),
+        lambda me: me.customers.register(name="x", industry="y", stage=5),
+        lambda me: me.customers.find(limit=0),
+        lambda me: me.customers.find(limit=10**30),
+        lambda me: me.customers.find(order="name"),
+        lambda me: me.customers.find(after="!"),
+        lambda me: me.obligations.due("tomorrow"),
+        lambda me: me.obligations.due(limit=10**20),
+        lambda me: me.opportunities.open(name="x", stage=5),
+        lambda me: me.opportunities.open(name="x", pipeline=["x"]),
+        lambda me: me.reports.funnel(since="2026-01-01"),
+        lambda me: me.reports.activity(since=datetime.date(2027, 1, 1), until=datetime.date(2026, 1, 1)),
+        lambda me: me.plans.add("nobody", due_on=datetime.date.max),
+        lambda me: crmcore.open(None),
+    ],
+)
+def test_a_plausible_mistake_is_a_typed_error(me, ask):
+    with pytest.raises(crmcore.CRMError):
+        ask(me)
+
+
+def test_the_end_of_time_is_no_trouble(me):
+    me.customers.register(name="甲", industry="x")
+    assert len(me.obligations.due(datetime.date.max)) == 1
+    assert me.reports.funnel(until=datetime.date.max).to_plain()["totals"]["count"] == 0
+    with pytest.raises(Invalid, match="1900"):
+        me.plans.add("202310001", due_on=datetime.date.max)
+
+
+def test_a_mark_is_of_one_list_in_one_order(me):
+    for name in "甲乙丙":
+        me.customers.register(name=name, industry="x")
+    mark = me.customers.find(limit=1).next
+    with pytest.raises(crmcore.CRMError, match="another list"):
+        me.customers.find(limit=1, order=("-name",), after=mark)
+    with pytest.raises(crmcore.CRMError, match="another list"):
+        me.opportunities.find(limit=1, after=mark)

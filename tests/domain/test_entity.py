@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crmcore.domain import ENTITIES, Customer, Money
-from crmcore.domain.fields import MAX_TEXT
+from crmcore.domain.fields import FIRST_DAY, LAST_DAY, MAX_TEXT
 from crmcore.domain.values import FrozenMap, fold
 from crmcore.errors import Invalid
 
@@ -32,8 +32,9 @@ CHANGES = st.fixed_dictionaries(
         "urgency": st.sampled_from([None, "high", "medium", "low"]),
         "headcount_low": st.none() | st.integers(-(2**63), 2**63 - 1),
         "contract_amount": st.none() | st.builds(Money, st.integers(-(2**63), 2**63 - 1), st.just("CNY")),
-        "first_contact_on": st.none() | st.dates(),
-        "last_follow_up_at": st.none() | st.datetimes(timezones=st.timezones()),
+        "first_contact_on": st.none() | st.dates(FIRST_DAY, LAST_DAY),
+        "last_follow_up_at": st.none()
+        | st.datetimes(datetime.datetime(1901, 1, 1), datetime.datetime(8999, 1, 1), timezones=st.timezones()),
         "custom": st.dictionaries(st.from_regex("[a-z]{1,5}", fullmatch=True), st.none() | st.booleans() | TEXTS),
     },
 )
@@ -89,6 +90,8 @@ def test_everything_that_is_missing_is_named_at_once(cls):
         ("contract_amount", 12.5, "bad_money"),
         ("first_contact_on", NOW, "bad_date"),
         ("first_contact_on", "2024-01-01", "bad_date"),
+        ("first_contact_on", datetime.date(9999, 12, 31), "out_of_range"),
+        ("last_follow_up_at", datetime.datetime(1, 1, 1, tzinfo=datetime.UTC), "out_of_range"),
         ("last_follow_up_at", datetime.datetime(2024, 1, 1), "naive_time"),
         ("tags", "one", "bad_type"),
         ("custom", {"x": 1.5}, "bad_type"),

@@ -24,7 +24,8 @@ class Attachments(UseCases):
 
         def decide(work: Work) -> Attachment:
             current = work.current(Customer, customer)
-            return work.create(Attachment, "attachment.added", customer_id=current.id, name=name, about=about, **values)
+            given = {**values, "customer_id": current.id, "name": name, "about": about}
+            return work.create(Attachment, "attachment.added", given)
 
         return self.write(decide)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crmcore.app.engine import UseCases
-from crmcore.app.work import Work
+from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Contact, Customer
 from crmcore.errors import Invalid
 from crmcore.rules.validation import check_contact
@@ -18,10 +18,14 @@ def contact_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a contact, where ``phone`` and ``email`` may stand for a list of one."""
     given = dict(values)
     for one, many in (("phone", "phones"), ("email", "emails")):
-        if given.get(one) is not None:
-            given[many] = (given[one], *given.get(many, ()))
-        given.pop(one, None)
+        first = given.pop(one, None)
+        if first is not None:
+            rest = given.get(many) or ()
+            given[many] = (first, *(rest if isinstance(rest, (list, tuple)) else (rest,)))
     return given
+
+
+_FIXED = (*STAMPS, "customer_id")
 
 
 class Contacts(UseCases):
@@ -36,7 +40,8 @@ class Contacts(UseCases):
             issues = check_contact(given)
             if issues:
                 raise Invalid(issues)
-            return work.create(Contact, "contact.added", customer_id=current.id, **given)
+            refuse_fixed("contact", given, _FIXED)
+            return work.create(Contact, "contact.added", {**given, "customer_id": current.id})
 
         return self.write(decide)
 
@@ -48,7 +53,8 @@ class Contacts(UseCases):
             issues = check_contact({"name": "-", **given})
             if issues:
                 raise Invalid(issues)
-            return work.change(work.current(Contact, contact, given), "contact.updated", **given)
+            refuse_fixed("contact", given, _FIXED)
+            return work.change(work.current(Contact, contact, given), "contact.updated", given)
 
         return self.write(decide)
 

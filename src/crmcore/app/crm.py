@@ -18,7 +18,7 @@ from crmcore.app.opportunities import Opportunities
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
 from crmcore.domain import Setting
-from crmcore.errors import DomainError, PlaybookError
+from crmcore.errors import DomainError, InvalidURL, PlaybookError
 from crmcore.playbooks import Playbook, load
 from crmcore.plugins import Plugins, open_store
 from crmcore.storage.codec import CODECS, SCHEMA
@@ -76,13 +76,16 @@ def open(
     extra = {key: source.toml for key, source in registered.playbooks().items()}
     # A playbook at fault is reported before a store is made.
     chosen = playbook if isinstance(playbook, Playbook) or playbook is None else load(playbook, extra)
+    if not isinstance(url, (str, Store)):
+        raise InvalidURL("a store is named by a URL such as sqlite:///crm.db, or is one that is open")
     store = open_store(url, SCHEMA) if isinstance(url, str) else url
     try:
         settled = _settle_playbook(store, _playbook_name(playbook), switch=switch_playbook)
         crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source())
         registered.opened(crm)
     except BaseException:
-        store.close()
+        if isinstance(url, str):
+            store.close()
         raise
     return crm
 
@@ -103,16 +106,21 @@ def _settle_playbook(store: Store, given: str | None, *, switch: bool) -> str:
     if kept is not None and (given is None or given == kept.value):
         return str(kept.value)
     if kept is not None and not switch:
-        told = f"the store is kept under {kept.value}; open it without a playbook, or with switch_playbook=True"
-        raise PlaybookError(str(given), [told])
+        raise PlaybookError(str(given), [_told_kept(kept.value)])
     with store.transaction(write=True) as transaction:
         row = transaction.get("settings", "playbook")
         if row is None:
             transaction.apply([Insert("settings", dump_setting(Setting(id="playbook", value=given or "standard")))])
-        elif given is not None and switch:
-            before = load_setting(row)
-            after = before.replace(value=given, version=before.version + 1)
-            transaction.apply([Update("settings", dump_setting(after), before.version)])
-        else:
-            return str(load_setting(row).value)
-    return given or "standard"
+            return given or "standard"
+        before = load_setting(row)
+        if given is None or given == before.value:
+            return str(before.value)
+        if not switch:
+            raise PlaybookError(given, [_told_kept(before.value)])
+        after = before.replace(value=given, version=before.version + 1)
+        transaction.apply([Update("settings", dump_setting(after), before.version)])
+    return given
+
+
+def _told_kept(value: str) -> str:
+    return f"the store is kept under {value}; open it without a playbook, or with switch_playbook=True"

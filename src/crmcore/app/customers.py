@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeAlias
 
 from crmcore.app.contacts import contact_values
 from crmcore.app.duties import replan
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
-from crmcore.app.work import Work
+from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Attachment, Contact, Customer, Event
 from crmcore.domain.values import fold
 from crmcore.errors import DuplicateCustomer, Invalid, Issue, TransitionRefused
 from crmcore.rules.stages import Attempt, StageTable, refusals
+from crmcore.rules.timing import day_start, zone_named
 from crmcore.rules.validation import check_customer, meant
 from crmcore.storage.query import And, Contains, Eq, Ge, Where
 
@@ -23,18 +24,7 @@ CustomerReference: TypeAlias = Customer | str
 else since it was read, the change is refused with ``Conflict``."""
 
 #: What only a use case of its own may change: numbers are drawn, stages are moved, owners handed over.
-_NOT_BY_UPDATE = (
-    "id",
-    "version",
-    "number",
-    "stage",
-    "stage_since",
-    "owner",
-    "created_at",
-    "created_by",
-    "updated_at",
-    "updated_by",
-)
+_FIXED = (*STAMPS, "number", "stage", "stage_since", "owner")
 
 
 def register_customer(
@@ -49,62 +39,88 @@ def register_customer(
     given = meant("customer", values, playbook)
     stage = given.get("stage") or playbook.lifecycle.initial
     given["stage"] = (playbook.lifecycle.stage_key(stage) if isinstance(stage, str) else None) or stage
-    given.setdefault("stage_since", work.now)
+    given.setdefault("stage_since", _known_since(work, given))
     given.setdefault("tier", playbook.default_tier)
     given["owner"] = given.get("owner") or work.actor
     given["registrar"] = given.get("registrar") or work.actor
-    number = given.pop("number", None)
-    people = [dict(contact) for contact in contacts]
+    people = [contact_values(contact) for contact in contacts]
     issues = [issue for issue in check_customer(given, people, playbook) if issue.level == "error"]
-    customer = None
+    numbered = given.get("number") is not None
+    customer, built = None, []
     try:
-        customer = _unnumbered(work, given)
+        customer = work.build(Customer, given if numbered else {**given, "number": "-"})
     except Invalid as invalid:
         reported = {issue.field for issue in issues}
         issues += [issue for issue in invalid.issues if issue.field not in reported]
-    for contact in people:
+    for person in people:
         try:
-            Contact(id="-", customer_id="-", **_stamps(work), **contact_values(contact))
+            refuse_fixed("contact", person, ("customer_id",))
+            built.append(work.build(Contact, {**person, "customer_id": "-"}))
         except Invalid as invalid:
             issues += invalid.issues
     if customer is None or issues:
         raise Invalid(issues)
     if not allow_duplicate:
         _refuse_duplicate(work, customer)
-    if number is None:
-        number = work.draw_number("customer", on=work.today, short_name=customer.short_name)
-    else:
-        work.claim_number("customer", number)
-        if work.find(Customer, Eq("number", number), limit=1):
+    if numbered:
+        work.claim_number("customer", customer.number)
+        if work.find(Customer, Eq("number", customer.number), limit=1):
             raise Invalid([Issue(code="duplicate_number", field="customer.number")])
-    given["number"] = number
-    registered = work.create(Customer, "customer.registered", **given)
-    for contact in people:
-        work.create(Contact, "contact.added", customer_id=registered.id, **contact_values(contact))
-    replan(work, registered, new=True)
-    return registered
+    else:
+        number = work.draw_number("customer", on=work.today, short_name=customer.short_name)
+        customer = customer.replace(number=number)
+    work.begin(customer, "customer.registered")
+    for contact in built:
+        work.begin(contact.replace(customer_id=customer.id), "contact.added")
+    replan(work, customer, new=True)
+    return customer
 
 
-def _stamps(work: Work) -> dict[str, Any]:
-    return {"created_at": work.now, "created_by": work.actor, "updated_at": work.now, "updated_by": work.actor}
+def _people(contacts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The contacts as they were given, each for itself; raises :class:`Invalid` for what is no list of mappings."""
+    given = [] if isinstance(contacts, (str, Mapping)) or not isinstance(contacts, Iterable) else list(contacts)
+    if (contacts and not given) or not all(isinstance(contact, Mapping) for contact in given):
+        facts = {"expected": "a list of mappings, one per person"}
+        raise Invalid([Issue(code="bad_type", field="customer.contacts", facts=facts)])
+    return [dict(contact) for contact in given]
 
 
-def _unnumbered(work: Work, values: Mapping[str, Any]) -> Customer:
-    """The customer that these values would make, without a number yet; raises :class:`Invalid` with every issue."""
-    return Customer(id="-", number="-", **_stamps(work), **values)
+def _known_since(work: Work, given: Mapping[str, Any]) -> datetime:
+    """Since when a new customer is at its stage: for a won one since its contract, else since it was first met, else now."""
+    stages = {stage.key: stage.outcome for stage in work.playbook.lifecycle.stages}
+    day = given.get("contract_signed_on" if stages.get(given["stage"]) == "won" else "first_contact_on")
+    return min(day_start(day, zone_named(work.playbook.timezone)), work.now) if type(day) is date else work.now
 
 
 def _refuse_duplicate(work: Work, customer: Customer) -> None:
     """One customer, one file (seeds 003, 004): the same USCC, or an enterprise of the same name. Two people may share one."""
-    same: list[Customer] = []
+    conditions: list[Where] = []
     if customer.uscc:
-        same = work.find(Customer, Eq("uscc", customer.uscc), limit=1)
-    if not same and customer.kind == "enterprise":
-        same = work.find(Customer, And(Eq("name_key", fold(customer.name)), Eq("kind", "enterprise")), limit=1)
-    if same:
-        raise DuplicateCustomer(
-            f"this customer is registered already as {same[0].number}", number=same[0].number, id=same[0].id
-        )
+        conditions.append(Eq("uscc", customer.uscc))
+    if customer.kind == "enterprise":
+        conditions.append(And(Eq("name_key", fold(customer.name)), Eq("kind", "enterprise")))
+    for condition in conditions:
+        for same in work.find(Customer, condition, limit=2):
+            if same.id != customer.id:
+                told = f"this customer is registered already as {same.number}"
+                raise DuplicateCustomer(told, number=same.number, id=same.id)
+
+
+def _checked(work: Work, current: Customer, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes in the playbook's words; raises :class:`Invalid` for what may not be changed, or not to that."""
+    refuse_fixed("customer", changes, _FIXED)
+    told = meant("customer", changes, work.playbook)
+    merged = {name: told.get(name, getattr(current, name)) for name in Customer.kinds}
+    custom = told.get("custom")
+    names = {*told, *(custom if isinstance(custom, Mapping) else ())}
+    issues = [
+        issue
+        for issue in check_customer(merged, None, work.playbook)
+        if issue.level == "error" and (issue.field or "").partition(".")[2] in names
+    ]
+    if issues:
+        raise Invalid(issues)
+    return told
 
 
 def move_customer(
@@ -112,25 +128,25 @@ def move_customer(
     table: StageTable,
     customer: Customer,
     to: str,
+    fields: Mapping[str, Any] | None = None,
     *,
     reason: str | None = None,
     guarded: bool = True,
-    **fields: Any,
 ) -> Customer:
     """Moves within a unit of work; see :meth:`Customers.move`. An unguarded move is for what a won opportunity brings about."""
     target = table.graph.stage_key(to) or to
-    after = customer.replace(**fields)
+    told = _checked(work, customer, fields or {})
     if guarded:
         step = table.transitions.get((customer.stage, target))
         evidence = _evidence(work, customer) if step and step[0].evidence else frozenset()
-        issues = refusals(table, customer.stage, target, Attempt(after, reason, evidence))
+        issues = refusals(table, customer.stage, target, Attempt(customer.replace(**told), reason, evidence))
         if issues:
             raise TransitionRefused(
                 issues, source=customer.stage, target=target, allowed=table.ways_out.get(customer.stage, ())
             )
-    if table.stages[target].outcome == "lost":
-        fields = {"lost_reason": reason, **fields}
-    moved = work.change(customer, "customer.moved", reason=reason, stage=target, stage_since=work.now, **fields)
+    lost = table.stages[target].outcome == "lost"
+    changes = {"lost_reason": reason if lost else None, **told, "stage": target, "stage_since": work.now}
+    moved = work.change(customer, "customer.moved", changes, reason=reason)
     replan(work, moved)
     return moved
 
@@ -160,7 +176,8 @@ class Customers(UseCases):
         """
         if number is not None:
             values["number"] = number
-        return self.write(lambda work: register_customer(work, values, contacts, allow_duplicate=allow_duplicate))
+        people = _people(contacts)  # a unit of work may be tried more than once
+        return self.write(lambda work: register_customer(work, values, people, allow_duplicate=allow_duplicate))
 
     def get(self, customer: CustomerReference) -> Customer:
         """The customer as it is now, by number, by id or by itself. Raises :class:`NotFound`."""
@@ -171,20 +188,9 @@ class Customers(UseCases):
 
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer, changes)
-            told = meant("customer", changes, work.playbook)
-            fixed = [name for name in changes if name in _NOT_BY_UPDATE]
-            issues = [
-                Issue(code="refused", field=f"customer.{name}", facts={"why": "it is not changed by an update"})
-                for name in fixed
-            ]
-            merged = {name: told.get(name, getattr(current, name)) for name in Customer.kinds}
-            found = check_customer(merged, None, work.playbook)
-            issues += [
-                issue for issue in found if issue.level == "error" and (issue.field or "").partition(".")[2] in changes
-            ]
-            if issues:
-                raise Invalid(issues)
-            changed = work.change(current, "customer.updated", reason=reason, **changes)
+            changed = work.change(current, "customer.updated", _checked(work, current, changes), reason=reason)
+            if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
+                _refuse_duplicate(work, changed)
             replan(work, changed)
             return changed
 
@@ -199,7 +205,7 @@ class Customers(UseCases):
 
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer, ("stage", *fields))
-            return move_customer(work, self.engine.lifecycle, current, to, reason=reason, **fields)
+            return move_customer(work, self.engine.lifecycle, current, to, fields, reason=reason)
 
         return self.write(decide)
 
@@ -208,7 +214,7 @@ class Customers(UseCases):
 
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer, ("owner",))
-            changed = work.change(current, "customer.assigned", reason=reason, owner=owner)
+            changed = work.change(current, "customer.assigned", {"owner": owner}, reason=reason)
             if changed.owner is None:
                 raise Invalid([Issue(code="required", field="customer.owner")])
             replan(work, changed)
@@ -238,8 +244,7 @@ class Customers(UseCases):
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer)
             kept = [item for item in getattr(current, field) if item not in remove]
-            changes: dict[str, Any] = {field: (*kept, *add)}
-            return work.change(current, action, **changes)
+            return work.change(current, action, {field: (*kept, *add)})
 
         return self.write(decide)
 
@@ -258,10 +263,10 @@ class Customers(UseCases):
         """A page of customers. ``search`` looks in names without case and spaces; ``after`` is the mark of the page before."""
         parts: list[Where] = [] if where is None else [where]
         if search:
-            parts.append(Contains("name_key", fold(search)))
+            parts.append(Contains("name_key", fold(str(search))))
         if stage:
             parts.append(Eq("stage", self.engine.playbook.lifecycle.stage_key(stage) or stage))
-        parts += [Eq(name, value) for name, value in (("owner", owner), ("tier", tier)) if value]
+        parts += [Eq(name, value) for name, value in (("owner", owner), ("tier", tier)) if value is not None]
         condition = parts[0] if len(parts) == 1 else And(*parts) if parts else None
         return self.engine.read(lambda transaction: read_page(transaction, Customer, condition, order, limit, after))
 

@@ -9,7 +9,7 @@ from crmcore.app.work import Work
 from crmcore.domain import Customer, FollowUpPlan, Obligation
 from crmcore.rules.obligations import is_won, settle, wanted
 from crmcore.rules.timing import zone_named
-from crmcore.storage.query import And, Eq
+from crmcore.storage.query import And, Eq, In
 
 
 def _nothing(obligation: Obligation) -> bool:
@@ -27,15 +27,20 @@ def replan(
 ) -> None:
     """Settles what is owed to the customer after a change; ``new`` spares the look for what a new one can't have."""
     open_now: list[Obligation] = []
+    waived: list[Obligation] = []
     plans: list[FollowUpPlan] = []
     if not new:
-        open_now = work.find(Obligation, And(Eq("customer_id", customer.id), Eq("state", "open")))
-        plans = work.find(FollowUpPlan, And(Eq("customer_id", customer.id), Eq("state", "planned")))
-    wanted_now = wanted(customer, plans, work.playbook, zone_named(work.playbook.timezone))
+        own = Eq("customer_id", customer.id)
+        for obligation in work.find(Obligation, And(own, In("state", ("open", "waived")))):
+            (open_now if obligation.state == "open" else waived).append(obligation)
+        plans = work.find(FollowUpPlan, And(own, Eq("state", "planned")))
+    running = {item.track: (met_at or work.now) if met(item) else item.opened_at for item in open_now}
+    wanted_now = wanted(customer, plans, work.playbook, zone_named(work.playbook.timezone), running)
     lacking = {item.rule for item in wanted_now}
+    targets = {f"target.{target.key}" for target in work.playbook.targets}
 
     def fulfilled(obligation: Obligation) -> bool:
-        completed = obligation.rule.startswith("target.") and obligation.rule not in lacking
+        completed = obligation.rule in targets and obligation.rule not in lacking
         return met(obligation) or (completed and is_won(customer, work.playbook))
 
     settlement = settle(
@@ -47,6 +52,7 @@ def replan(
         met=fulfilled,
         met_at=met_at,
         evidence_id=evidence_id,
+        waived=waived,
     )
     before = {obligation.id: obligation for obligation in open_now}
     for ended in settlement.ended:

@@ -14,13 +14,14 @@ from crmcore.app.finding import find_customer
 from crmcore.app.sources import Clock, IdSource
 from crmcore.app.work import Work
 from crmcore.domain import ENTITIES, Customer
-from crmcore.domain.fields import clean_instant
-from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound
+from crmcore.domain.fields import Unclean, clean_instant
+from crmcore.errors import CRMError, DomainError, DuplicateKey, Invalid, Issue, NotFound
 from crmcore.playbooks import Playbook
 from crmcore.plugins import Plugins
 from crmcore.rules.stages import StageTable, compile_stages
 from crmcore.rules.timing import local_day, zone_named
-from crmcore.storage.contract import Store, Transaction
+from crmcore.storage.contract import Insert, Store, Transaction
+from crmcore.storage.memory import MemoryData, MemoryStore
 
 T = TypeVar("T")
 
@@ -55,7 +56,10 @@ class Engine:
 
     def now(self) -> datetime:
         """The clock's moment: UTC, in milliseconds."""
-        return clean_instant(self.clock())
+        try:
+            return clean_instant(self.clock())
+        except Unclean as problem:
+            raise DomainError("the clock must give an aware date and time") from problem
 
     def today(self) -> date:
         """The team's calendar day, in the playbook's zone."""
@@ -93,6 +97,14 @@ class Engine:
             fields = taken.details["fields"]
             raise Invalid([Issue(code="duplicate_number", field=f"{entity}.{name}") for name in fields]) from taken
         return result
+
+    def copied_to_memory(self) -> Engine:
+        """The same on a copy of the store that nobody else sees, for trying things."""
+        store = MemoryStore(MemoryData(self.store.schema))
+        with self.store.transaction() as source, store.transaction(write=True) as target:
+            for name in self.store.schema.collections:
+                target.apply(Insert(name, row) for row in source.scan(name))
+        return Engine(store, self.playbook, self.plugins, self.clock, self.new_id)
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         """Looks at one state of the store."""

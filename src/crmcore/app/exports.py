@@ -138,7 +138,10 @@ def _reach(record: Any, found: Found, crm: Any) -> Cell:
 
 def _registered_on(record: Any, found: Found, crm: Any) -> Cell:
     written = record.custom.get("registered_on")
-    return date.fromisoformat(written) if written else local_day(record.created_at, crm.zone)
+    try:
+        return date.fromisoformat(written)
+    except (TypeError, ValueError):  # nothing there, or something that a team wrote by itself
+        return local_day(record.created_at, crm.zone)
 
 
 def _days_in_stage(record: Any, found: Found, crm: Any) -> Cell:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar, cast
 
 import attrs
 
 from crmcore.domain import Customer, Entity
+from crmcore.errors import DomainError, QueryError
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import Eq, Query, Where, decode_place, encode_place, place_of
 from crmcore.storage.schema import Row
 
 E = TypeVar("E", bound=Entity)
+MOST = 1_000_000
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @attrs.frozen
@@ -33,21 +37,39 @@ class Page(Generic[E]):
 def read_page(
     transaction: Transaction, cls: type[E], where: Where | None, order: Sequence[str], limit: int, after: str | None
 ) -> Page[E]:
-    """One page of a query: exact, whatever was added or removed before it in the meantime."""
-    place = decode_place(after) if after else None
+    """One page of a query: exact, whatever was added or removed before it in the meantime.
+
+    Raises :class:`QueryError` for a limit below 1, and for a mark of another list or another order.
+    """
+    if type(limit) is not int or not 1 <= limit <= MOST:
+        raise QueryError(f"a page holds from 1 to {MOST:,}")
+    if isinstance(order, str) or not all(isinstance(name, str) for name in order):
+        raise QueryError("an order is a list of field names")
+    listed = f"{cls.collection} by {', '.join(order)}"
+    place = None
+    if after:
+        told, *values = decode_place(after)
+        if told != listed:
+            raise QueryError("this mark belongs to another list, or to another order of it")
+        place = tuple(values)
     query = Query(cls.collection, where, tuple(order), place, limit + 1)
     rows = list(transaction.find(query))
     more = len(rows) > limit
     del rows[limit:]
-    mark = encode_place(place_of(rows[-1], query, CODECS[cls].collection)) if more and rows else None
-    return Page(cast(tuple[E, ...], tuple(map(CODECS[cls].load, rows))), mark)
+    mark = (listed, *place_of(rows[-1], query, CODECS[cls].collection)) if more else None
+    return Page(cast(tuple[E, ...], tuple(map(CODECS[cls].load, rows))), encode_place(mark) if mark else None)
 
 
 def find_customer(transaction: Transaction, customer: Customer | str) -> Customer | None:
-    """The customer as the transaction sees it, by number, by id or by itself."""
-    key = customer if isinstance(customer, str) else customer.id
+    """The customer as the transaction sees it, by itself, by number or by id.
+
+    A text in the form of an id is one; any other is a number before it is an id.
+    """
     load: Callable[[Row], Customer] = CODECS[Customer].load
-    for row in transaction.find(Query("customers", Eq("number", key), limit=1)):
-        return load(row)
-    found = transaction.get("customers", key)
+    if not isinstance(customer, (str, Customer)):
+        raise DomainError("a customer is named by itself, its number or its id")
+    if isinstance(customer, str) and not _ID.fullmatch(customer):
+        for row in transaction.find(Query("customers", Eq("number", customer), limit=1)):
+            return load(row)
+    found = transaction.get("customers", customer if isinstance(customer, str) else customer.id)
     return load(found) if found else None

@@ -2,89 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from crmcore.app.duties import replan
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
-from crmcore.app.work import Work
+from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Customer, FollowUp, FollowUpPlan, Obligation, Opportunity
 from crmcore.domain.fields import clean_instant
 from crmcore.errors import DomainError, Invalid, Issue
+from crmcore.rules.obligations import meets
 from crmcore.rules.timing import local_day, zone_named
 from crmcore.storage.codec import CODECS
 from crmcore.storage.query import And, Eq, Query, Where
 
+#: What a conversation is logged with in other ways than as a field.
+_FIXED = (*STAMPS, "customer_id", "plan_id")
+
 
 def log_follow_up(
-    work: Work, customer: Customer, values: dict[str, Any], *, plan: FollowUpPlan | None = None
+    work: Work, customer: Customer, values: Mapping[str, Any], *, plan: FollowUpPlan | None = None
 ) -> FollowUp:
     """Writes a conversation down within a unit of work; see :meth:`FollowUps.log`."""
     zone = zone_named(work.playbook.timezone)
-    given = {
+    told = {
         "at": work.now,
         "recorder": work.actor,
         **{name: value for name, value in values.items() if value is not None},
     }
-    issues = []
-    if given.get("result") == "stopped" and not given.get("reason"):
-        issues.append(Issue(code="reason_required", field="follow_up.reason"))
-    if given.get("next_on") is not None and not given.get("next_step"):
-        issues.append(Issue(code="required", field="follow_up.next_step"))
-    if isinstance(given["at"], datetime) and given["at"].tzinfo is not None and clean_instant(given["at"]) > work.now:
-        issues.append(Issue(code="out_of_range", field="follow_up.at", facts={"limit": "what has happened"}))
+    refuse_fixed("follow_up", told, _FIXED)
+    issues = _follow_up_issues(work, customer, told, plan, zone)
+    whole = {**told, "customer_id": customer.id, "plan_id": plan.id if plan else None}
     try:
-        follow_up = work.create(
-            FollowUp, "follow_up.logged", customer_id=customer.id, plan_id=plan.id if plan else None, **given
-        )
+        follow_up = work.build(FollowUp, whole)
     except Invalid as invalid:
         raise Invalid([*issues, *invalid.issues]) from None
     if issues:
         raise Invalid(issues)
-    day = local_day(follow_up.at, zone)
-    done = [plan] if plan else _due_plans(work, customer, day)
+    work.begin(follow_up, "follow_up.logged", follow_up.reason)
+    day, last = local_day(follow_up.at, zone), customer.last_follow_up_at
+    latest = last is None or follow_up.at > last
+    planned = work.find(FollowUpPlan, And(Eq("customer_id", customer.id), Eq("state", "planned")))
+    done = [plan] if plan else [item for item in planned if item.due_on <= day]
     for item in done:
-        work.change(item, "follow_up_plan.done", state="done", follow_up_id=follow_up.id)
-    if follow_up.next_on is not None:
-        work.create(
-            FollowUpPlan,
-            "follow_up_plan.made",
-            customer_id=customer.id,
-            opportunity_id=follow_up.opportunity_id,
-            owner=customer.owner,
-            due_on=follow_up.next_on,
-            goal=follow_up.next_step,
-            method=follow_up.method,
-        )
-    latest = customer.last_follow_up_at is None or follow_up.at > customer.last_follow_up_at
-    touched = work.change(
-        customer,
-        "customer.followed_up",
-        silent=True,
-        last_follow_up_at=follow_up.at if latest else customer.last_follow_up_at,
-        first_contact_on=customer.first_contact_on or day,
-    )
+        work.change(item, "follow_up_plan.done", {"state": "done", "follow_up_id": follow_up.id})
+    if follow_up.next_on is not None and not _taken_care_of(follow_up.next_on, planned, done, last, zone):
+        next_one = {"due_on": follow_up.next_on, "goal": follow_up.next_step, "method": follow_up.method}
+        about = {"customer_id": customer.id, "opportunity_id": follow_up.opportunity_id}
+        work.create(FollowUpPlan, "follow_up_plan.made", {**about, **next_one})
+    seen = {
+        "last_follow_up_at": follow_up.at if latest else last,
+        "first_contact_on": min(customer.first_contact_on or day, day),
+    }
+    touched = work.change(customer, "customer.followed_up", seen, silent=True)
     carried_out = {item.id for item in done}
 
     def met(obligation: Obligation) -> bool:
-        return (latest and obligation.track.startswith("cadence.")) or obligation.subject_id in carried_out
+        return obligation.subject_id in carried_out or (latest and meets(follow_up, obligation, work.playbook))
 
-    replan(
-        work,
-        touched,
-        met=met,
-        met_at=follow_up.at,
-        evidence_id=follow_up.id,
-    )
+    replan(work, touched, met=met, met_at=follow_up.at, evidence_id=follow_up.id)
     return follow_up
 
 
-def _due_plans(work: Work, customer: Customer, day: date) -> list[FollowUpPlan]:
-    """The planned contacts that a conversation on this day carries out: those due by then."""
-    planned = work.find(FollowUpPlan, And(Eq("customer_id", customer.id), Eq("state", "planned")))
-    return [plan for plan in planned if plan.due_on <= day]
+def _follow_up_issues(
+    work: Work, customer: Customer, told: Mapping[str, Any], plan: FollowUpPlan | None, zone: ZoneInfo
+) -> list[Issue]:
+    """What only the customer, the plan and now can tell about a conversation."""
+    issues = []
+    at, next_on = told["at"], told.get("next_on")
+    if told.get("result") in (
+        "stopped",
+        work.playbook.choice_label("follow_up.result", "stopped", "zh-CN"),
+    ) and not told.get("reason"):
+        issues.append(Issue(code="reason_required", field="follow_up.reason"))
+    if next_on is not None and not told.get("next_step"):
+        issues.append(Issue(code="required", field="follow_up.next_step"))
+    if isinstance(at, datetime) and at.tzinfo is not None:
+        if clean_instant(at) > work.now:
+            issues.append(Issue(code="out_of_range", field="follow_up.at", facts={"limit": "what has happened"}))
+        if type(next_on) is date and next_on < local_day(at, zone):
+            facts = {"limit": "the days from the conversation on"}
+            issues.append(Issue(code="out_of_range", field="follow_up.next_on", facts=facts))
+    if plan is not None and (plan.customer_id != customer.id or plan.state != "planned"):
+        why = "it is another customer's" if plan.customer_id != customer.id else f"it is {plan.state} already"
+        issues.append(Issue(code="refused", field="follow_up.plan_id", facts={"why": why}))
+    if (deal := told.get("opportunity_id")) is not None:
+        found = work.get(Opportunity, deal) if isinstance(deal, str) else None
+        if found is None or found.customer_id not in (None, customer.id):
+            facts = {"why": "it is no opportunity of this customer"}
+            issues.append(Issue(code="refused", field="follow_up.opportunity_id", facts=facts))
+    return issues
+
+
+def _taken_care_of(
+    day: date, planned: Sequence[FollowUpPlan], done: Sequence[FollowUpPlan], last: datetime | None, zone: ZoneInfo
+) -> bool:
+    """Whether the next contact needs no plan: one of that day is there, or a later conversation was logged before."""
+    carried_out = {item.id for item in done}
+    return any(item.due_on == day and item.id not in carried_out for item in planned) or (
+        last is not None and local_day(last, zone) >= day
+    )
 
 
 class FollowUps(UseCases):
@@ -145,7 +165,7 @@ class Plans(UseCases):
                 raise Invalid([Issue(code="reason_required", field="follow_up_plan.reason")])
             if current.state != "planned":
                 raise DomainError(f"the plan is {current.state} already")
-            changed = work.change(current, "follow_up_plan.cancelled", reason=reason, state="cancelled")
+            changed = work.change(current, "follow_up_plan.cancelled", {"state": "cancelled"}, reason=reason)
             replan(work, work.current(Customer, current.customer_id))
             return changed
 
@@ -161,9 +181,10 @@ class Plans(UseCases):
         return self.engine.read(lambda transaction: list(map(CODECS[FollowUpPlan].load, transaction.find(query))))
 
 
-def add_plan(work: Work, customer: Customer, values: dict[str, Any]) -> FollowUpPlan:
-    """Plans within a unit of work; see :meth:`Plans.add`."""
-    given = {"owner": customer.owner, **{name: value for name, value in values.items() if value is not None}}
-    plan = work.create(FollowUpPlan, "follow_up_plan.made", customer_id=customer.id, **given)
+def add_plan(work: Work, customer: Customer, values: Mapping[str, Any]) -> FollowUpPlan:
+    """Plans within a unit of work; see :meth:`Plans.add`. A plan without an owner is the customer's owner's."""
+    told = {name: value for name, value in values.items() if value is not None}
+    refuse_fixed("follow_up_plan", told, (*STAMPS, "customer_id", "follow_up_id"))
+    plan = work.create(FollowUpPlan, "follow_up_plan.made", {**told, "customer_id": customer.id})
     replan(work, customer)
     return plan

@@ -7,7 +7,7 @@ import that was cut off goes on where it stopped, and importing the same file ag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from crmcore.domain import Contact, Customer, Entity, FollowUp, FollowUpPlan, Im
 from crmcore.domain.values import fold
 from crmcore.errors import DomainError, DuplicateCustomer, ImportRejected, Invalid, Issue
 from crmcore.interchange.dates import DateOrder
-from crmcore.interchange.drafts import Draft, read_drafts
-from crmcore.interchange.headers import Header, Vocabulary, explain_no_header, find_header
+from crmcore.interchange.drafts import Draft, plain_heading, read_drafts
+from crmcore.interchange.headers import Header, HeaderColumn, Vocabulary, explain_no_header, find_header
 from crmcore.interchange.mapping import Mapped, read_mapping
 from crmcore.interchange.sheets import Sheet, read_sheets
+from crmcore.playbooks.model import FIELD_KINDS
 from crmcore.rules.timing import day_start
 from crmcore.storage.query import Eq, In
 
@@ -129,11 +130,9 @@ class Imports(UseCases):
         """
         paths = [files] if isinstance(files, (str, Path)) else list(files)
         mapped = read_mapping(mapping)
-        mapped = attrs.evolve(
-            mapped,
-            table=table or mapped.table,
-            date_order=date_order or mapped.date_order,
-            currency=currency or mapped.currency,
+        given = {"table": table, "date_order": date_order, "currency": currency}
+        mapped = read_mapping(
+            {**attrs.asdict(mapped, recurse=False), **{key: value for key, value in given.items() if value}}
         )
         crm = self.engine
         if mapped.table is not None and mapped.table not in crm.playbook.tables:
@@ -150,18 +149,16 @@ class Imports(UseCases):
             try:
                 sheets = [found for found in read_sheets(path, encoding=encoding) if not found.hidden]
             except ImportRejected as rejected:
-                raise ImportRejected(
-                    rejected.reason, f"{path.name}: {rejected.message}", part=rejected.part
-                ) from rejected
+                told = rejected.message
+                raise ImportRejected(rejected.reason, told, part=rejected.part, file=_shown(path)) from rejected
             if sheet is not None:
                 sheets = [found for found in sheets if found.name == sheet]
                 if not sheets:
-                    raise ImportRejected("no_sheet", f"{path.name} has no sheet of that name", part=sheet)
-            own = [self._plan_sheet(path.name, found, vocabularies, mapped) for found in sheets]
+                    raise ImportRejected("no_sheet", "there is no sheet of that name", part=sheet, file=_shown(path))
+            own = [self._plan_sheet(_shown(path), found, vocabularies, mapped) for found in sheets]
             if all(item.table is None for item in own):
-                raise ImportRejected(
-                    "no_header", f"{path.name}: {own[0].note if own else 'there is no sheet with anything in it'}"
-                )
+                note = (own[0].note if own else None) or "there is no sheet with anything in it"
+                raise ImportRejected("no_header", note, file=_shown(path))
             plans += own
         rank = {key: _ORDER.index(found.entity) for key, found in crm.playbook.tables.items() if found.entity in _ORDER}
         plans.sort(key=lambda item: rank.get(item.table or "", len(_ORDER)))
@@ -186,8 +183,29 @@ class Imports(UseCases):
         )
 
 
+#: Fields that take what several columns say.
+_JOINED = ("contact.reach", "customer.remarks", "opportunity.remarks", "customer.history")
+
+
 def _column_issues(sheet: Sheet, header: Header) -> Iterator[Issue]:
-    """Columns that nobody knows, so that none is left out in silence."""
+    """Columns that nobody knows, and columns that share a field which holds one value: none is left out in silence."""
+    claims: dict[str, list[HeaderColumn]] = {}
+    for column in header.columns:
+        kind = FIELD_KINDS.get(column.field or "")
+        if column.field is not None and not (kind is not None and kind.name == "texts") and column.field not in _JOINED:
+            claims.setdefault(column.field, []).append(column)
+    for columns in claims.values():
+        for column in columns[1:]:
+            facts = {"label": " / ".join(plain_heading(one.text) for one in columns)}
+            yield Issue(
+                code="shared_column",
+                field=column.field,
+                level="warning",
+                sheet=sheet.name,
+                row=header.row,
+                column=column.column,
+                facts=facts,
+            )
     for column in header.columns:
         if column.field is None:
             yield Issue(
@@ -223,7 +241,8 @@ class ImportPlan:
         for sheet in self.sheets:
             counts = {"created": 0, "known": 0, "rejected": sheet.rejected}
             issues = list(sheet.issues)
-            ready = [draft for draft in sheet.drafts if draft.ready]
+            # Conversations go in as they took place, whatever the order of the sheet: one may carry out what another planned.
+            ready = sorted((draft for draft in sheet.drafts if draft.ready), key=_held_at)
             for start in range(0, len(ready), BATCH):
                 batch = ready[start : start + BATCH]
                 for outcome, found in self._apply_batch(sheet.file, batch):
@@ -236,6 +255,10 @@ class ImportPlan:
                 SheetResult(file=sheet.file, sheet=sheet.sheet, table=sheet.table, issues=tuple(issues), **counts)
             )
         return ImportResult(sheets=tuple(results))
+
+    def rehearse(self, progress: Progress | None = None) -> ImportResult:
+        """What :meth:`apply` would do, tried on a copy of the store in memory: stores nothing."""
+        return ImportPlan(self._engine.copied_to_memory(), self._actor, self.sheets).apply(progress)
 
     def _apply_batch(self, file: str, batch: Sequence[Draft]) -> list[tuple[str, list[Issue]]]:
         try:
@@ -254,6 +277,16 @@ class ImportPlan:
 
     def _take(self, file: str, batch: Sequence[Draft]) -> list[tuple[str, list[Issue]]]:
         return self._engine.write(self._actor, lambda work: _Taking(self._engine, work, file, batch).take_all())
+
+
+def _shown(path: Path) -> str:
+    """The name of a file as text that can be kept: what is no text in it is replaced."""
+    return path.name.encode("utf-8", "replace").decode("utf-8")
+
+
+def _held_at(draft: Draft) -> datetime:
+    at = draft.values.get("follow_up", {}).get("at")
+    return at if isinstance(at, datetime) else datetime.min.replace(tzinfo=UTC)
 
 
 def _at(issue: Issue, draft: Draft) -> Issue:
@@ -284,6 +317,7 @@ class _Taking:
         self.taken = set(work.transaction.get_many("imported_rows", [draft.digest for draft in batch]))
         self.customers = self._customers(batch)
         self.opportunities = self._opportunities(batch)
+        self.matched: set[str] = set()
 
     def _customers(self, batch: Iterable[Draft]) -> dict[str, list[Customer]]:
         """The customers that the batch names, by number and by folded name."""
@@ -348,9 +382,17 @@ class _Taking:
     def _same(self, cls: type[Entity], parent: str, id: str, values: Mapping[str, Any]) -> _Taken | None:
         """A record of that parent which says all that the row says: the row of an export, come back."""
         for record in self.work.find(cls, Eq(parent, id)):
-            if all(_told_alike(getattr(record, name), value) for name, value in values.items()):
+            # What this batch made or matched already answers for another row that says the same.
+            if record.id not in self.matched and all(
+                _told_alike(getattr(record, name), value) for name, value in values.items()
+            ):
+                self.matched.add(record.id)
                 return _Taken(record.id, known=True)
         return None
+
+    def _made(self, id: str) -> _Taken:
+        self.matched.add(id)
+        return _Taken(id)
 
     def _customer(self, draft: Draft) -> _Taken:
         contact = dict(draft.values.get("contact", {}))
@@ -368,7 +410,8 @@ class _Taking:
     def _contact(self, draft: Draft) -> _Taken:
         customer, values = self._owner(draft), draft.values.get("contact", {})
         same = self._same(Contact, "customer_id", customer.id, values)
-        return same or _Taken(self.work.create(Contact, "contact.added", customer_id=customer.id, **values).id)
+        whole = {**values, "customer_id": customer.id}
+        return same or self._made(self.work.create(Contact, "contact.added", whole).id)
 
     def _opportunity(self, draft: Draft) -> _Taken:
         customer = self._named(draft)
@@ -382,23 +425,26 @@ class _Taking:
             values["stage_since"] = day_start(since, self.crm.zone)
         alone = Issue(code="no_customer", field="opportunity.customer_name", level="warning")
         opened = open_opportunity(self.work, self.crm.pipelines, self.crm.lifecycle, values, customer)
+        if reference:
+            self.opportunities[reference] = opened.id
         return _Taken(opened.id, () if customer else (alone,))
 
     def _plan(self, draft: Draft) -> _Taken:
         customer, values = self._owner(draft), dict(draft.values.get("follow_up_plan", {}))
         same = self._same(FollowUpPlan, "customer_id", customer.id, values)
-        return same or _Taken(add_plan(self.work, customer, values).id)
+        return same or self._made(add_plan(self.work, customer, values).id)
 
     def _follow_up(self, draft: Draft) -> _Taken:
         customer, values = self._owner(draft), dict(draft.values.get("follow_up", {}))
         same = self._same(FollowUp, "customer_id", customer.id, values)
-        return same or _Taken(log_follow_up(self.work, customer, values).id)
+        return same or self._made(log_follow_up(self.work, customer, values).id)
 
     def _referral(self, draft: Draft) -> _Taken:
         referrer = self._owner(draft, "referrer_number", "referrer_name")
         values = draft.values.get("referral", {})
         same = self._same(Referral, "referrer_id", referrer.id, values)
-        return same or _Taken(self.work.create(Referral, "referral.made", referrer_id=referrer.id, **values).id)
+        whole = {**values, "referrer_id": referrer.id}
+        return same or self._made(self.work.create(Referral, "referral.made", whole).id)
 
 
 _NUMBERS, _NAMES = ("customer_number", "referrer_number"), ("customer_name", "referrer_name")

@@ -8,11 +8,14 @@ from datetime import date, datetime
 import attrs
 
 from crmcore.app.engine import UseCases
+from crmcore.app.finding import MOST
 from crmcore.app.work import Work
-from crmcore.domain import Customer, Obligation
-from crmcore.errors import DomainError, Invalid, Issue, Language
+from crmcore.domain import Customer, FollowUpPlan, Obligation
+from crmcore.domain.fields import LAST_DAY
+from crmcore.errors import DomainError, Invalid, Issue, Language, QueryError
 from crmcore.metrics.due import rule_labels, state_of
 from crmcore.playbooks.model import Label, Playbook
+from crmcore.rules.obligations import PLAN_RULE
 from crmcore.rules.timing import day_end, due_day, local_day, zone_named
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
@@ -58,7 +61,11 @@ class Obligations(UseCases):
         """What is open and due by the end of a day (today unless given) or by a moment, the oldest first. Answered from the index."""
         crm = self.engine
         now = crm.now()
-        moment = until if isinstance(until, datetime) else day_end(until or crm.today(), crm.zone)
+        if until is not None and not isinstance(until, date):
+            raise QueryError("what is due is asked until a date, or a date and time")
+        if limit is not None and (type(limit) is not int or not 1 <= limit <= MOST):
+            raise QueryError(f"a list holds from 1 to {MOST:,}")
+        moment = until if isinstance(until, datetime) else day_end(min(until or crm.today(), LAST_DAY), crm.zone)
         where: list[Where] = [Eq("state", "open"), Le("due_at", moment)]
         if owner is not None:
             where.insert(1, Eq("owner", owner))
@@ -83,7 +90,7 @@ class Obligations(UseCases):
         return self.engine.read(lambda transaction: list(map(CODECS[Obligation].load, transaction.find(query))))
 
     def waive(self, obligation: Obligation | str, *, reason: str) -> Obligation:
-        """Lets an obligation go, with a reason. A cadence comes back with the next contact or change of the customer."""
+        """Lets an obligation go, with a reason. A cadence comes back with the next contact; a planned contact is cancelled."""
 
         def decide(work: Work) -> Obligation:
             current = work.current(Obligation, obligation)
@@ -93,6 +100,10 @@ class Obligations(UseCases):
                 raise DomainError(f"the obligation is {current.state} already")
             waived = current.replace(state="waived", closed_at=work.now, reason=reason, version=current.version + 1)
             work.put(waived, current, "obligation.waived", reason)
+            work.note(waived, "obligation.waived", {"state": ["open", "waived"], "rule": [current.rule] * 2}, reason)
+            if current.rule == PLAN_RULE:
+                plan = work.current(FollowUpPlan, current.subject_id)
+                work.change(plan, "follow_up_plan.cancelled", {"state": "cancelled"}, reason=reason)
             return waived
 
         return self.write(decide)

@@ -9,51 +9,55 @@ from typing import Any
 from crmcore.app.customers import move_customer
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
-from crmcore.app.work import Work
+from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Customer, Money, Opportunity, Order
 from crmcore.domain.values import fold
 from crmcore.errors import DomainError, Invalid, Issue, NotFound, TransitionRefused
 from crmcore.rules.stages import Attempt, StageTable, refusals
+from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS
 from crmcore.storage.query import And, Contains, Eq, Where
 
 Tables = Mapping[str, StageTable]
 
-_NOT_BY_UPDATE = (
-    "id",
-    "version",
-    "stage",
-    "stage_since",
-    "outcome",
-    "pipeline",
-    "created_at",
-    "created_by",
-    "updated_at",
-    "updated_by",
-)
+#: What a move and a move alone changes.
+_FIXED = (*STAMPS, "stage", "stage_since", "outcome", "pipeline")
+
+
+def _table(tables: Tables, pipeline: Any) -> StageTable:
+    """The stages of a pipeline; raises :class:`Invalid` for one that the playbook doesn't have."""
+    table = tables.get(pipeline) if isinstance(pipeline, str) else None
+    if table is None:
+        raise Invalid([Issue(code="bad_choice", field="opportunity.pipeline", facts={"allowed": ", ".join(tables)})])
+    return table
+
+
+def _no_customer() -> Invalid:
+    return Invalid([Issue(code="evidence_required", field="opportunity.customer_id")])
 
 
 def open_opportunity(
     work: Work, tables: Tables, lifecycle: StageTable, values: Mapping[str, Any], customer: Customer | None
 ) -> Opportunity:
     """Opens within a unit of work; see :meth:`Opportunities.open`. A later stage is taken as it is: it comes from outside."""
+    refuse_fixed("opportunity", values, ("outcome",))
     given = dict(values)
     given["pipeline"] = given.get("pipeline") or work.playbook.default_pipeline
-    if given["pipeline"] not in tables:
-        raise Invalid([Issue(code="bad_choice", field="opportunity.pipeline", facts={"allowed": ", ".join(tables)})])
-    table = tables[given["pipeline"]]
+    table = _table(tables, given["pipeline"])
     stage = given.get("stage") or table.graph.initial
-    given["stage"] = key = table.graph.stage_key(stage) or stage
-    if key not in table.stages:
+    given["stage"] = key = (table.graph.stage_key(stage) if isinstance(stage, str) else None) or stage
+    if not isinstance(key, str) or key not in table.stages:
         raise Invalid([Issue(code="unknown_stage", field="opportunity.stage")])
-    given["outcome"] = table.stages[key].outcome
-    if given["outcome"] == "won" and customer is None:
-        raise Invalid([Issue(code="evidence_required", field="opportunity.customer_id")])
+    given["outcome"] = outcome = table.stages[key].outcome
+    if outcome == "won" and customer is None:
+        raise _no_customer()
+    if outcome == "won":
+        given["amount"] = given.get("amount") or given.get("expected_amount")
     given.setdefault("stage_since", work.now)
     given["owner"] = given.get("owner") or (customer.owner if customer else None) or work.actor
     given["customer_id"] = customer.id if customer else None
-    opened = work.create(Opportunity, "opportunity.opened", **given)
-    if opened.outcome == "won" and customer is not None:
+    opened = work.create(Opportunity, "opportunity.opened", given)
+    if outcome == "won" and customer is not None:
         take_customer_along(work, lifecycle, customer.id)
     return opened
 
@@ -64,31 +68,33 @@ def move_opportunity(
     lifecycle: StageTable,
     opportunity: Opportunity,
     to: str,
+    fields: Mapping[str, Any] | None = None,
     *,
     reason: str | None = None,
-    **fields: Any,
 ) -> Opportunity:
     """Moves within a unit of work; see :meth:`Opportunities.move`."""
-    table = tables[opportunity.pipeline]
+    table = _table(tables, opportunity.pipeline)
     target = table.graph.stage_key(to) or to
-    after = opportunity.replace(**fields)
+    refuse_fixed("opportunity", fields or {}, _FIXED)
+    told = meant("opportunity", fields or {}, work.playbook)
+    after = opportunity.replace(**told)
     issues = refusals(table, opportunity.stage, target, Attempt(after, reason))
     if issues:
         raise TransitionRefused(
             issues, source=opportunity.stage, target=target, allowed=table.ways_out.get(opportunity.stage, ())
         )
+    if after.customer_id is not None and after.customer_id != opportunity.customer_id:
+        work.current(Customer, after.customer_id)
     outcome = table.stages[target].outcome
-    if outcome != "open" and opportunity.outcome == "open":
-        fields = {"closed_on": work.today, **fields}
-    if outcome == "won" and after.amount is None:
-        fields = {"amount": after.expected_amount, **fields}
-    if outcome == "lost":
-        fields = {"lost_reason": reason, **fields}
+    closing: dict[str, Any] = {"lost_reason": reason if outcome == "lost" else None}
     if outcome == "open":
-        fields = {"closed_on": None, **fields}
-    moved = work.change(
-        opportunity, "opportunity.moved", reason=reason, stage=target, stage_since=work.now, outcome=outcome, **fields
-    )
+        closing["closed_on"] = None
+    elif opportunity.outcome == "open":
+        closing["closed_on"] = work.today
+    if outcome == "won" and after.amount is None:
+        closing["amount"] = after.expected_amount
+    changes = {**closing, **told, "stage": target, "stage_since": work.now, "outcome": outcome}
+    moved = work.change(opportunity, "opportunity.moved", changes, reason=reason)
     if outcome == "won" and opportunity.outcome != "won" and moved.customer_id is not None:
         take_customer_along(work, lifecycle, moved.customer_id)
     return moved
@@ -98,7 +104,8 @@ def take_customer_along(work: Work, lifecycle: StageTable, customer_id: str) -> 
     """A won opportunity makes its customer 成交客户 by itself (seed 002); one that is won already stays where it is."""
     stage = work.playbook.won_moves_customer_to
     customer = work.current(Customer, customer_id)
-    if stage is not None and lifecycle.stages[customer.stage].outcome != "won":
+    present = lifecycle.stages.get(customer.stage)
+    if stage is not None and (present is None or present.outcome != "won"):
         move_customer(work, lifecycle, customer, stage, reason="opportunity won", guarded=False)
 
 
@@ -108,13 +115,20 @@ class Opportunities(UseCases):
     def open(self, *, name: str, customer: Customer | str | None = None, **values: Any) -> Opportunity:
         """Opens an opportunity (销售机会) at the pipeline's first milestone, or at the ``stage`` given.
 
-        ``values`` are fields of :class:`Opportunity`. Without a customer it stands alone until one is known.
+        ``values`` are fields of :class:`Opportunity`. Without a customer it stands alone until one is known. One that is
+        opened as closed was closed today unless told otherwise.
         """
+        customer = values.pop("customer_id", None) if customer is None else customer
 
         def decide(work: Work) -> Opportunity:
             found = work.current(Customer, customer) if customer is not None else None
             crm = self.engine
             given = {"name": name, "opened_on": work.today, **values}
+            table = _table(crm.pipelines, given.get("pipeline") or crm.playbook.default_pipeline)
+            stage = given.get("stage")
+            known = table.stages.get(table.graph.stage_key(stage) or "") if isinstance(stage, str) else None
+            if known is not None and known.outcome != "open":
+                given.setdefault("closed_on", work.today)
             return open_opportunity(work, crm.pipelines, crm.lifecycle, given, found)
 
         return self.write(decide)
@@ -132,18 +146,15 @@ class Opportunities(UseCases):
         """Changes fields. The stage is moved, not updated."""
 
         def decide(work: Work) -> Opportunity:
-            fixed = [name for name in changes if name in _NOT_BY_UPDATE]
-            if fixed:
-                facts = {"why": "it is not changed by an update"}
-                raise Invalid([Issue(code="refused", field=f"opportunity.{name}", facts=facts) for name in fixed])
+            refuse_fixed("opportunity", changes, _FIXED)
             current = work.current(Opportunity, opportunity, changes)
-            changed = work.change(current, "opportunity.updated", reason=reason, **changes)
+            changed = work.change(current, "opportunity.updated", changes, reason=reason)
             if changed.customer_id != current.customer_id:
                 if changed.customer_id is not None:
                     work.current(Customer, changed.customer_id)
                 if changed.outcome == "won":
                     if changed.customer_id is None:
-                        raise Invalid([Issue(code="evidence_required", field="opportunity.customer_id")])
+                        raise _no_customer()
                     take_customer_along(work, self.engine.lifecycle, changed.customer_id)
             return changed
 
@@ -159,7 +170,7 @@ class Opportunities(UseCases):
         def decide(work: Work) -> Opportunity:
             current = work.current(Opportunity, opportunity, ("stage", *fields))
             crm = self.engine
-            return move_opportunity(work, crm.pipelines, crm.lifecycle, current, to, reason=reason, **fields)
+            return move_opportunity(work, crm.pipelines, crm.lifecycle, current, to, fields, reason=reason)
 
         return self.write(decide)
 
@@ -178,19 +189,12 @@ class Opportunities(UseCases):
 
         def decide(work: Work) -> Opportunity:
             crm = self.engine
-            current = work.current(Opportunity, opportunity, ("stage",))
-            target = _first_way(crm.pipelines[current.pipeline], current.stage, "won")
-            won = move_opportunity(work, crm.pipelines, crm.lifecycle, current, target, **fields)
+            current = work.current(Opportunity, opportunity, ("stage", *fields))
+            target = _first_way(_table(crm.pipelines, current.pipeline), current.stage, "won")
+            won = move_opportunity(work, crm.pipelines, crm.lifecycle, current, target, fields)
             if order_number is not None:
-                work.create(
-                    Order,
-                    "order.signed",
-                    number=order_number,
-                    customer_id=won.customer_id,
-                    opportunity_id=won.id,
-                    amount=won.amount,
-                    signed_on=won.closed_on,
-                )
+                order = {"number": order_number, "customer_id": won.customer_id, "opportunity_id": won.id}
+                work.create(Order, "order.signed", {**order, "amount": won.amount, "signed_on": won.closed_on})
             return won
 
         return self.write(decide)
@@ -201,7 +205,7 @@ class Opportunities(UseCases):
         def decide(work: Work) -> Opportunity:
             crm = self.engine
             current = work.current(Opportunity, opportunity, ("stage",))
-            target = _first_way(crm.pipelines[current.pipeline], current.stage, "lost")
+            target = _first_way(_table(crm.pipelines, current.pipeline), current.stage, "lost")
             return move_opportunity(work, crm.pipelines, crm.lifecycle, current, target, reason=reason)
 
         return self.write(decide)
@@ -223,7 +227,7 @@ class Opportunities(UseCases):
         crm = self.engine
         parts: list[Where] = [] if where is None else [where]
         if search:
-            parts.append(Contains("name_key", fold(search)))
+            parts.append(Contains("name_key", fold(str(search))))
         if customer is not None:
             parts.append(Eq("customer_id", self.customer(customer).id))
         if stage is not None:

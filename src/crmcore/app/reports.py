@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from crmcore.app.engine import UseCases
 from crmcore.domain import Customer, Entity, Event, FollowUp, ImportedRow, Obligation, Opportunity
+from crmcore.domain.fields import LAST_DAY
 from crmcore.errors import Language, QueryError
 from crmcore.interchange.sheets import workbooks
 from crmcore.metrics import Activity, Due, Funnel, Review, activity, due_list, funnel, review, rule_labels
 from crmcore.metrics.activity import LOGGED_WITHIN
-from crmcore.rules.timing import day_start
+from crmcore.rules.timing import day_end, day_start
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import And, Eq, Ge, In, Lt, Query, Where
@@ -36,6 +37,7 @@ class Reports(UseCases):
 
         Raises :class:`QueryError` for a pipeline that isn't there. See :func:`crmcore.metrics.funnel`.
         """
+        _check_period(since, until)
         crm = self.engine
         key = pipeline or crm.playbook.default_pipeline
         if key not in crm.pipelines:
@@ -68,7 +70,8 @@ class Reports(UseCases):
         return crm.read(look)
 
     def activity(self, *, since: date | None = None, until: date | None = None) -> Activity:
-        """Who followed up how often and how, and what was written down within 24 hours."""
+        """Who followed up how often and how, and what was written down within the time that the playbook sets."""
+        _check_period(since, until)
         crm = self.engine
 
         def look(transaction: Transaction) -> Activity:
@@ -93,6 +96,7 @@ class Reports(UseCases):
 
     def review(self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None) -> Review:
         """Everything that a team looks at together, with the charts that belong to it."""
+        _check_period(since, until)
         crm = self.engine
 
         def look(transaction: Transaction) -> Review:
@@ -109,6 +113,7 @@ class Reports(UseCases):
                 until=_day_after(until),
                 pipeline=pipeline,
                 imported_ids=_imported(transaction),
+                within=self._logged_within(),
             )
 
         return crm.read(look)
@@ -132,12 +137,21 @@ class Reports(UseCases):
         if since is not None:
             parts.append(Ge("at", day_start(since, zone)))
         if until is not None:
-            parts.append(Lt("at", day_start(until + timedelta(days=1), zone)))
+            parts.append(Lt("at", day_end(min(until, LAST_DAY), zone)))
         return And(*parts) if parts else None
 
 
+def _check_period(since: date | None, until: date | None) -> None:
+    """Raises :class:`QueryError` for a period that is none."""
+    for day in (since, until):
+        if day is not None and type(day) is not date:
+            raise QueryError("a period is given in dates")
+    if since is not None and until is not None and since > until:
+        raise QueryError("a period does not end before it begins")
+
+
 def _day_after(day: date | None) -> date | None:
-    return None if day is None else day + timedelta(days=1)
+    return None if day is None else min(day, LAST_DAY) + timedelta(days=1)
 
 
 def _imported(transaction: Transaction) -> frozenset[str]:

@@ -7,25 +7,31 @@ transaction. Whatever fails, the store is left as it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, TypeVar, cast
 
 import attrs
 
+from crmcore.app.finding import find_customer
 from crmcore.app.sources import IdSource
 from crmcore.domain import Customer, Entity, Event, NumberSeries, Record
 from crmcore.domain.numbering import NumberScheme
-from crmcore.errors import Conflict, NotFound
+from crmcore.domain.values import NO_CUSTOM
+from crmcore.errors import Conflict, DomainError, Invalid, Issue, NotFound
 from crmcore.playbooks.model import Playbook
 from crmcore.plugins import Context, Plugins, ProposedChange
 from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS, to_plain
 from crmcore.storage.contract import Change, Insert, Transaction, Update
-from crmcore.storage.query import Eq, Query, Where
+from crmcore.storage.query import Query, Where
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R", bound=Record)
+
+#: What every record carries and only the library sets.
+STAMPS = ("id", "version", "created_at", "created_by", "updated_at", "updated_by")
+_NOTHING: tuple[Any, ...] = ((), NO_CUSTOM)
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=to_plain).encode
 
@@ -96,10 +102,14 @@ class Work:
         entity was handed in and one of these fields has changed since it was read: nobody's change is written over
         unseen, and changes that don't touch each other don't get in each other's way.
         """
-        if isinstance(wanted, str):
+        if isinstance(wanted, str) and cls is Customer:
+            self.flush()
+            named = find_customer(self.transaction, wanted)
+            found = self.get(cls, named.id) if named else None
+        elif isinstance(wanted, str):
             found = self.get(cls, wanted)
-            if found is None and cls is Customer:
-                found = next(iter(self.find(cls, Eq("number", wanted), limit=1)), None)
+        elif not isinstance(wanted, cls):
+            raise DomainError(f"a {cls.entity} is named by itself or by its id")
         else:
             found = self.get(cls, wanted.id)
             if found is not None and found.version != wanted.version:
@@ -119,22 +129,34 @@ class Work:
 
     # Writing
 
-    def create(self, cls: type[R], action: str, *, reason: str | None = None, **values: Any) -> R:
+    def build(self, cls: type[R], values: Mapping[str, Any]) -> R:
+        """A new record that is not written yet. Raises :class:`Invalid` with every issue."""
+        refuse_fixed(cls.entity, values, STAMPS)
+        stamps: dict[str, Any] = {"created_at": self.now, "created_by": self.actor}
+        told = meant(cls.entity, values, self.playbook)
+        return cls(id=self.new_id(), **stamps, updated_at=self.now, updated_by=self.actor, **told)
+
+    def create(self, cls: type[R], action: str, values: Mapping[str, Any], *, reason: str | None = None) -> R:
         """A new record with its event. Raises :class:`Invalid` with every issue."""
-        values = meant(cls.entity, values, self.playbook)
-        stamps: dict[str, Any] = {
-            "created_at": self.now,
-            "created_by": self.actor,
-            "updated_at": self.now,
-            "updated_by": self.actor,
-        }
-        entity = cls(id=self.new_id(), **stamps, **values)
+        return self.begin(self.build(cls, values), action, reason)
+
+    def begin(self, entity: R, action: str, reason: str | None = None) -> R:
+        """A record that was built, with its event, which tells every field that holds something."""
         self.add(entity, action, reason)
-        given = {name: [None, value] for name in values if (value := getattr(entity, name)) not in (None, (), False)}
-        self._record(entity, action, given, reason)
+        held = {name: getattr(entity, name) for name in type(entity).kinds if name not in STAMPS}
+        told = {name: [None, value] for name, value in held.items() if value is not None and value not in _NOTHING}
+        self.note(entity, action, told, reason)
         return entity
 
-    def change(self, entity: R, action: str, *, reason: str | None = None, silent: bool = False, **changes: Any) -> R:
+    def change(
+        self,
+        entity: R,
+        action: str,
+        changes: Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        silent: bool = False,
+    ) -> R:
         """The entity with some fields changed, and its event unless ``silent``; itself when nothing would change."""
         changes = meant(entity.entity, changes, self.playbook)
         pending = self._pending.get(entity.id)
@@ -149,7 +171,7 @@ class Work:
             return entity
         self.put(changed, entity, action, reason)
         if not silent:
-            self._record(changed, action, different, reason)
+            self.note(changed, action, different, reason)
         return changed
 
     def add(self, entity: Entity, action: str, reason: str | None = None) -> None:
@@ -166,7 +188,8 @@ class Work:
             pending.entity, pending.action, pending.reason = changed, action, reason
         self._loaded[type(changed), changed.id] = changed
 
-    def _record(self, entity: Entity, action: str, changes: dict[str, Any], reason: str | None) -> None:
+    def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> None:
+        """The event of a change: what was done, and each field before and after."""
         customer_id = entity.id if type(entity) is Customer else getattr(entity, "customer_id", None)
         self._events.append(
             Event(
@@ -177,7 +200,7 @@ class Work:
                 action=action,
                 at=self.now,
                 by=self.actor,
-                changes=_encode(changes),
+                changes=_encode(dict(changes)),
                 reason=reason,
             )
         )
@@ -225,6 +248,14 @@ class Work:
         self.transaction.apply(_batch(self._pending.values(), self._events))
         self._pending.clear()
         self._events.clear()
+
+
+def refuse_fixed(entity: str, values: Iterable[str], fixed: Iterable[str]) -> None:
+    """Raises :class:`Invalid` for every field that is set in another way than this."""
+    facts = {"why": "it is not set this way"}
+    refused = [Issue(code="refused", field=f"{entity}.{name}", facts=facts) for name in values if name in fixed]
+    if refused:
+        raise Invalid(refused)
 
 
 def _batch(pending: Iterable[_Pending], events: Iterable[Event]) -> Iterable[Change]:

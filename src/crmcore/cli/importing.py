@@ -83,7 +83,9 @@ def import_(shell: Shell, files: tuple[str, ...], table: str | None, dry_run: bo
 
 
 def _planned(plan: ImportPlan) -> list[Line]:
-    return [_line(sheet, None) for sheet in plan.sheets]
+    result = plan.rehearse()
+    lines = [_line(sheet, outcome) for sheet, outcome in zip(plan.sheets, result.sheets, strict=True)]
+    return [attrs.evolve(line, created=None) for line in lines]
 
 
 def _applied(shell: Shell, plan: ImportPlan) -> list[Line]:
@@ -92,19 +94,19 @@ def _applied(shell: Shell, plan: ImportPlan) -> list[Line]:
     return [_line(sheet, outcome) for sheet, outcome in zip(plan.sheets, result.sheets, strict=True)]
 
 
-def _line(sheet: SheetPlan, outcome: SheetResult | None) -> Line:
+def _line(sheet: SheetPlan, outcome: SheetResult) -> Line:
     return Line(
         file=sheet.file,
         sheet=sheet.sheet,
         table=sheet.table,
         header_row=sheet.header_row,
         rows=sheet.rows,
-        ready=sheet.ready,
-        created=outcome.created if outcome else None,
-        known=outcome.known if outcome else None,
-        rejected=outcome.rejected if outcome else sheet.rejected,
+        ready=outcome.created,
+        created=outcome.created,
+        known=outcome.known,
+        rejected=outcome.rejected,
         note=sheet.note,
-        issues=(outcome or sheet).issues,
+        issues=outcome.issues,
     )
 
 
@@ -129,7 +131,7 @@ def _plain(shell: Shell, lines: Iterable[Line], dry_run: bool) -> dict[str, Any]
 
 def _tell(shell: Shell, lines: list[Line], dry_run: bool) -> None:
     columns: list[tuple[str, ColumnKind]] = [
-        (name, kind) for name, kind in _COLUMNS if name not in (("created", "known") if dry_run else ("ready",))
+        (name, kind) for name, kind in _COLUMNS if name != ("created" if dry_run else "ready")
     ]
     english, chinese = TEXTS["import"]
     rows = tuple(tuple(_cell(line, name) for name, _ in columns) for line in lines)

@@ -19,6 +19,7 @@ from crmcore.cli.importing import import_
 from crmcore.cli.issues import line
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
+from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
 from crmcore.cli.setup import doctor, init
 from crmcore.cli.shell import Shell, harmless
@@ -59,7 +60,7 @@ def program(context: click.Context, shell: Shell) -> None:
         context.exit(USAGE)
 
 
-for verb in (demo, doctor, due, export, follow, import_, init, list_, move, report, show, template):
+for verb in (demo, doctor, due, export, follow, import_, init, list_, move, playbook, report, show, template):
     program.add_command(verb)
 
 
@@ -119,7 +120,7 @@ def _report(shell: Shell, error: CRMError) -> None:
     message = error.message
     if isinstance(error, ImportRejected) and error.reason in REASONS:
         message = reason_text(error.reason, shell.language) + (f" ({error.part})" if error.part else "")
-        message = f"{error.reason}: {message}"
+        message = f"{error.reason}: {error.file}: {message}" if error.file else f"{error.reason}: {message}"
     _complain(error.code, message)
 
 

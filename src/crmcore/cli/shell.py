@@ -138,7 +138,8 @@ class Shell:
     def store_is_there(self) -> bool:
         """Whether the file that the URL names exists; a URL that names no file is taken at its word."""
         url = StoreURL.parse(self.store)
-        return bool(url.host) or not Path(url.path).suffix or Path(url.path).exists()
+        path = Path(url.path)
+        return bool(url.host) or not path.suffix or (path.exists() and (not path.is_file() or path.stat().st_size > 0))
 
     @property
     def me(self) -> Session:
@@ -150,8 +151,12 @@ class Shell:
         """The playbook in force: the store's or the one asked for; ``standard`` where there is neither."""
         if self._crm is not None or self.store_is_there():
             return self.open().playbook
+        return self.load_playbook(self.wanted_playbook or "standard")
+
+    def load_playbook(self, key_or_file: str) -> Playbook:
+        """A playbook by key, also a plugin's, or by its TOML file; no store is asked."""
         offered = Plugins(self.plugins()).playbooks()
-        return load(self.wanted_playbook or "standard", {key: source.toml for key, source in offered.items()})
+        return load(key_or_file, {key: source.toml for key, source in offered.items()})
 
     def close(self) -> None:
         """Closes the store, if it was opened."""

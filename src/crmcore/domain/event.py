@@ -8,7 +8,7 @@ from crmcore.domain.entity import Entity, entity
 from crmcore.domain.fields import instant, optional_text, text, whole
 
 
-@entity(collection="events", indexes=[("customer_id", "at"), ("subject_id", "at"), ("action", "at")])
+@entity(collection="events", indexes=[("customer_id", "at"), ("action", "at")])
 class Event(Entity):
     """One change, written in the same transaction as the change and never altered.
 

@@ -21,6 +21,9 @@ MAX_TEXT = 32_767  #: the longest text that a spreadsheet cell keeps
 MAX_NAME = 1_000  #: the longest text that is searched in its folded form, which can be longer
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(9000, 12, 31)
+"""What a calendar of customers needs; it leaves room for durations to be added on either side."""
+
 KindName = Literal["text", "choice", "integer", "flag", "day", "instant", "money", "decimal", "texts", "custom"]
 Clean = Callable[[Any], Any]
 
@@ -92,6 +95,8 @@ def clean_day(value: Any) -> date:
     """A calendar date; a date-time is refused, since its day depends on the zone."""
     if type(value) is not date:
         raise Unclean("bad_date")
+    if not FIRST_DAY <= value <= LAST_DAY:
+        raise Unclean("out_of_range", limit="the years 1900 to 9000")
     return value
 
 
@@ -105,8 +110,10 @@ def clean_instant(value: Any) -> datetime:
         try:
             value = value.astimezone(UTC)
         except OverflowError:
-            raise Unclean("out_of_range", limit="the years 1 to 9999") from None
+            raise Unclean("out_of_range", limit="the years 1900 to 9000") from None
     moment: datetime = value
+    if not FIRST_DAY.year <= moment.year <= LAST_DAY.year:
+        raise Unclean("out_of_range", limit="the years 1900 to 9000")
     extra = moment.microsecond % 1000
     return moment - timedelta(microseconds=extra) if extra else moment
 

@@ -42,6 +42,8 @@ class FollowUp(Record):
     plan_id: str | None = optional_text()
     at: datetime = instant()
     method: str | None = choice(*METHODS)
+    purpose: str | None = optional_text()
+    """The track of the playbook's cadences that it serves beside ``contact``: ``revisit``."""
     participants: tuple[str, ...] = texts()
     summary: str = text()
     feedback: str | None = optional_text()

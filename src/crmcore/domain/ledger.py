@@ -17,7 +17,7 @@ class NumberSeries(Entity):
     last: int = whole(default=0)
 
 
-@entity(collection="imported_rows", indexes=["record_id"])
+@entity(collection="imported_rows")
 class ImportedRow(Entity):
     """A row that an import has taken in. Its id is a digest of what the row says, so the same row is never taken twice."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 import attrs
@@ -16,6 +16,7 @@ MINOR_DIGITS: Mapping[str, int] = {
     **dict.fromkeys(("XAF", "XOF", "XPF"), 0),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
 }
+_DIGITS = 40
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -45,8 +46,15 @@ class Money:
     @classmethod
     def of(cls, amount: str | int | Decimal, currency: str = "CNY", *, rounded: bool = False) -> Money:
         """An amount in major units (yuan). More decimals than the currency has are refused unless ``rounded`` (half up)."""
-        scaled = Decimal(amount).scaleb(MINOR_DIGITS.get(currency, 2))
-        whole = scaled.to_integral_value(rounding=ROUND_HALF_UP)
+        try:
+            given = Decimal(amount)
+            with localcontext(prec=max(_DIGITS, len(given.as_tuple().digits) + 4)):
+                scaled = given.scaleb(MINOR_DIGITS.get(currency, 2))
+                whole = scaled.to_integral_value(rounding=ROUND_HALF_UP)
+        except ArithmeticError as error:
+            raise ValueError("this is not an amount of money") from error
+        if not whole.is_finite():
+            raise ValueError("this is not an amount of money")
         if whole != scaled and not rounded:
             raise ValueError("the amount has more decimals than its currency")
         return cls(int(whole), currency)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -40,7 +41,7 @@ def _reach(cell: Cell, options: CellOptions, playbook: Playbook, entity: str) ->
 
 def _headcount(cell: Cell, options: CellOptions, playbook: Playbook, entity: str) -> Parts:
     """100-500人, 500人以上, or one number; and the scale that the playbook gives it where none is said."""
-    text = str(parse("text", cell, options=options))
+    text = unicodedata.normalize("NFKC", str(parse("text", cell, options=options)))
     low = high = None
     if found := _BAND.fullmatch(text):
         low, high = _number(found[1]), _number(found[2])

@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ from crmcore.domain.values import FrozenMap
 from crmcore.errors import ImportRejected
 from crmcore.interchange.dates import DateOrder
 
+_CURRENCY = re.compile(r"[A-Z]{3}")
 DATE_ORDERS = get_args(DateOrder)
 
 
@@ -60,7 +62,11 @@ def read_mapping(source: Path | str | Mapping[str, Any] | None) -> Mapped:
     if source is None:
         return Mapped()
     if isinstance(source, Mapping):
-        data = dict(source)
+        data: dict[str, Any] = {
+            key: dict(value) if isinstance(value, Mapping) else value
+            for key, value in source.items()
+            if value is not None
+        }
     else:
         try:
             data = tomllib.loads(Path(source).read_text("utf-8"))
@@ -83,6 +89,9 @@ def _contents(data: Mapping[str, Any]) -> list[str]:
     problems = []
     if data.get("date_order", "ymd") not in DATE_ORDERS:
         problems.append(f"date_order must be one of {', '.join(DATE_ORDERS)}")
+    currency = data.get("currency")
+    if currency is not None and not _CURRENCY.fullmatch(currency):
+        problems.append("currency must be three capital letters (ISO 4217)")
     problems += [
         f"columns: {key} must name a field"
         for key, field in data.get("columns", {}).items()

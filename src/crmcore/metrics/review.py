@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import attrs
 
 from crmcore.domain import Customer, Event, FollowUp, Obligation, Opportunity
-from crmcore.metrics.activity import Activity, activity
+from crmcore.metrics.activity import LOGGED_WITHIN, Activity, activity
 from crmcore.metrics.customers import CustomerCounts, count_customers
 from crmcore.metrics.due import Due, due_list, rule_labels
 from crmcore.metrics.funnel import Funnel, funnel
@@ -57,6 +57,7 @@ def review(
     until: date | None = None,
     pipeline: str | None = None,
     imported_ids: Collection[str] = frozenset(),
+    within: timedelta = LOGGED_WITHIN,
 ) -> Review:
     """The review of a period, from ``since`` (the first day in) to ``until`` (the first day out), or of all that there is.
 
@@ -69,7 +70,7 @@ def review(
         (one for one in opportunities if one.pipeline == graph.key), moves, graph, now=now, since=since, until=until
     )
     people = count_customers(by_id.values(), playbook, zone=zone, since=since, until=until)
-    done = activity(follow_ups, playbook, zone=zone, since=since, until=until, imported_ids=imported_ids)
+    done = activity(follow_ups, playbook, zone=zone, since=since, until=until, imported_ids=imported_ids, within=within)
     due = due_list(obligations, by_id, labels=rule_labels(playbook), now=now, zone=zone)
     stages, _, amounts, *dimensions = sales.tables
     sources = playbook.vocabulary("customer.source")

@@ -57,6 +57,10 @@ class Plugins:
             raise PluginConflict(f"a plugin is registered twice: {plugin!r}") from error
         except pluggy.PluginValidationError as error:
             raise PluginError(str(error), plugin=repr(plugin)) from error
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            for implementation in caller.get_hookimpls():
+                if implementation.plugin is plugin and (implementation.wrapper or implementation.hookwrapper):
+                    raise PluginError(f"{name}: a hook can't be wrapped here ({caller.name})", plugin=name)
         known = [hook for hook in vars(hookspecs) if hook.startswith("crm_")]
         for caller in self._manager.get_hookcallers(plugin) or ():
             if not caller.has_spec():
@@ -87,23 +91,28 @@ class Plugins:
         self._call("crm_opened", crm=crm)
 
     def closing(self, crm: Any) -> None:
-        """Tells every plugin that the CRM is about to close."""
-        self._call("crm_closing", crm=crm)
+        """Tells every plugin that the CRM is about to close, also when one of them fails."""
+        self._call("crm_closing", all_of_them=True, crm=crm)
 
-    def _call(self, hook: str, **arguments: Any) -> list[Any]:
-        results = []
+    def _call(self, hook: str, *, all_of_them: bool = False, **arguments: Any) -> list[Any]:
+        results: list[Any] = []
+        failed: CRMError | None = None
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             given = {name: arguments[name] for name in implementation.argnames}
+            result = None
             try:
                 result = implementation.function(**given)
-            except CRMError:
-                raise
+            except CRMError as error:
+                failed = error
             except Exception as error:
-                raise PluginError(
-                    f"{implementation.plugin_name} failed in {hook}: {type(error).__name__}: {error}",
-                    plugin=implementation.plugin_name,
-                    hook=hook,
-                ) from error
+                # What the plugin says may hold personal data: it stays in the cause.
+                told = f"{implementation.plugin_name} failed in {hook}: {type(error).__name__}"
+                failed = PluginError(told, plugin=implementation.plugin_name, hook=hook)
+                failed.__cause__ = error
+            if failed is not None and not all_of_them:
+                raise failed
             if result is not None:
                 results.append(result)
+        if failed is not None:
+            raise failed
         return results

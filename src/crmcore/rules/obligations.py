@@ -6,18 +6,21 @@ Cadences, planned follow-ups and fields to be completed are all obligations. :fu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import attrs
 
-from crmcore.domain import Customer, FollowUpPlan, Obligation
+from crmcore.domain import Customer, FollowUp, FollowUpPlan, Obligation
 from crmcore.playbooks.model import Cadence, Playbook
 from crmcore.rules.stages import value_of
 from crmcore.rules.timing import day_after, day_end, day_start, due_at, local_day
 
 PLAN_RULE = "plan"
+CONTACT = "contact"
+"""The track that every conversation meets."""
+NO_TRACKS: Mapping[str, datetime] = {}
 
 
 @attrs.frozen
@@ -64,33 +67,60 @@ def wanted(
     plans: Iterable[FollowUpPlan],
     playbook: Playbook,
     zone: ZoneInfo,
+    running: Mapping[str, datetime] = NO_TRACKS,
 ) -> list[Wanted]:
-    """What should be open for a customer now: its cadences from the last real contact, its planned follow-ups, and the
-    fields that a deal leaves to be completed."""
-    stage_final = {stage.key: stage.final for stage in playbook.lifecycle.stages}
+    """What should be open for a customer now: its cadences, its planned follow-ups, and the fields that a deal leaves to be
+    completed. A lost customer is owed nothing.
+
+    The track ``contact`` counts from the last real contact. Any other track counts from the moment that ``running`` gives for
+    it (when it was last met, or began), else from the day the customer came to its stage. Nothing falls due before the day
+    of the last change of stage: nobody is late for what did not hold yet.
+    """
+    stage = {stage.key: stage for stage in playbook.lifecycle.stages}.get(customer.stage)
+    if stage is not None and (stage.outcome == "lost" or (stage.final and stage.outcome != "won")):
+        return []
     found = [_planned(plan, customer, zone) for plan in plans if plan.state == "planned"]
-    if stage_final.get(customer.stage, False) and not is_won(customer, playbook):
-        return found
+    return [*found, *_cadences(customer, playbook, zone, running), *_completions(customer, playbook, zone)]
+
+
+def _cadences(
+    customer: Customer, playbook: Playbook, zone: ZoneInfo, running: Mapping[str, datetime]
+) -> Iterator[Wanted]:
     last = customer.last_follow_up_at
-    start = local_day(last, zone) if last else customer.first_contact_on or local_day(customer.created_at, zone)
+    met = local_day(last, zone) if last else customer.first_contact_on or local_day(customer.created_at, zone)
+    since = local_day(customer.stage_since, zone)
     for cadence in cadences_for(customer, playbook):
-        day = day_after(start, cadence.every)
-        found.append(
-            Wanted(
-                rule=f"cadence.{cadence.key}",
-                track=f"cadence.{cadence.track}",
-                subject_id=customer.id,
-                owner=customer.owner,
-                opened_at=last or customer.created_at,
-                warn_at=day_start(day, zone),
-                due_at=day_end(day, zone),
-            )
+        track = f"cadence.{cadence.track}"
+        began = running.get(track, customer.stage_since)
+        contact = cadence.track == CONTACT
+        day = max(day_after(met if contact else local_day(began, zone), cadence.every), since)
+        yield Wanted(
+            rule=f"cadence.{cadence.key}",
+            track=track,
+            subject_id=customer.id,
+            owner=customer.owner,
+            opened_at=(last or customer.created_at) if contact else began,
+            warn_at=day_start(day, zone),
+            due_at=day_end(day, zone),
         )
-    found += _completions(customer, playbook, zone)
-    return found
+
+
+def meets(follow_up: FollowUp, obligation: Obligation, playbook: Playbook) -> bool:
+    """Whether a conversation is what a cadence asks for.
+
+    Any conversation meets the track ``contact``. Another track is met by one whose ``purpose`` is that track, or that took
+    place by the method that the cadence names: the monthly 高层互动 is not met by a telephone call (seed 001).
+    """
+    kind, _, track = obligation.track.partition(".")
+    if kind != "cadence":
+        return False
+    methods = {f"cadence.{cadence.key}": cadence.method for cadence in playbook.cadences}
+    method = methods.get(obligation.rule)
+    return track in (CONTACT, follow_up.purpose) or (method is not None and follow_up.method == method)
 
 
 def is_won(customer: Customer, playbook: Playbook) -> bool:
+    """Whether the customer is at a stage whose outcome is won (成交)."""
     return any(stage.key == customer.stage and stage.outcome == "won" for stage in playbook.lifecycle.stages)
 
 
@@ -144,14 +174,20 @@ def settle(
     met: Callable[[Obligation], bool] = lambda obligation: False,
     met_at: datetime | None = None,
     evidence_id: str | None = None,
+    waived: Iterable[Obligation] = (),
 ) -> Settlement:
     """Brings the open obligations of a customer in line with the wanted ones.
 
     An open one that is still wanted as it is stays. Otherwise it ends: met (or met late) where ``met`` holds for it,
-    by the evidence and at ``met_at``; superseded where it was only re-planned (seed 000). At most one stays
-    open per track and subject.
+    by the evidence and at ``met_at``; superseded where it was only re-planned (seed 000). What was
+    waived stays waived until it would fall due at another time. At most one stays open per track and subject.
     """
-    remaining = {(item.track, item.subject_id): item for item in wanted_now}
+    let_go = {(item.rule, item.subject_id, item.due_at) for item in waived}
+    remaining = {
+        (item.track, item.subject_id): item
+        for item in wanted_now
+        if (item.rule, item.subject_id, item.due_at) not in let_go
+    }
     ended: list[Obligation] = []
     for old in open_now:
         item = remaining.get((old.track, old.subject_id))

@@ -39,7 +39,7 @@ def _missing(record: Any, field: str, code: str) -> list[Issue]:
 
 
 def _reason(attempt: Attempt, transition: Transition) -> list[Issue]:
-    if attempt.reason and attempt.reason.strip():
+    if isinstance(attempt.reason, str) and attempt.reason.strip():
         return []
     return [Issue(code="reason_required", field=f"{attempt.record.entity}.reason")]
 
@@ -108,7 +108,7 @@ def refusals(table: StageTable, source: str, target: str, attempt: Attempt) -> l
     found = table.transitions.get((source, target))
     if found is not None:
         transition, guards = found
-        return [issue for guard in guards for issue in guard(attempt, transition)] if guards else []
+        return [issue for guard in guards for issue in guard(attempt, transition)]
     field = f"{attempt.record.entity}.stage"
     if target not in table.stages:
         return [Issue(code="unknown_stage", field=field)]

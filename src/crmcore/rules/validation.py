@@ -39,10 +39,12 @@ def check_customer(
     with None for ``contacts`` nothing is asked of them.
     """
     issues: list[Issue] = []
+    custom = values.get("custom")
+    custom = custom if isinstance(custom, Mapping) else {}
     for field in playbook.required_fields("customer", values):
         entity, _, name = field.rpartition(".")
         if entity in ("", "customer"):
-            if _blank(values.get(name)) and _blank((values.get("custom") or {}).get(name)):
+            if _blank(values.get(name)) and _blank(custom.get(name)):
                 issues.append(Issue(code="required", field=f"customer.{name}"))
         elif contacts is not None and all(_blank(contact.get(name)) for contact in contacts):
             issues.append(Issue(code="required", field=field))
@@ -52,7 +54,7 @@ def check_customer(
     tiers = [tier.key for tier in playbook.tiers]
     if values.get("tier") is not None and tiers and values["tier"] not in tiers:
         issues.append(Issue(code="bad_choice", field="customer.tier", facts={"allowed": ", ".join(tiers)}))
-    issues += _custom_issues(values.get("custom") or {}, playbook)
+    issues += _custom_issues(custom, playbook)
     need = values.get("core_need")
     if isinstance(need, str) and fold(need) in {fold(vague) for vague in playbook.vague}:
         issues.append(Issue(code="vague", field="customer.core_need", level="warning"))
@@ -83,16 +85,23 @@ def _custom_issues(custom: Mapping[str, Any], playbook: Playbook) -> list[Issue]
 def meant(entity: str, values: Mapping[str, Any], playbook: Playbook) -> dict[str, Any]:
     """The values with every word that the playbook knows in place of what people say for it: ``企业客户`` is enterprise."""
     return {
-        name: (playbook.choice_key(f"{entity}.{name}", value) or value) if type(value) is str else value
+        name: (playbook.choice_key(f"{entity}.{name}", value) or value)
+        # A stage belongs to a graph of its own, and long texts have no words to look for.
+        if type(value) is str and name != "stage" and playbook.vocabulary(f"{entity}.{name}")
+        else value
         for name, value in values.items()
     }
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts of a list; what is no list of texts is for the field itself to refuse."""
+    return [text for text in value if isinstance(text, str)] if isinstance(value, (list, tuple)) else []
 
 
 def check_contact(values: Mapping[str, Any]) -> list[Issue]:
     """Phones and e-mail addresses that can't be any."""
     issues = []
-    phones = [phone for phone in (*values.get("phones", ()), values.get("phone")) if isinstance(phone, str)]
-    emails = [email for email in (*values.get("emails", ()), values.get("email")) if isinstance(email, str)]
+    phones, emails = _texts(values.get("phones")), _texts(values.get("emails"))
     if not all(map(is_phone, phones)):
         issues.append(Issue(code="bad_phone", field="contact.phones"))
     if not all(map(is_email, emails)):

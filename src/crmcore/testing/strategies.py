@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from crmcore.domain import Contact, Customer, Entity, FrozenMap, Money
-from crmcore.domain.fields import MAX_INTEGER, MAX_TEXT, MIN_INTEGER, Kind, Unclean, clean_text
+from crmcore.domain.fields import FIRST_DAY, LAST_DAY, MAX_INTEGER, MAX_TEXT, MIN_INTEGER, Kind, Unclean, clean_text
 from crmcore.storage import (
     And,
     Between,
@@ -200,7 +200,9 @@ def _of_kind(kind: Kind) -> st.SearchStrategy[Any]:
         case "flag":
             drawn = st.booleans()
         case "day":
-            drawn = scalars("date")
+            drawn = scalars("date").filter(lambda day: FIRST_DAY <= day <= LAST_DAY)
+        case "instant":
+            drawn = scalars("instant").filter(lambda moment: FIRST_DAY.year <= moment.year <= LAST_DAY.year)
         case "money":
             drawn = moneys()
         case "texts":
