@@ -60,7 +60,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     "evidence_required": ("{label} is required before this step", "进入此阶段前须有{label}"),
     "refused": ("{why}", "{why}"),
     "ignored_column": ("the column {label} is not known and was left out", "不认识的列“{label}”未导入"),
-    "shared_column": ("the columns {label} say the same field; the first that is filled counts", "多个列对应同一字段,取先填写的一列:{label}"),
+    "shared_column": (
+        "the columns {label} say the same field; the first that is filled counts",
+        "多个列对应同一字段,取先填写的一列:{label}",
+    ),
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
 }

@@ -194,3 +194,30 @@ def test_a_review_goes_nowhere_where_it_can_t_be_written(us, tmp_path):
     path = us.reports.write_review(tmp_path / "review.xlsx")
     assert path.stat().st_size > 5000
     assert [found.name for found in tmp_path.iterdir() if found.suffix == ".xlsx"] == ["review.xlsx"]
+
+
+def test_a_history_joins_the_remarks(us, tmp_path):
+    path = write(tmp_path / "c.csv", ["客户名称", "交往记录", "备注"], ["甲", "2024-04-20,电话", "喜欢喝茶"])
+    assert us.imports.plan(path).apply().created == 1
+    assert us.customers.find().items[0].remarks == "喜欢喝茶\n2024-04-20,电话"
+
+
+def test_a_heading_that_stands_twice_is_named(us, tmp_path):
+    path = write(
+        tmp_path / "c.csv", ["客户名称", "公司名称", "手机", "联系电话"], ["甲", "乙", "13800138000", "13900139000"]
+    )
+    result = us.imports.plan(path).apply()
+    assert [(issue.code, issue.column) for issue in result.issues] == [("shared_column", 2)]
+    (customer,) = us.customers.find()
+    assert customer.name == "甲"
+    assert us.contacts.of(customer)[0].phones == ("13800138000", "13900139000")
+
+
+def test_a_rehearsal_finds_what_only_the_store_can_tell_and_keeps_nothing(us, tmp_path):
+    us.customers.register(name="甲公司")
+    path = write(tmp_path / "o.csv", ["客户名称", "机会名称"], ["甲公司", "x"], ["乙公司", "y"])
+    plan = us.imports.plan(path, table="opportunities")
+    rehearsed = plan.rehearse()
+    assert (rehearsed.created, rehearsed.rejected) == (1, 1)
+    assert len(us.opportunities.find()) == 0
+    assert plan.apply() == rehearsed

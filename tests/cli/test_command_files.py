@@ -249,5 +249,6 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "report",
         "doctor",
         "demo",
+        "playbook",
     }
     assert set(program.commands) == promised

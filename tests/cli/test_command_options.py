@@ -124,10 +124,25 @@ def test_the_reference_names_every_verb_and_option_and_no_other() -> None:
     for verb in VERBS:
         options = {
             next(name for name in parameter.opts if name.startswith("--"))
-            for parameter in program.commands[verb].params
+            for command in _with_subcommands(program.commands[verb])
+            for parameter in command.params
             if isinstance(parameter, click.Option)
         }
         assert documented[verb] == options - shared, verb
+
+
+def _with_subcommands(verb: click.Command) -> list[click.Command]:
+    return [verb, *(verb.commands.values() if isinstance(verb, click.Group) else ())]
+
+
+def test_the_reference_names_every_subcommand_and_no_other() -> None:
+    for verb, command in program.commands.items():
+        section = REFERENCE.read_text("utf-8").partition(f"\n## `{verb}`\n")[2].partition("\n## ")[0]
+        named = set(re.findall(rf"`crmcore {verb} (\w+)", section)) if isinstance(command, click.Group) else set()
+        assert named == set(command.commands if isinstance(command, click.Group) else ())
+        for part in _with_subcommands(command)[1:]:
+            assert part.get_short_help_str(limit=200).endswith(".")
+            assert all(option.help for option in part.params if isinstance(option, click.Option))
 
 
 def test_the_reference_names_every_exit_code_and_no_other() -> None:

@@ -125,6 +125,17 @@ BROKEN = {
         '[reminders.planned_follow_up]\non = "cadence.revisits"',
         ["did you mean cadence.revisit?"],
     ),
+    "a reminder at no time, one at two": (
+        '[reminders.none]\nlabel = { zh = "甲", en = "a" }\non = "plan"\n[reminders.planned_follow_up]\nafter = "1 hour"',
+        [
+            "reminders.none: says when, either before or after",
+            "reminders.planned_follow_up: says when, either before or after",
+        ],
+    ),
+    "a column of another record": (
+        '[tables.orders]\ncolumns = ["order.number", "order.amount", "follow_up.at"]',
+        ["tables.orders.columns: follow_up.at belongs to another record; a row here holds order"],
+    ),
     "required fields that aren't there": (
         '[required]\ncustomer = ["nmae", "contact.phone"]\nclient = ["name"]\n"customer.kind=company" = ["industry"]',
         [

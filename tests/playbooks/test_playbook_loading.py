@@ -63,6 +63,14 @@ def test_false_drops_what_was_inherited():
     assert "planned_follow_up" not in {reminder.key for reminder in mine.reminders}
 
 
+def test_false_drops_values_and_whole_tables_too_but_no_flag():
+    mine = extending("default_tier = false\ntiers = false\ncadences = false\nvague = false")
+    assert (mine.default_tier, mine.tiers, mine.cadences, mine.vague) == (None, (), (), ())
+    flagged = extending("[lifecycle.stages.lost]\nfinal = false")
+    assert not flagged.lifecycle.stage("lost").final
+    assert any(problem.startswith("currency: required") for problem in problems("currency = false"))
+
+
 def test_a_new_stage_comes_after_the_one_it_is_written_after():
     mine = extending(
         """
@@ -112,7 +120,9 @@ def test_a_circle_is_told(tmp_path):
 
 
 def test_an_unknown_key_says_what_there_is():
-    with pytest.raises(PlaybookError, match=r"did you mean marketing.*marketing, ours, standard"):
+    with pytest.raises(
+        PlaybookError, match=r"did you mean marketing.*maintenance, marketing, ours, registration, standard"
+    ):
         load("markting", extra={"ours": "x"})
     with pytest.raises(PlaybookError, match=r"there is no playbook 'standrad'; did you mean standard\?"):
         load("mine", extra={"mine": 'extends = "standrad"'})

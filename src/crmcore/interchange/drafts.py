@@ -180,7 +180,8 @@ class _Reader:
                 return
             for target, value in COMPOUNDS[name](cell, reading, self.playbook, entity):
                 # What a cell only implies gives way to a column of its own, also to a blank one.
-                if target not in self.own or isinstance(value, (tuple, dict)):
+                joined = isinstance(value, (tuple, dict)) or target.endswith(".remarks")
+                if joined or target not in self.own:
                     row.give(target, value)
             return
         if own := self.playbook.custom_fields.get(field):

@@ -207,6 +207,8 @@ def _reminders(playbook: Playbook) -> Iterator[str]:
     yield from bad_keys("reminders", (reminder.key for reminder in playbook.reminders))
     for reminder in playbook.reminders:
         yield from bad_labels(f"reminders.{reminder.key}.label", reminder.label)
+        if (reminder.before is None) == (reminder.after is None):
+            yield f"reminders.{reminder.key}: says when, either before or after"
         if reminder.on not in rules and reminder.on not in dated:
             yield f"reminders.{reminder.key}.on: {unknown('rule or date field', reminder.on, rules | dated)}"
 
@@ -270,6 +272,11 @@ def _tables(playbook: Playbook) -> Iterator[str]:
             ),
         ]
         yield from unusable
+        yield from (
+            f"{path}.columns: {column} belongs to another record; a row here holds {' and '.join(table.entities)}"
+            for column in table.columns
+            if table.entity in _ENTITIES and column in known and column.partition(".")[0] not in table.entities
+        )
         if not table.columns:
             yield f"{path}.columns: a sheet needs a column"
         # 联系方式 stands twice in the form of seed 004; any other column once.

@@ -1,7 +1,7 @@
 """Reading playbooks: a bundled one by key, or a team's own TOML file, alone or on top of another.
 
 ``extends = "standard"`` starts from another playbook, by key or as a file beside this one. Tables are merged key by key,
-lists and plain values replaced; ``key = false`` drops an inherited table; a new key comes right after the one that stands
+lists and plain values replaced; ``key = false`` drops what was inherited; a new key comes right after the one that stands
 before it in the extending file; a renamed label stays known as an alias.
 """
 
@@ -32,7 +32,7 @@ from crmcore.playbooks.checking import problems
 from crmcore.playbooks.model import Playbook, Transition
 from crmcore.playbooks.telling import unknown
 
-BUNDLED = ("standard", "marketing")
+BUNDLED = ("standard", "registration", "maintenance", "lifecycle", "marketing", "integration")
 
 
 def load(key_or_path: str | Path, extra: Mapping[str, Path | str] | None = None) -> Playbook:
@@ -115,7 +115,7 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     before: str | None = None
     for key, value in over.items():
         old = merged.get(key)
-        if isinstance(old, Mapping) and value is False:
+        if value is False and key in merged and not isinstance(old, bool):
             del merged[key]
         elif key not in merged and before in merged:
             merged = dict(_inserted(merged, before, key, value))

@@ -190,7 +190,7 @@ class StageGraph:
 
     def stage_key(self, text: str) -> str | None:
         """The stage that a text means: its key, a label or an alias, folded."""
-        return self._texts.get(fold(text))
+        return self._texts.get(fold(text)) if isinstance(text, str) else None
 
 
 @attrs.frozen(kw_only=True)
@@ -240,14 +240,15 @@ class Target:
 
 @attrs.frozen(kw_only=True)
 class Reminder:
-    """A notice ``before`` something is due: a date field (``customer.contract_expires_on``), every obligation of one rule
+    """A notice ``before`` or ``after`` something is due: a date field (``customer.contract_expires_on``), every obligation of one rule
     (``cadence.weekly_contact``, ``target.record_follow_up``) or of one sort (``cadence``, ``target``, ``plan``).
     """
 
     key: str
     label: Label
-    before: Duration
     on: str
+    before: Duration | None = None
+    after: Duration | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -339,6 +340,8 @@ class Playbook:
 
     def choice_key(self, field: str, text: str) -> str | None:
         """The value that a text means: its key, a label or an alias, folded. None where none is meant."""
+        if not isinstance(text, str):
+            return None
         if field not in self._texts:
             self._texts[field] = _by_text(self.vocabulary(field).items())
         return self._texts[field].get(fold(text))

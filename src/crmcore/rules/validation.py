@@ -27,7 +27,7 @@ def is_phone(text: str) -> bool:
 
 
 def _blank(value: Any) -> bool:
-    return value is None or value == () or (isinstance(value, str) and not value.strip())
+    return value is None or value in ((), []) or (isinstance(value, str) and not value.strip())
 
 
 def check_customer(
