@@ -120,7 +120,7 @@ HISTORY = Table(
 TABLES = (CUSTOMER, CONTACT, FOLLOW_UP, HISTORY)
 
 STAGES = ("线索", "意向", "方案", "谈判", "成交")
-OWNERS = ("li.ming", "wang.fang", "zhang.wei", "chen.jie", "liu.yang", "zhao.lei", "sun.li", "zhou.tao")
+OWNERS = ("sales.east", "wang.fang", "sales.west", "chen.jie", "liu.yang", "zhao.lei", "sun.li", "zhou.tao")
 CONTACTS, FOLLOW_UPS = 2, 5
 NOW = 1_700_000_000_000  #: the moment that "overdue" is asked for
 DAY = 86_400_000
@@ -232,7 +232,7 @@ def family(index: int) -> Family:
 def history_row(serial: int, customer_id: str, at: int, before: str, after: str) -> Row:
     """The row that records a move to another stage."""
     changes = f'{{"stage": ["{before}", "{after}"]}}'
-    return _identity(at, serial), 1, customer_id, at, "li.ming", "customer.moved", changes
+    return _identity(at, serial), 1, customer_id, at, "sales.east", "customer.moved", changes
 
 
 Takes = Mapping[str, Callable[[Any], Any]]

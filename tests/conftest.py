@@ -62,7 +62,7 @@ def open_crm(store_url: str, clock: Clock) -> Iterator[Callable[..., crmcore.CRM
 
 @pytest.fixture
 def me(open_crm: Callable[..., crmcore.CRM]) -> crmcore.Session:
-    return open_crm().acting_as("li.ming")
+    return open_crm().acting_as("sales.east")
 
 
 @pytest.fixture(scope="session")

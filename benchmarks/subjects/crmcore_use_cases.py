@@ -50,7 +50,7 @@ class Candidate(Subject):
 
     def open(self, path: Path) -> None:
         self.crm = crmcore.open(f"sqlite:///{path}", "standard", plugins=[Watcher()])
-        self.me = self.crm.acting_as("li.ming")
+        self.me = self.crm.acting_as("sales.east")
         with self.crm.store.transaction() as transaction:
             rows = sorted(transaction.scan("customers"), key=lambda row: str(row[7]))
         self.ids = [str(row[0]) for row in rows]

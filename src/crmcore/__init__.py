@@ -2,7 +2,7 @@
 
 >>> import crmcore
 >>> with crmcore.open("memory:") as crm:
-...     me = crm.acting_as("li.ming")
+...     me = crm.acting_as("sales.east")
 ...     acme = me.customers.register(name="示例科技有限公司", industry="制造业")
 ...     acme.stage
 'prospect'

@@ -78,7 +78,7 @@ def taken_in(me, path, table=None):
 
 def test_seed_000_registration(open_crm, at):
     at(2023, 10, 9)
-    me = open_crm("registration").acting_as("li.ming")
+    me = open_crm("registration").acting_as("sales.east")
     with refused("required customer.kind", "required contact.phones", "required contact.emails"):
         me.customers.register(name="示例科技有限公司")
     with refused("required customer.industry", "required contact.emails"):
@@ -139,7 +139,7 @@ def test_seed_000_registration(open_crm, at):
 
 def test_seed_000_one_sheet_holds_the_customer_its_plan_and_what_was_said(open_crm, at, sheet):
     at(2023, 10, 20)
-    me = open_crm("registration").acting_as("li.ming")
+    me = open_crm("registration").acting_as("sales.east")
     path = sheet(
         "客户名称 客户类型 所属行业 电话 邮箱 客户来源 备注信息 核心需求 期望目标 合作阶段 负责人 协作人 频率 方式 目标 计划跟踪日期 "
         "跟踪日期 跟进方式 沟通内容摘要 客户反馈与需求变化 跟进结果 下一步计划",
@@ -161,7 +161,7 @@ def test_seed_000_one_sheet_holds_the_customer_its_plan_and_what_was_said(open_c
 
 
 def test_seed_000_a_row_without_its_e_mail_is_named_and_its_neighbour_goes_in(open_crm, sheet):
-    me = open_crm("registration").acting_as("li.ming")
+    me = open_crm("registration").acting_as("sales.east")
     path = sheet(
         "客户名称 客户类型 所属行业 电话 邮箱",
         ["甲有限公司", "企业客户", "", "13800138000", ""],
@@ -178,7 +178,7 @@ def test_seed_000_a_row_without_its_e_mail_is_named_and_its_neighbour_goes_in(op
 
 def test_seed_001_maintenance(open_crm, at):
     at(2024, 3, 1)
-    me = open_crm("maintenance").acting_as("li.ming")
+    me = open_crm("maintenance").acting_as("sales.east")
     firm = {"industry": "制造业", "contacts": [{"name": "联系人甲"}]}
     with refused("required customer.industry", "required contact.name"):
         me.customers.register(name="示例科技有限公司", short_name="AB")
@@ -229,7 +229,7 @@ def test_seed_001_maintenance(open_crm, at):
 )
 def test_seed_001_each_tier_has_its_two_tracks(open_crm, at, tier, contact, deepening):
     at(2024, 3, 1)
-    me = open_crm("maintenance").acting_as("li.ming")
+    me = open_crm("maintenance").acting_as("sales.east")
     customer = me.customers.register(
         name="甲", short_name="AB", industry="x", tier=tier, contacts=[{"name": "联系人甲"}]
     )
@@ -238,7 +238,7 @@ def test_seed_001_each_tier_has_its_two_tracks(open_crm, at, tier, contact, deep
 
 def test_seed_001_a_record_belongs_on_file_within_24_hours(open_crm, at):
     held = at(2024, 3, 1)
-    me = open_crm("maintenance").acting_as("li.ming")
+    me = open_crm("maintenance").acting_as("sales.east")
     customer = me.customers.register(name="甲", short_name="AB", industry="x", contacts=[{"name": "联系人甲"}])
     at(2024, 3, 2)
     me.follow_ups.log(customer, summary="刚好24小时", at=held)
@@ -249,7 +249,7 @@ def test_seed_001_a_record_belongs_on_file_within_24_hours(open_crm, at):
 
 def test_seed_001_its_sheets_come_in(open_crm, at, sheet):
     at(2024, 4, 1)
-    me = open_crm("maintenance").acting_as("li.ming")
+    me = open_crm("maintenance").acting_as("sales.east")
     taken_in(me, sheet(
         "客户编号 客户名称 所属行业 规模 主营业务 联系人 职务 联系方式 合作意向阶段 客户分级 客户标签",
         ["AB20240007", "示例科技有限公司", "制造业", "大型企业", "办公设备", "联系人甲", "采购经理", "13800138000", "意向客户", "A类", "需求明确"],
@@ -275,7 +275,7 @@ BUYER = {"name": "联系人甲", "title": "采购经理", "phones": ["1380013800
 
 def test_seed_002_lifecycle(open_crm, at):
     at(2024, 5, 15)
-    me = open_crm("lifecycle").acting_as("li.ming")
+    me = open_crm("lifecycle").acting_as("sales.east")
     with refused(
         "required customer.industry", "required customer.scale", "required contact.title", "required contact.phones"
     ):
@@ -327,7 +327,7 @@ def test_seed_002_lifecycle(open_crm, at):
 
 def test_seed_002_its_customer_type_is_the_status(open_crm, at, sheet):
     at(2024, 5, 15)
-    me = open_crm("lifecycle").acting_as("li.ming")
+    me = open_crm("lifecycle").acting_as("sales.east")
     taken_in(me, sheet(
         "客户编号 客户名称 客户类型 所属行业 客户规模 姓名 职位 联系方式 客户需求标签 来源渠道 首次接触时间",
         ["C20240515001", "示例科技有限公司", "意向客户", "制造业", "大型企业", "联系人甲", "采购经理", "13800138000", "采购设备",
@@ -344,7 +344,7 @@ def test_seed_002_its_customer_type_is_the_status(open_crm, at, sheet):
 
 def test_seed_003_marketing(open_crm, at):
     at(2023, 10, 8)
-    me = open_crm("marketing").acting_as("li.ming")
+    me = open_crm("marketing").acting_as("sales.east")
     customer = me.customers.register(name="示例科技有限公司", tier="B级", source="行业展会")
     assert customer.number == "202310001"
     at(2023, 10, 9)
@@ -376,7 +376,7 @@ def test_seed_003_marketing(open_crm, at):
 
 def test_seed_003_its_sheets_come_in(open_crm, at, sheet):
     at(2023, 10, 10)
-    me = open_crm("marketing").acting_as("li.ming")
+    me = open_crm("marketing").acting_as("sales.east")
     taken_in(me, sheet(
         "客户编号 客户名称 所属行业 联系人 职务 联系方式 初步需求 来源渠道 初级标签(规模/紧急度/潜力) 建档日期",
         ["202310001", "示例科技有限公司", "制造业", "联系人甲", "采购经理", "", "采购办公设备", "行业展会", "大型企业/紧急/A级", "2023-10-08"],
@@ -400,7 +400,7 @@ def test_seed_003_its_sheets_come_in(open_crm, at, sheet):
 
 def test_seed_004_integration(open_crm, at):
     at(2024, 3, 15)
-    me = open_crm("integration").acting_as("li.ming")
+    me = open_crm("integration").acting_as("sales.east")
     with refused("required contact.name"):
         me.customers.register(name="示例科技有限公司")
     firm = {"contacts": [{"name": "联系人甲", "emails": ["zhang@example.com"]}]}
@@ -433,7 +433,7 @@ def test_seed_004_integration(open_crm, at):
 
 def test_seed_004_its_form_comes_in_with_both_columns_of_one_name(open_crm, at, sheet):
     at(2024, 4, 21)
-    me = open_crm("integration").acting_as("li.ming")
+    me = open_crm("integration").acting_as("sales.east")
     taken_in(me, sheet(
         "客户编号 客户名称 所属行业 客户类型 联系人 联系方式 联系方式 客户地址 首次接触时间 最近跟进时间 交往记录 客户需求 需求优先级 "
         "跟进负责人 客户状态 备注",

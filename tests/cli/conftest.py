@@ -41,7 +41,7 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in _VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "C.UTF-8")
-    monkeypatch.setenv("CRMCORE_USER", "li.ming")
+    monkeypatch.setenv("CRMCORE_USER", "sales.east")
     monkeypatch.chdir(tmp_path)
 
 
@@ -82,7 +82,7 @@ def store(tmp_path: Path) -> Iterator[str]:
     """A store in a file, with two customers and two opportunities."""
     url = f"sqlite:///{(tmp_path / 'crm.db').as_posix()}"
     with crmcore.open(url, "standard") as crm:
-        me = crm.acting_as("li.ming")
+        me = crm.acting_as("sales.east")
         north = me.customers.register(
             name="北方机械有限公司",
             stage="interested",

@@ -38,7 +38,7 @@ def test_who_acts_comes_from_the_option_then_the_environment(command, store) -> 
     number = command("list", "--store", store, "--json").json["items"][0]["number"]
     named = command("follow", number, "--summary", "called", "--store", store, "--as", "zhao", "--json")
     assert named.json["recorder"] == "zhao"
-    assert command("follow", number, "--summary", "called", "--store", store, "--json").json["recorder"] == "li.ming"
+    assert command("follow", number, "--summary", "called", "--store", store, "--json").json["recorder"] == "sales.east"
 
 
 @pytest.mark.parametrize(

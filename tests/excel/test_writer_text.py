@@ -25,7 +25,7 @@ PAYLOADS = [
 ] + [
     "http://example.com",
     "https://example.com/a b",
-    "mailto:li.ming@example.com",
+    "mailto:sales.east@example.com",
     "internal:Sheet1!A1",
     "external:c:\\a.xlsx",
     "ftp://example.com",

@@ -14,7 +14,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\ufeff"), max
 CHINESE = st.text(st.sampled_from('客户名称联系人电话有限公司上海浦东新区,;\n" ab1镕喆'), min_size=1, max_size=40)
 TABLE = [
     ["客户名称", "联系人", "备注"],
-    ["示例科技", "张三", 'a, b; "c"'],
+    ["示例科技", "联系人", 'a, b; "c"'],
     ["甲公司", "", "两\n行"],
     ["乙公司", "李四", "x|y"],
 ]

@@ -211,7 +211,7 @@ def test_under_groups_the_lower_level_is_the_header() -> None:
     header = found(
         ("客户基本信息", None, None, "联系人", None),
         ("客户名称", "地址", "来源", "姓名", "手机"),
-        ("甲", "上海", "展会", "张三", "13800138000"),
+        ("甲", "上海", "展会", "联系人", "13800138000"),
     )
     assert (header.row, header.first_data_row) == (2, 3)
     assert fields(header)[3:] == ["contact.name", "contact.phones"]
@@ -222,7 +222,7 @@ def test_where_the_lower_level_is_blank_the_upper_one_is_the_heading() -> None:
         ("客户导入",),
         ("客户名称*", "地址", "联系人信息", None, "备注"),
         (None, None, "姓名", "手机", None),
-        ("甲", "上海", "张三", "13800138000", "无"),
+        ("甲", "上海", "联系人", "13800138000", "无"),
     )
     assert (header.row, header.first_data_row) == (3, 4)
     assert fields(header) == ["customer.name", "customer.address", "contact.name", "contact.phones", "customer.remarks"]
@@ -231,7 +231,7 @@ def test_where_the_lower_level_is_blank_the_upper_one_is_the_heading() -> None:
 
 def test_a_first_row_of_data_is_no_second_level() -> None:
     header = found(
-        ("客户名称", "联系人", "类型", "备注"), ("甲公司", None, "客户", None), ("乙公司", "张三", "单位", "地址")
+        ("客户名称", "联系人", "类型", "备注"), ("甲公司", None, "客户", None), ("乙公司", "联系人", "单位", "地址")
     )
     assert (header.row, header.first_data_row) == (1, 2)
 
@@ -247,9 +247,9 @@ def test_a_first_row_of_data_is_no_second_level() -> None:
     ],
 )
 def test_a_row_of_codes_or_of_another_language_is_no_data(below: tuple[str, ...]) -> None:
-    header = found(("客户名称", "联系人", "电话", "备注"), below, ("甲", "张三", "13800138000", "无"))
+    header = found(("客户名称", "联系人", "电话", "备注"), below, ("甲", "联系人", "13800138000", "无"))
     assert (header.row, header.first_data_row) == (1, 3)
-    reversed_order = found(below, ("客户名称", "联系人", "电话", "备注"), ("甲", "张三", "13800138000", "无"))
+    reversed_order = found(below, ("客户名称", "联系人", "电话", "备注"), ("甲", "联系人", "13800138000", "无"))
     assert reversed_order.first_data_row == 3
 
 
@@ -259,7 +259,7 @@ def test_a_row_of_codes_or_of_another_language_is_no_data(below: tuple[str, ...]
         ("acme", "john", "li_ming", "beijing"),
         ("acme", "john", "13800138000", "x_y"),
         ("Acme", "John", "Wang", "Beijing"),
-        ("甲", "张三", "13800138000", "cust_name"),
+        ("甲", "联系人", "13800138000", "cust_name"),
         ("acme", None, None, "note_1"),
         ("demo", "demo", "demo", "a_b"),
     ],
@@ -270,7 +270,7 @@ def test_a_row_of_data_is_not_taken_for_codes(below: tuple[Cell, ...]) -> None:
 
 def test_a_list_of_one_column_has_a_header_of_one_name() -> None:
     assert found(("客户名称",), ("甲",), ("乙",)).row == 1
-    assert find_header(sheet(("客户",), ("甲", "张三"), ("乙", "李四")), TABLES) is None
+    assert find_header(sheet(("客户",), ("甲", "联系人"), ("乙", "李四")), TABLES) is None
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_list_of_one_column_has_a_header_of_one_name() -> None:
     [
         (),
         ((), ()),
-        (("甲公司", "张三", 13800138000.0), ("乙公司", "李四", 13900139000.0)),
+        (("甲公司", "联系人", 13800138000.0), ("乙公司", "李四", 13900139000.0)),
         (("字段名称", "字段说明", "示例"), ("客户编号", "自动生成", "C1"), ("客户名称", "全称", "甲")),
         ((None, "使用说明"), (None, "客户名称不允许为空,电话必须填写")),
         ((45366.0, True, None),),

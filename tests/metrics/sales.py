@@ -16,7 +16,7 @@ GRAPH = PLAYBOOK.pipelines["sales"]
 KEYS = [stage.key for stage in GRAPH.stages]
 PATH = [stage.key for stage in GRAPH.stages if stage.outcome != "lost"]
 NOW = datetime(2024, 6, 18, 4, tzinfo=UTC)
-STAMPS = {"created_at": NOW, "created_by": "li.ming", "updated_at": NOW, "updated_by": "li.ming"}
+STAMPS = {"created_at": NOW, "created_by": "sales.east", "updated_at": NOW, "updated_by": "sales.east"}
 
 
 def opportunity(id: str, stage: str, **fields: Any) -> Opportunity:
@@ -35,7 +35,7 @@ def moved(id: str, subject_id: str, stage: str, at: datetime, verb: str = "moved
         subject_id=subject_id,
         action=f"opportunity.{verb}",
         at=at,
-        by="li.ming",
+        by="sales.east",
         changes=text,
     )
 
@@ -54,7 +54,7 @@ def pipelines(draw: st.DrawFn) -> tuple[list[Opportunity], list[Event]]:
             opportunity(
                 id,
                 draw(st.sampled_from(KEYS)),
-                owner=draw(st.sampled_from([None, "li.ming", "销售甲"])),
+                owner=draw(st.sampled_from([None, "sales.east", "销售甲"])),
                 product=draw(st.sampled_from([None, "标准版"])),
                 expected_amount=draw(_MONEY),
                 amount=draw(_MONEY),

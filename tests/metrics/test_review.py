@@ -74,7 +74,7 @@ def test_the_share_in_time_leaves_imported_records_out() -> None:
     wang = rows["销售甲"]
     assert (wang["total"], wang["phone"], wang["visit"], wang["not_given"]) == (3, 1, 1, 1)
     assert (wang["timed"], wang["in_time"], wang["in_time_rate"]) == (2, 1, 0.5)
-    assert rows["li.ming"]["total"] == 1
+    assert rows["sales.east"]["total"] == 1
     assert activity(made[2:3], PLAYBOOK, zone=ZONE, imported_ids={"c"}).in_time_rate is None
 
 
