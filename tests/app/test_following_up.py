@@ -211,6 +211,15 @@ def test_the_reason_is_kept_with_the_record(me):
     assert me.follow_ups.of(customer).items[0].reason == "预算取消"
 
 
+@pytest.mark.parametrize("word", ["stopped", "暂缓", "终止", "暂缓/终止(需记录原因)"])
+def test_a_conversation_that_ends_it_gives_its_reason_in_whatever_words(me, word):
+    assert me.crm.playbook.choice_key("follow_up.result", word) == "stopped"
+    customer = me.customers.register(name="甲", industry="x")
+    with pytest.raises(Invalid) as caught:
+        me.follow_ups.log(customer, summary="x", result=word)
+    assert [issue.code for issue in caught.value.issues] == ["reason_required"]
+
+
 def test_history_may_come_in_any_order(me, clock):
     clock.forward(days=20)
     customer = me.customers.register(name="甲", industry="x", tier="A", first_contact_on=DAY(2023, 10, 20))

@@ -87,8 +87,8 @@ def _people(contacts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _known_since(work: Work, given: Mapping[str, Any]) -> datetime:
     """Since when a new customer is at its stage: for a won one since its contract, else since it was first met, else now."""
-    stages = {stage.key: stage.outcome for stage in work.playbook.lifecycle.stages}
-    day = given.get("contract_signed_on" if stages.get(given["stage"]) == "won" else "first_contact_on")
+    stage = work.playbook.lifecycle.find(given["stage"]) if isinstance(given["stage"], str) else None
+    day = given.get("contract_signed_on" if stage is not None and stage.outcome == "won" else "first_contact_on")
     return min(day_start(day, zone_named(work.playbook.timezone)), work.now) if type(day) is date else work.now
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar, cast
 
 import attrs
 
@@ -58,6 +58,13 @@ def read_page(
     del rows[limit:]
     mark = (listed, *place_of(rows[-1], query, CODECS[cls].collection)) if more else None
     return Page(cast(tuple[E, ...], tuple(map(CODECS[cls].load, rows))), encode_place(mark) if mark else None)
+
+
+def customers_of(transaction: Transaction, records: Iterable[Any]) -> dict[str, Customer]:
+    """The customers that the records belong to, by id."""
+    ids = list(dict.fromkeys(record.customer_id for record in records))
+    load: Callable[[Row], Customer] = CODECS[Customer].load
+    return {id: load(row) for id, row in transaction.get_many("customers", ids).items()}
 
 
 def find_customer(transaction: Transaction, customer: Customer | str) -> Customer | None:

@@ -16,6 +16,7 @@ from crmcore.domain.fields import clean_instant
 from crmcore.errors import DomainError, Invalid, Issue
 from crmcore.rules.obligations import meets
 from crmcore.rules.timing import local_day, zone_named
+from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS
 from crmcore.storage.query import And, Eq, Query, Where
 
@@ -28,11 +29,8 @@ def log_follow_up(
 ) -> FollowUp:
     """Writes a conversation down within a unit of work; see :meth:`FollowUps.log`."""
     zone = zone_named(work.playbook.timezone)
-    told = {
-        "at": work.now,
-        "recorder": work.actor,
-        **{name: value for name, value in values.items() if value is not None},
-    }
+    given = {name: value for name, value in values.items() if value is not None}
+    told = meant("follow_up", {"at": work.now, "recorder": work.actor, **given}, work.playbook)
     refuse_fixed("follow_up", told, _FIXED)
     issues = _follow_up_issues(work, customer, told, plan, zone)
     whole = {**told, "customer_id": customer.id, "plan_id": plan.id if plan else None}
@@ -73,10 +71,7 @@ def _follow_up_issues(
     """What only the customer, the plan and now can tell about a conversation."""
     issues = []
     at, next_on = told["at"], told.get("next_on")
-    if told.get("result") in (
-        "stopped",
-        work.playbook.choice_label("follow_up.result", "stopped", "zh-CN"),
-    ) and not told.get("reason"):
+    if told.get("result") == "stopped" and not told.get("reason"):
         issues.append(Issue(code="reason_required", field="follow_up.reason"))
     if next_on is not None and not told.get("next_step"):
         issues.append(Issue(code="required", field="follow_up.next_step"))

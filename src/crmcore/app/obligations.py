@@ -8,7 +8,7 @@ from datetime import date, datetime
 import attrs
 
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import MOST
+from crmcore.app.finding import MOST, customers_of
 from crmcore.app.work import Work
 from crmcore.domain import Customer, FollowUpPlan, Obligation
 from crmcore.domain.fields import LAST_DAY
@@ -72,11 +72,8 @@ class Obligations(UseCases):
         query = Query("obligations", And(*where), ("due_at",), None, limit)
 
         def look(transaction: Transaction) -> list[Duty]:
-            load, load_customer = CODECS[Obligation].load, CODECS[Customer].load
-            found: list[Obligation] = list(map(load, transaction.find(query)))
-            ids = list(dict.fromkeys(obligation.customer_id for obligation in found))
-            customers = {id: load_customer(row) for id, row in transaction.get_many("customers", ids).items()}
-            return list(_duties(found, customers, crm.playbook, now))
+            found: list[Obligation] = list(map(CODECS[Obligation].load, transaction.find(query)))
+            return list(_duties(found, customers_of(transaction, found), crm.playbook, now))
 
         return crm.read(look)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from crmcore.app.engine import UseCases
+from crmcore.app.finding import customers_of
 from crmcore.domain import Customer, Entity, Event, FollowUp, ImportedRow, Obligation, Opportunity
 from crmcore.domain.fields import LAST_DAY
 from crmcore.errors import Language, QueryError
@@ -62,9 +63,7 @@ class Reports(UseCases):
 
         def look(transaction: Transaction) -> Due:
             found = list(_load(transaction, Obligation, Eq("state", "open")))
-            ids = list(dict.fromkeys(obligation.customer_id for obligation in found))
-            rows = transaction.get_many("customers", ids)
-            customers = {id: CODECS[Customer].load(row) for id, row in rows.items()}
+            customers = customers_of(transaction, found)
             return due_list(found, customers, labels=rule_labels(crm.playbook), now=crm.now(), zone=crm.zone)
 
         return crm.read(look)

@@ -180,6 +180,10 @@ class StageGraph:
         """The stage of that key; raises KeyError."""
         return self._stages[key]
 
+    def find(self, key: str) -> Stage | None:
+        """The stage of that key, or None: a record may stand at one that the playbook no longer has."""
+        return self._stages.get(key)
+
     def transition(self, source: str, target: str) -> Transition | None:
         """The move from one stage to another, or None where it isn't allowed."""
         return self._transitions.get((source, target))

@@ -76,7 +76,7 @@ def wanted(
     it (when it was last met, or began), else from the day the customer came to its stage. Nothing falls due before the day
     of the last change of stage: nobody is late for what did not hold yet.
     """
-    stage = {stage.key: stage for stage in playbook.lifecycle.stages}.get(customer.stage)
+    stage = playbook.lifecycle.find(customer.stage)
     if stage is not None and (stage.outcome == "lost" or (stage.final and stage.outcome != "won")):
         return []
     found = [_planned(plan, customer, zone) for plan in plans if plan.state == "planned"]
@@ -121,7 +121,8 @@ def meets(follow_up: FollowUp, obligation: Obligation, playbook: Playbook) -> bo
 
 def is_won(customer: Customer, playbook: Playbook) -> bool:
     """Whether the customer is at a stage whose outcome is won (成交)."""
-    return any(stage.key == customer.stage and stage.outcome == "won" for stage in playbook.lifecycle.stages)
+    stage = playbook.lifecycle.find(customer.stage)
+    return stage is not None and stage.outcome == "won"
 
 
 def _planned(plan: FollowUpPlan, customer: Customer, zone: ZoneInfo) -> Wanted:
