@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from crmcore.errors import Language
 
 if TYPE_CHECKING:
+    from crmcore.domain.playbook import Playbook
     from crmcore.interchange.sheets import Sheet
     from crmcore.metrics.tables import Chart, Listing, Table
-    from crmcore.playbooks.model import Playbook
 
 
 class ExcelWorkbooks:

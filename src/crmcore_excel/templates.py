@@ -10,9 +10,10 @@ from pathlib import Path
 
 import attrs
 
+from crmcore.domain.playbook import DERIVED_FIELDS, FIELD_KINDS, NEEDED_FIELDS, Playbook
+from crmcore.domain.policies import Label, Table
 from crmcore.errors import Language, NotFound
 from crmcore.metrics.tables import display_width
-from crmcore.playbooks.model import DERIVED_FIELDS, FIELD_KINDS, NEEDED_FIELDS, Label, Playbook, Table
 from crmcore_excel.book import HEADER, MAX_ROWS, SHAPES, Book, new_book, number_format
 
 #: The longest list that a drop-down can hold by itself, commas counted; a longer one refers to cells.

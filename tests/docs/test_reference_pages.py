@@ -18,8 +18,10 @@ from markdown_pages import ROOT, blocks_of
 import crmcore.domain
 import crmcore.metrics
 from crmcore import errors
+from crmcore.domain import playbook as model
+from crmcore.domain import policies
 from crmcore.interchange.rejections import REASONS
-from crmcore.playbooks import load, model
+from crmcore.playbooks import load
 from crmcore.plugins import hookspecs
 from crmcore.rules import stages
 from crmcore.storage import query
@@ -118,16 +120,16 @@ def used_actions() -> Iterator[str]:
 
 CLASSES = {
     "The playbook": model.Playbook,
-    "Stage graphs": model.StageGraph,
-    "Stages": model.Stage,
-    "Transitions": model.Transition,
-    "Tiers": model.Tier,
-    "Cadences": model.Cadence,
-    "Targets": model.Target,
-    "Reminders": model.Reminder,
-    "Tables": model.Table,
-    "Custom fields": model.CustomField,
-    "Labels": model.Label,
+    "Stage graphs": policies.StageGraph,
+    "Stages": policies.Stage,
+    "Transitions": policies.Transition,
+    "Tiers": policies.Tier,
+    "Cadences": policies.Cadence,
+    "Targets": policies.Target,
+    "Reminders": policies.Reminder,
+    "Tables": policies.Table,
+    "Custom fields": policies.CustomField,
+    "Labels": policies.Label,
 }
 
 
@@ -140,7 +142,11 @@ def test_every_key_of_a_playbook_has_its_line(heading: str) -> None:
 
 
 def test_every_class_of_the_playbook_model_has_its_section() -> None:
-    written = {cls for cls in vars(model).values() if attrs.has(cls) and cls.__module__ == model.__name__}
+    written = {
+        cls
+        for cls in {**vars(policies), **vars(model)}.values()
+        if attrs.has(cls) and cls.__module__ in (policies.__name__, model.__name__)
+    }
     assert written == set(CLASSES.values())
 
 
@@ -200,7 +206,9 @@ def test_the_glossary_says_what_the_labels_say() -> None:
         else:
             name, _, attribute = code.partition(".")
             cls = next(
-                vars(module)[name] for module in (crmcore.domain, model, crmcore.metrics) if name in vars(module)
+                vars(module)[name]
+                for module in (crmcore.domain, policies, model, crmcore.metrics)
+                if name in vars(module)
             )
             assert not attribute or attribute in attrs.fields_dict(cls)
             continue

@@ -17,9 +17,9 @@ import openpyxl
 import pytest
 
 from crmcore.domain import Money
+from crmcore.domain.policies import Label
 from crmcore.errors import Invalid, MissingExtra, ReadOnly, StoreBusy, StoreFull, StoreUnavailable
 from crmcore.metrics.tables import Chart, Column, Listing, Table
-from crmcore.playbooks.model import Label
 from crmcore_excel import ExcelWorkbooks, writer
 from crmcore_excel.writer import write, write_listings
 

@@ -11,10 +11,11 @@ import openpyxl
 import pytest
 from openpyxl.utils import get_column_letter
 
+from crmcore.domain.playbook import DERIVED_FIELDS, FIELD_KINDS, Playbook
+from crmcore.domain.policies import Label
 from crmcore.errors import Language, NotFound
 from crmcore.interchange.headers import Vocabulary, find_header
 from crmcore.playbooks.loading import BUNDLED, load
-from crmcore.playbooks.model import DERIVED_FIELDS, FIELD_KINDS, Label, Playbook
 from crmcore_excel import ExcelWorkbooks
 from crmcore_excel.templates import MAX_LIST, write_template
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crmcore.domain.policies import Label
 from crmcore.errors import Invalid
 from crmcore.metrics.tables import Chart, Column, Listing, Table
-from crmcore.playbooks.model import Label
 from crmcore_excel import ExcelWorkbooks
 from crmcore_excel.writer import write, write_listings
 

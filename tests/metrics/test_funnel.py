@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from sales import GRAPH, KEYS, NOW, PATH, moved, opportunity, pipelines
 
 from crmcore.domain import Event, Money, Opportunity
+from crmcore.domain.policies import Label, Stage, StageGraph
 from crmcore.metrics import funnel
 from crmcore.playbooks.loading import load
-from crmcore.playbooks.model import Label, Stage, StageGraph
 
 
 @given(pipelines())

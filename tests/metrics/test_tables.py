@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmcore.domain import Money
+from crmcore.domain.policies import Label
 from crmcore.metrics.tables import Column, Table, display_width, plain
-from crmcore.playbooks.model import Label
 
 STAGES = {"lead": Label(zh="线索", en="Lead")}
 

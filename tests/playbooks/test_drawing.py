@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from crmcore.domain.policies import Label, Stage, StageGraph, Transition
 from crmcore.playbooks import BUNDLED, GUARDS, load
 from crmcore.playbooks.drawing import GUARD_LABELS, ROLLBACK, dot, mermaid
-from crmcore.playbooks.model import Label, Stage, StageGraph, Transition
 
 LANGUAGES = ("zh-CN", "en")
 AWKWARD = [

@@ -4,10 +4,10 @@ import attrs
 import pytest
 
 from crmcore.domain.duration import Duration
+from crmcore.domain.policies import Cadence, Label, Reminder, Stage, Transition
 from crmcore.errors import PlaybookError
 from crmcore.playbooks import BUNDLED, load
 from crmcore.playbooks.checking import problems
-from crmcore.playbooks.model import Cadence, Label, Reminder, Stage, Transition
 
 BROKEN = {
     "a lifecycle of another name": ('[lifecycle]\nkey = "status"', ["lifecycle.key: is lifecycle; leave it out"]),

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crmcore.domain.playbook import Playbook
 from crmcore.errors import PlaybookError
 from crmcore.playbooks import load
 from crmcore.playbooks.loading import build
-from crmcore.playbooks.model import Playbook
 
 
 def raw(name):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crmcore.domain.playbook import GUARDS as DOCUMENTED
+from crmcore.domain.policies import Label, Stage, StageGraph, Transition
 from crmcore.playbooks import load
-from crmcore.playbooks.model import GUARDS as DOCUMENTED
-from crmcore.playbooks.model import Label, Stage, StageGraph, Transition
 from crmcore.rules.stages import GUARDS, Attempt, compile_stages, refusals
 
 GRAPHS = [

@@ -8,9 +8,10 @@ from typing import Any
 
 from crmcore.app.engine import Engine, UseCases
 from crmcore.domain import ENTITIES, Contact, Customer, Entity, Money, Record
+from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, Playbook
+from crmcore.domain.policies import Label
 from crmcore.errors import QueryError
 from crmcore.metrics.tables import Cell, Column, ColumnKind, Table
-from crmcore.playbooks.model import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, Label, Playbook
 from crmcore.rules.timing import local_day
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction

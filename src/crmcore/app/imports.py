@@ -19,6 +19,7 @@ from crmcore.app.follow_ups import add_plan, log_follow_up
 from crmcore.app.opportunities import open_opportunity
 from crmcore.app.work import Work
 from crmcore.domain import Contact, Customer, Entity, FollowUp, FollowUpPlan, ImportedRow, Opportunity, Referral
+from crmcore.domain.playbook import FIELD_KINDS
 from crmcore.domain.values import fold
 from crmcore.errors import DomainError, DuplicateCustomer, ImportRejected, Invalid, Issue
 from crmcore.interchange.dates import DateOrder
@@ -26,7 +27,6 @@ from crmcore.interchange.drafts import Draft, plain_heading, read_drafts
 from crmcore.interchange.headers import Header, HeaderColumn, Vocabulary, explain_no_header, find_header
 from crmcore.interchange.mapping import Mapped, read_mapping
 from crmcore.interchange.sheets import Sheet, read_sheets
-from crmcore.playbooks.model import FIELD_KINDS
 from crmcore.rules.timing import day_start
 from crmcore.storage.query import Eq, In
 

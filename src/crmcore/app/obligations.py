@@ -12,9 +12,10 @@ from crmcore.app.finding import MOST, customers_of
 from crmcore.app.work import Work
 from crmcore.domain import Customer, FollowUpPlan, Obligation
 from crmcore.domain.fields import LAST_DAY
+from crmcore.domain.playbook import Playbook
+from crmcore.domain.policies import Label
 from crmcore.errors import DomainError, Invalid, Issue, Language, QueryError
 from crmcore.metrics.due import rule_labels, state_of
-from crmcore.playbooks.model import Label, Playbook
 from crmcore.rules.obligations import PLAN_RULE
 from crmcore.rules.timing import day_end, due_day, local_day, zone_named
 from crmcore.storage.codec import CODECS

@@ -17,9 +17,9 @@ from crmcore.app.finding import find_customer
 from crmcore.app.sources import IdSource
 from crmcore.domain import Customer, Entity, Event, NumberSeries, Record
 from crmcore.domain.numbering import NumberScheme
+from crmcore.domain.playbook import Playbook
 from crmcore.domain.values import NO_CUSTOM
 from crmcore.errors import Conflict, DomainError, Invalid, Issue, NotFound
-from crmcore.playbooks.model import Playbook
 from crmcore.plugins import Context, Plugins, ProposedChange
 from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS, to_plain

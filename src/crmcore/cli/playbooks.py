@@ -17,13 +17,13 @@ from crmcore.cli.tables import spoken
 from crmcore.cli.texts import TEXTS
 from crmcore.domain.duration import Duration
 from crmcore.domain.numbering import NumberScheme
+from crmcore.domain.policies import Label, StageGraph
 from crmcore.domain.values import fold
 from crmcore.errors import PlaybookError
 from crmcore.metrics import Column, Table
 from crmcore.metrics.tables import Cell, plain
 from crmcore.playbooks import Playbook
 from crmcore.playbooks.drawing import ROLLBACK, dot, guards_told, mermaid
-from crmcore.playbooks.model import Label, StageGraph
 
 _SHOWN = ("lifecycle", "pipelines", "tiers", "cadences", "targets", "reminders", "required", "tables")
 _SHORT_NAME = "AB"  #: stands for 公司简称 in a number that has one

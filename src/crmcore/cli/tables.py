@@ -13,11 +13,12 @@ import attrs
 from crmcore.app.obligations import Duty
 from crmcore.cli.texts import TEXTS
 from crmcore.domain import Entity, Event
+from crmcore.domain.playbook import FIELD_KINDS
+from crmcore.domain.policies import Label
 from crmcore.errors import Language
 from crmcore.metrics import Column, Table
 from crmcore.metrics.tables import Cell, ColumnKind, cell_text
 from crmcore.playbooks import Playbook
-from crmcore.playbooks.model import FIELD_KINDS, Label
 
 _KINDS: dict[str, ColumnKind] = {"integer": "integer", "day": "date", "instant": "instant", "money": "money"}
 

@@ -1,4 +1,4 @@
-"""Cells that hold more than one field, taken apart (:data:`crmcore.playbooks.model.COMPOUND_FIELDS`)."""
+"""Cells that hold more than one field, taken apart (:data:`crmcore.domain.playbook.COMPOUND_FIELDS`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from crmcore.domain.fields import Unclean
+from crmcore.domain.playbook import Playbook
 from crmcore.interchange.cells import CellOptions, parse
 from crmcore.interchange.sheets import Cell
-from crmcore.playbooks.model import Playbook
 from crmcore.rules.validation import is_email
 
 Parts: TypeAlias = Iterator[tuple[str, Any]]

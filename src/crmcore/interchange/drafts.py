@@ -19,6 +19,7 @@ import attrs
 from crmcore.domain import ENTITIES, Entity, Money
 from crmcore.domain.entity import clean_fields
 from crmcore.domain.fields import Unclean
+from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, NEEDED_FIELDS, Playbook
 from crmcore.errors import Invalid, Issue
 from crmcore.interchange.cells import CellKind, CellOptions, money_unit, parse
 from crmcore.interchange.compounds import COMPOUNDS
@@ -26,7 +27,6 @@ from crmcore.interchange.dates import infer_date_order
 from crmcore.interchange.headers import Header, HeaderColumn
 from crmcore.interchange.mapping import Mapped
 from crmcore.interchange.sheets import Cell, Sheet
-from crmcore.playbooks.model import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, NEEDED_FIELDS, Playbook
 
 BY_NAME: Mapping[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
 

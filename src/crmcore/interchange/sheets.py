@@ -13,11 +13,11 @@ from typing import Protocol, TypeAlias, cast
 
 import attrs
 
+from crmcore.domain.playbook import Playbook
 from crmcore.errors import Language, MissingExtra, PluginConflict
 from crmcore.interchange.csv_files import MAX_TEXT_FILE, read_records
 from crmcore.interchange.rejections import rejected
 from crmcore.metrics.tables import Chart, Table
-from crmcore.playbooks.model import Playbook
 from crmcore.plugins.discovery import entry_points_of, load_entry_point
 
 WORKBOOK_GROUP = "crmcore.workbooks"

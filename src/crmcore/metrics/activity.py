@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from crmcore.domain.follow_up import FollowUp
+from crmcore.domain.playbook import Playbook
+from crmcore.domain.policies import Label
 from crmcore.metrics.outcomes import month_of, rate
 from crmcore.metrics.tables import NOT_GIVEN, Cell, Column, Table, plain
-from crmcore.playbooks.model import Label, Playbook
 from crmcore.rules.timing import local_day
 
 #: A conversation is to be written down within this time (seeds 001, 003, 004).

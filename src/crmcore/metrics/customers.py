@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from crmcore.domain.customer import Customer
+from crmcore.domain.playbook import Playbook
+from crmcore.domain.policies import Label
 from crmcore.metrics.outcomes import month_of, rate
 from crmcore.metrics.tables import NOT_GIVEN, Cell, Column, Table, plain
-from crmcore.playbooks.model import Label, Playbook
 from crmcore.rules.timing import local_day
 
 #: Stands in the source table for every source that is not among the most frequent.

@@ -10,9 +10,10 @@ import attrs
 
 from crmcore.domain.customer import Customer
 from crmcore.domain.obligation import Obligation
+from crmcore.domain.playbook import Playbook
+from crmcore.domain.policies import Label
 from crmcore.metrics.outcomes import rate
 from crmcore.metrics.tables import NOT_GIVEN, Cell, Column, Table
-from crmcore.playbooks.model import Label, Playbook
 from crmcore.rules.obligations import PLAN_RULE
 from crmcore.rules.timing import due_day, local_day
 

@@ -13,6 +13,7 @@ import attrs
 
 from crmcore.domain.event import Event
 from crmcore.domain.opportunity import Opportunity
+from crmcore.domain.policies import Label, Stage, StageGraph
 from crmcore.domain.values import Money
 from crmcore.metrics.funnel_tables import amounts_table, stages_table, totals_table
 from crmcore.metrics.outcomes import (
@@ -29,7 +30,6 @@ from crmcore.metrics.outcomes import (
     slices_table,
 )
 from crmcore.metrics.tables import Table, last_day, plain
-from crmcore.playbooks.model import Label, Stage, StageGraph
 
 _DAY = 86_400.0
 _OPENED = "opportunity.opened"

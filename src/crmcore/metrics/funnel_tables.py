@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crmcore.domain.policies import Label
 from crmcore.metrics.outcomes import money_cells, money_columns
 from crmcore.metrics.tables import Cell, Column, Table, period_label
-from crmcore.playbooks.model import Label
 
 if TYPE_CHECKING:
     from crmcore.metrics.funnel import Funnel, StageFigures

@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from crmcore.domain import Customer, Event, FollowUp, Obligation, Opportunity
+from crmcore.domain.playbook import Playbook
+from crmcore.domain.policies import Label
 from crmcore.metrics.activity import LOGGED_WITHIN, Activity, activity
 from crmcore.metrics.customers import CustomerCounts, count_customers
 from crmcore.metrics.due import Due, due_list, rule_labels
 from crmcore.metrics.funnel import Funnel, funnel
 from crmcore.metrics.outcomes import money_cells, money_columns
 from crmcore.metrics.tables import Chart, Column, Table, period_label, plain
-from crmcore.playbooks.model import Label, Playbook
 
 #: The trend shows this many months at most, unless a period is asked for.
 TREND_MONTHS = 24

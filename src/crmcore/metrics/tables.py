@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import attrs
 
+from crmcore.domain.policies import Label
 from crmcore.domain.values import FrozenMap, Money
 from crmcore.errors import Language
-from crmcore.playbooks.model import Label
 
 ColumnKind = Literal["text", "integer", "percent", "money", "date", "instant", "days"]
 ChartKind = Literal["bar", "line", "pie"]

@@ -13,15 +13,9 @@ from zoneinfo import ZoneInfo
 from crmcore.domain import ENTITIES, Customer
 from crmcore.domain.follow_up import METHODS
 from crmcore.domain.numbering import NumberScheme, may_collide
+from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, MOMENTS, Playbook
 from crmcore.domain.values import fold
 from crmcore.playbooks.graphs import graph_problems
-from crmcore.playbooks.model import (
-    COMPOUND_FIELDS,
-    DERIVED_FIELDS,
-    FIELD_KINDS,
-    MOMENTS,
-    Playbook,
-)
 from crmcore.playbooks.telling import ambiguous, bad_keys, bad_labels, unknown, unknown_fields
 
 #: Entities that carry a number for people.

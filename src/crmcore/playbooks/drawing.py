@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from crmcore.domain.policies import Label, StageGraph, Transition
 from crmcore.domain.values import FrozenMap
 from crmcore.errors import Language
-from crmcore.playbooks.model import Label, StageGraph, Transition
 
-#: What a guard of :data:`crmcore.playbooks.model.GUARDS` is called on an arrow.
+#: What a guard of :data:`crmcore.domain.playbook.GUARDS` is called on an arrow.
 GUARD_LABELS: Mapping[str, Label] = {
     "reason": Label(zh="注明原因", en="reason"),
     "fields": Label(zh="填写", en="filled in"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from crmcore.playbooks.model import GUARDS, StageGraph, Transition
+from crmcore.domain.playbook import GUARDS
+from crmcore.domain.policies import StageGraph, Transition
 from crmcore.playbooks.telling import ambiguous, bad_keys, bad_labels, unknown, unknown_fields
 
 

@@ -27,9 +27,10 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn
 
 from crmcore.domain.duration import Duration
+from crmcore.domain.playbook import Playbook
+from crmcore.domain.policies import Transition
 from crmcore.errors import PlaybookError
 from crmcore.playbooks.checking import problems
-from crmcore.playbooks.model import Playbook, Transition
 from crmcore.playbooks.telling import unknown
 
 BUNDLED = ("standard", "registration", "maintenance", "lifecycle", "marketing", "integration")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
+from crmcore.domain.policies import Label
 from crmcore.domain.values import fold
-from crmcore.playbooks.model import Label
 
 
 def unknown(what: str, word: str, allowed: Iterable[str]) -> str:

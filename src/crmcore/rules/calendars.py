@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from crmcore.domain.policies import Label
 from crmcore.domain.values import FrozenMap
 from crmcore.errors import Invalid, Issue
-from crmcore.playbooks.model import Label
 from crmcore.rules.timing import zone_named
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

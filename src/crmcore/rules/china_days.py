@@ -15,8 +15,8 @@ from types import MappingProxyType
 
 import attrs
 
+from crmcore.domain.policies import Label
 from crmcore.errors import Invalid, Issue
-from crmcore.playbooks.model import Label
 from crmcore.rules.calendars import Windows, WorkingCalendar
 
 CONFIRMED_FROM = date(2004, 1, 1)

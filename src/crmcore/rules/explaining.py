@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from crmcore.domain.policies import Label
 from crmcore.errors import Issue, Language
-from crmcore.playbooks.model import Label
 from crmcore.rules.calendar_years import midnight
 from crmcore.rules.calendars import DAY
 from crmcore.rules.clocks import ELAPSED, Cycle, Pause, Reading, TimeBase

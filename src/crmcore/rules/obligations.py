@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from crmcore.domain import Customer, FollowUp, FollowUpPlan, Obligation
-from crmcore.playbooks.model import Cadence, Playbook
+from crmcore.domain.playbook import Playbook
+from crmcore.domain.policies import Cadence
 from crmcore.rules.stages import value_of
 from crmcore.rules.timing import day_after, day_end, day_start, due_at, local_day
 

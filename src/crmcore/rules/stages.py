@@ -10,8 +10,8 @@ from typing import Any
 
 import attrs
 
+from crmcore.domain.policies import Stage, StageGraph, Transition
 from crmcore.errors import Issue
-from crmcore.playbooks.model import Stage, StageGraph, Transition
 
 
 @attrs.frozen
@@ -66,7 +66,7 @@ def _amount(attempt: Attempt, transition: Transition) -> list[Issue]:
     return _missing(attempt.record, "amount", "required") if expected is None else []
 
 
-#: How each guard of :data:`crmcore.playbooks.model.GUARDS` finds what is missing.
+#: How each guard of :data:`crmcore.domain.playbook.GUARDS` finds what is missing.
 GUARDS: Mapping[str, Guard] = {
     "reason": _reason,
     "fields": _fields,

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crmcore.domain.playbook import Playbook
 from crmcore.domain.values import fold
 from crmcore.errors import Issue
-from crmcore.playbooks.model import Playbook
 
 #: Linear in time and deliberately wide: it finds what can't be an address. A strict check is a normaliser's business.
 _EMAIL = re.compile(r"[^\s@,;]{1,64}@[^\s@,;.]{1,63}(?:\.[^\s@,;.]{1,63}){1,8}")
