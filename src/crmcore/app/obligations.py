@@ -116,7 +116,7 @@ def _duties(
         last = due_day(obligation.due_at, zone)
         yield Duty(
             obligation=obligation,
-            customer=customers[obligation.customer_id],
+            customer=customers[obligation.customer_id or ""],
             label=labels.get(obligation.rule) or Label(zh=obligation.rule, en=obligation.rule),
             due_on=last,
             days_overdue=max(0, (today - last).days),

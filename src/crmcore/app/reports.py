@@ -89,8 +89,13 @@ class Reports(UseCases):
     def _logged_within(self) -> timedelta:
         """Within what time the playbook wants a conversation written down (seeds 001, 003, 004: 24 h)."""
         for target in self.engine.playbook.targets:
-            if (target.on, target.met_by, target.within.unit) == ("follow_up.held", "follow_up.logged", "hours"):
-                return timedelta(hours=target.within.amount)
+            within = target.within
+            if (
+                (target.on, target.met_by) == ("follow_up.held", "follow_up.logged")
+                and within
+                and within.unit == "hours"
+            ):
+                return timedelta(hours=within.amount)
         return LOGGED_WITHIN
 
     def review(self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None) -> Review:

@@ -180,7 +180,7 @@ def _tables(shell: Shell, chosen: Playbook, today: date) -> Iterator[Table]:
         (
             (
                 target.label.text(language),
-                _length(shell, target.within),
+                _length(shell, target.within) if target.within else None,
                 " ".join(
                     [
                         shell.text(f"moment.{target.on}"),

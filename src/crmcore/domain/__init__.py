@@ -6,7 +6,7 @@ from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
 from crmcore.domain.ledger import ImportedRow, NumberSeries, Setting
 from crmcore.domain.obligation import Obligation
-from crmcore.domain.opportunity import Opportunity, Order
+from crmcore.domain.opportunity import Instalment, Objection, Opportunity, Order
 from crmcore.domain.relation import ActionPlan, Attachment, Referral
 from crmcore.domain.service import Feedback, Ticket
 from crmcore.domain.user import User
@@ -19,8 +19,10 @@ ENTITIES: tuple[type[Entity], ...] = (
     Contact,
     Opportunity,
     Order,
+    Instalment,
     FollowUpPlan,
     FollowUp,
+    Objection,
     Feedback,
     Ticket,
     Referral,
@@ -46,8 +48,10 @@ __all__ = [
     "FollowUpPlan",
     "FrozenMap",
     "ImportedRow",
+    "Instalment",
     "Money",
     "NumberSeries",
+    "Objection",
     "Obligation",
     "Opportunity",
     "Order",

@@ -43,6 +43,10 @@ class Customer(Record):
     priority: str | None = choice(*LEVELS)
     potential: str | None = choice("A", "B", "C")
     tier: str | None = optional_text()
+    tier_reason: str | None = optional_text()
+    """Why the tier was set by hand; None where it is worked out."""
+    tier_until: date | None = day()
+    """The last day on which a tier set by hand holds; None without an end."""
     stage: str = text()
     stage_since: datetime = instant()
     owner: str | None = optional_text()
@@ -55,6 +59,7 @@ class Customer(Record):
     contract_signed_on: date | None = day()
     contract_expires_on: date | None = day()
     contract_amount: Money | None = money()
+    budget: Money | None = money()
     first_deal_amount: Money | None = money()
     service_contact: str | None = optional_text()
     lost_reason: str | None = optional_text()

@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from crmcore.domain.entity import Record, entity
-from crmcore.domain.fields import choice, day, instant, optional_text, required_day, text, texts, whole
+from crmcore.domain.fields import (
+    choice,
+    day,
+    instant,
+    optional_instant,
+    optional_text,
+    required_day,
+    text,
+    texts,
+    whole,
+)
 
 METHODS = ("phone", "visit", "email", "online_meeting", "face_to_face", "wechat")
 
@@ -20,6 +30,8 @@ class FollowUpPlan(Record):
     first_on: date | None = day()
     due_on: date = required_day()
     """The team's calendar day of the next contact (下次跟进时间)."""
+    at: datetime | None = optional_instant()
+    """The moment of that day, where one was agreed on."""
     cycle: str | None = optional_text()
     """How often it repeats, as a duration of the playbook: ``7 days``."""
     method: str | None = choice(*METHODS)

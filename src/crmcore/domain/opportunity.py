@@ -1,11 +1,11 @@
-"""Sales opportunities and the orders they end in (seed 002)."""
+"""Sales opportunities, the objections on the way, and the orders they end in (seed 002)."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 
 from crmcore.domain.entity import Record, entity
-from crmcore.domain.fields import choice, day, instant, money, optional_text, text, texts
+from crmcore.domain.fields import choice, day, instant, money, optional_text, required_day, text, texts
 from crmcore.domain.values import Money
 
 
@@ -51,4 +51,36 @@ class Order(Record):
     amount: Money | None = money()
     signed_on: date | None = day()
     collected: Money | None = money()
+    collected_on: date | None = day()
+    """The day on which the last of it came in."""
     remarks: str | None = optional_text()
+
+
+@entity(collection="instalments", indexes=["customer_id", "order_id"])
+class Instalment(Record):
+    """回款计划: a part of an order's amount, the day by which it is to be paid, and what was paid of it."""
+
+    order_id: str = text()
+    customer_id: str = text()
+    due_on: date = required_day()
+    amount: Money | None = money()
+    collected: Money | None = money()
+    collected_on: date | None = day()
+    """The day on which the last of it came in."""
+    remarks: str | None = optional_text()
+
+
+@entity(collection="objections", indexes=["customer_id", "opportunity_id"])
+class Objection(Record):
+    """异议: what a customer holds against an offer, the solution given for it and what came of that (seeds 002, 003)."""
+
+    customer_id: str = text()
+    opportunity_id: str | None = optional_text()
+    follow_up_id: str | None = optional_text()
+    type: str | None = optional_text()
+    """As the playbook suggests: ``price``, ``features``."""
+    description: str = text()
+    solution: str | None = optional_text()
+    outcome: str = choice("open", "accepted", "rejected", default="open")
+    outcome_note: str | None = optional_text()
+    """What the customer said of the solution (客户反馈结果)."""

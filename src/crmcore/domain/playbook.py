@@ -15,6 +15,7 @@ import attrs
 from crmcore.domain import ENTITIES
 from crmcore.domain.fields import Kind
 from crmcore.domain.policies import (
+    Assignment,
     Cadence,
     CadencePolicy,
     CustomField,
@@ -24,6 +25,7 @@ from crmcore.domain.policies import (
     Table,
     Target,
     Tier,
+    Tiering,
     by_text,
     frozen_map,
 )
@@ -47,24 +49,38 @@ MOMENTS: Mapping[str, str] = {
     "customer.won": "the customer came to a stage whose outcome is won (成交)",
     "customer.lost": "the customer came to a stage whose outcome is lost (流失)",
     "customer.completed": "the last of the fields that the target lists was filled in",
+    "customer.changed": "one of the fields that the target lists was given another value (重大变化)",
+    "customer.renewed": "the date that the target counts from was moved to a later day (续约)",
     "follow_up.held": "the conversation took place (跟进时间)",
     "follow_up.logged": "the conversation was written down",
-    "follow_up_plan.made": "a follow-up was planned",
+    "follow_up_plan.made": "a follow-up was planned, or planned anew",
     "opportunity.opened": "the opportunity was opened",
     "opportunity.moved": "the opportunity came to another stage",
+    "opportunity.advanced": "the opportunity came to a later stage, neither back nor to a lost one",
     "opportunity.won": "the opportunity was won",
     "opportunity.lost": "the opportunity was lost",
+    "objection.raised": "the customer raised an objection (异议)",
+    "objection.answered": "a solution for the objection was given",
+    "objection.settled": "the customer said what came of it",
     "order.signed": "the order was signed",
     "order.collected": "the order was paid in full (回款)",
+    "instalment.agreed": "an instalment of an order was agreed on",
+    "instalment.collected": "the instalment was paid in full",
     "feedback.received": "the feedback came in (接收)",
     "feedback.planned": "a plan for it was given",
     "feedback.answered": "the result was told to the customer (反馈)",
     "feedback.confirmed": "the customer confirmed the result (确认)",
     "ticket.opened": "the ticket was opened",
     "ticket.answered": "the ticket got its first answer",
+    "ticket.planned": "a plan for it was given",
+    "ticket.contributed": "a collaborator gave what was asked of them; each collaborator for themselves",
     "ticket.solved": "the ticket was solved",
     "ticket.closed": "the ticket was closed",
     "referral.made": "a customer was referred",
+    "referral.succeeded": "the referred customer was won (合作成功)",
+    "referral.rewarded": "the incentive was given",
+    "action_plan.made": "an action was planned",
+    "action_plan.done": "the action was carried out",
 }
 
 _NAMED_CUSTOMER = {
@@ -117,7 +133,9 @@ class Playbook:
     ``numbering`` holds one template by entity (:class:`crmcore.domain.numbering.NumberScheme`). ``won_moves_customer_to`` is the
     stage of the lifecycle that a won opportunity takes its customer to, from any other and without guards: the won
     opportunity is the evidence. ``required`` is by entity, or by entity and choice (``customer.kind=enterprise``); a dotted
-    field there belongs to another entity. ``scale_bands`` give the headcount from which a customer is of a scale.
+    field there belongs to another entity. ``calendar`` is the team's working time, in the keys of
+    :func:`crmcore.rules.calendar_reading.read_calendar`; where none is given, it is always open. ``scale_bands`` give the
+    headcount from which a customer is of a scale.
     ``fields`` and ``choices`` are labels by dotted field; a field with choices that the domain doesn't fix suggests them.
     """
 
@@ -138,6 +156,9 @@ class Playbook:
     reminders: tuple[Reminder, ...] = ()
     required: Mapping[str, tuple[str, ...]] = attrs.field(factory=FrozenMap, converter=frozen_map)
     vague: tuple[str, ...] = ()
+    calendar: Mapping[str, Any] = attrs.field(factory=FrozenMap, converter=frozen_map)
+    tiering: Tiering | None = None
+    assignment: tuple[Assignment, ...] = ()
     scale_bands: Mapping[str, int] = attrs.field(factory=FrozenMap, converter=frozen_map)
     fields: Mapping[str, Label] = attrs.field(factory=FrozenMap, converter=frozen_map)
     choices: Mapping[str, Mapping[str, Label]] = attrs.field(factory=FrozenMap, converter=frozen_map)

@@ -14,6 +14,12 @@ from crmcore.errors import Language
 
 Outcome = Literal["open", "won", "lost"]
 CadencePolicy = Literal["strictest", "tier_first", "stage_first"]
+#: How a pause moves a due time: by its working time (the clock stands still), by its length on the wall clock, or not at all.
+PauseTime = Literal["working_time", "wall_clock", "none"]
+#: What reopening does: the clock goes on where it stopped, begins anew, or begins anew beside the cycle that was met.
+Reopening = Literal["continue", "restart", "new_cycle"]
+#: Where a duration ends that exactly fills a window: at its close, or at the next opening.
+Boundary = Literal["close", "next_open"]
 
 
 def frozen_map(value: Mapping[str, Any] | None) -> FrozenMap:
@@ -59,13 +65,15 @@ class Transition:
     """A move that is allowed, and what it asks for: ``guards`` are keys of :data:`GUARDS`.
 
     ``fields`` belong to the guard of that name (dotted, or of the moving entity), ``evidence`` likewise names the kinds of
-    attachment. A ``rollback`` goes back and counts as no progress.
+    attachment. A ``rollback`` goes back and counts as no progress. An ``automatic`` move is made by itself as soon as its
+    guards hold (seed 004: a customer whose contract is signed becomes 成交客户).
     """
 
     source: str
     target: str
     guards: tuple[str, ...] = ()
     rollback: bool = False
+    automatic: bool = False
     fields: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
 
@@ -143,25 +151,36 @@ class Cadence:
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """Something due ``within`` a time of a moment (``on``), and the moment that meets it; both keys of :data:`MOMENTS`.
+    """Something due ``within`` a time of a moment (``on``), and the moment that meets it: keys of
+    :data:`crmcore.domain.playbook.MOMENTS`. ``on`` may also be a date field: then it is due by that day, and ``within`` after it.
 
     It holds where each field in ``where`` has the value given there (``{"feedback.complexity": "complex"}``). ``fields`` are
-    what ``customer.completed`` asks for.
+    what ``customer.completed`` asks for, or what ``customer.changed`` looks at. ``owed_by`` names the field of the record that says who owes it;
+    with ``collaborators`` each of them does. It is at risk from ``warn`` before it is due. ``pause``, ``reopening`` and
+    ``boundary`` are the policies of its clock (:class:`crmcore.rules.clocks.ClockPolicy`).
     """
 
     key: str
     label: Label
-    within: Duration
     on: str
     met_by: str
+    within: Duration | None = None
     fields: tuple[str, ...] = ()
     where: Mapping[str, str] = attrs.field(factory=FrozenMap, converter=frozen_map)
+    owed_by: str | None = None
+    warn: Duration | None = None
+    pause: PauseTime = "working_time"
+    reopening: Reopening = "new_cycle"
+    boundary: Boundary = "close"
 
 
 @attrs.frozen(kw_only=True)
 class Reminder:
     """A notice ``before`` or ``after`` something is due: a date field (``customer.contract_expires_on``), every obligation of one rule
     (``cadence.weekly_contact``, ``target.record_follow_up``) or of one sort (``cadence``, ``target``, ``plan``).
+
+    It goes ``to`` the ``owner`` of what is due, the customer's ``registrar`` or ``collaborators``, or a role (``manager``): several
+    reminders ``after`` the same thing are steps of escalation.
     """
 
     key: str
@@ -169,6 +188,62 @@ class Reminder:
     on: str
     before: Duration | None = None
     after: Duration | None = None
+    to: tuple[str, ...] = ("owner",)
+
+
+@attrs.frozen(kw_only=True)
+class Assignment:
+    """Who gets a new feedback or ticket: of the people that ``to`` names for the value of the field ``by``, else ``otherwise``.
+
+    A role there stands for every active user who holds it. Of several people ``strategy`` takes the ``first``, the next
+    ``in_turn``, or the ``least_busy``, the one with the fewest open ones (seeds 001, 002).
+    """
+
+    key: str
+    by: str = "topic"
+    to: Mapping[str, tuple[str, ...]] = attrs.field(factory=FrozenMap, converter=frozen_map)
+    otherwise: tuple[str, ...] = ()
+    strategy: Literal["first", "in_turn", "least_busy"] = "first"
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """From a number on, so many points."""
+
+    at_least: int
+    points: int
+
+
+@attrs.frozen(kw_only=True)
+class Criterion:
+    """One thing that a tier is worked out from: a field of the customer, or a measure of its orders, and its weight.
+
+    A field with words gives ``points`` by value, a number or a measure the points of the highest step it reaches; what is
+    not known gives ``missing``. Points go from 0 to 100.
+    """
+
+    key: str
+    label: Label
+    on: str
+    weight: int
+    points: Mapping[str, int] = attrs.field(factory=FrozenMap, converter=frozen_map)
+    steps: tuple[Step, ...] = ()
+    missing: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Tiering:
+    """How a tier is worked out (seeds 001, 003). ``bands`` give the least of each tier: a weighted score from 0 to 100 with the
+    method ``scored``; with ``shares`` the share of the total amount, in percent, that the customers up to there bring in.
+
+    A customer beside the edge of its band stays where it is until it is ``margin`` beyond it. Orders count for ``window``.
+    """
+
+    method: Literal["scored", "shares"] = "scored"
+    bands: Mapping[str, int] = attrs.field(factory=FrozenMap, converter=frozen_map)
+    margin: int = 0
+    window: Duration = attrs.field(factory=lambda: Duration(12, "months"))
+    criteria: tuple[Criterion, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

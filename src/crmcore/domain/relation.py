@@ -19,6 +19,8 @@ class Referral(Record):
     """How the referred customer is reached, as told."""
     referred_on: date | None = day()
     source: str | None = optional_text()
+    succeeded_on: date | None = day()
+    """The day on which the referred customer was won (合作成功)."""
     incentive: str | None = optional_text()
     incentive_given: bool = flag()
 
@@ -45,3 +47,4 @@ class ActionPlan(Record):
     owner: str | None = optional_text()
     due_on: date | None = day()
     state: str = choice("planned", "done", "cancelled", default="planned")
+    result: str | None = optional_text()

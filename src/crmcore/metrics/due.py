@@ -73,7 +73,7 @@ def due_list(
     states: dict[str, int] = dict.fromkeys(STATES, 0)
     pending = [one for one in obligations if one.state == "open"]
     for one in sorted(pending, key=lambda item: (item.due_at, item.id)):
-        customer, state, day = customers.get(one.customer_id), state_of(one, now), due_day(one.due_at, zone)
+        customer, state, day = customers.get(one.customer_id or ""), state_of(one, now), due_day(one.due_at, zone)
         states[state] += 1
         rows.append(
             (

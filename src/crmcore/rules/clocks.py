@@ -14,15 +14,12 @@ from typing import Literal, Protocol
 import attrs
 
 from crmcore.domain.duration import Duration
+from crmcore.domain.policies import Boundary, PauseTime, Reopening
 from crmcore.errors import Invalid, Issue
 from crmcore.rules.timing import due_at
 from crmcore.rules.working_days import ClosedStart, add_working_days
-from crmcore.rules.working_time import Boundary, WorkingTime, Zero, in_utc
+from crmcore.rules.working_time import WorkingTime, Zero, in_utc
 
-#: How a pause moves a due time: by its working time (the clock stands still), by its length on the wall clock, or not at all.
-PauseTime = Literal["working_time", "wall_clock", "none"]
-#: What reopening does: the clock goes on where it stopped, begins anew, or begins anew beside the cycle that was met.
-Reopening = Literal["continue", "restart", "new_cycle"]
 #: Beyond the confirmed days of a calendar: a warning in the reading, or an error.
 Beyond = Literal["warn", "refuse"]
 State = Literal["waiting", "running", "at_risk", "paused", "breached", "met", "met_late"]

@@ -150,7 +150,7 @@ def _completions(customer: Customer, playbook: Playbook, zone: ZoneInfo) -> list
             owner=customer.owner,
             opened_at=customer.stage_since,
             warn_at=None,
-            due_at=due_at(customer.stage_since, target.within, zone),
+            due_at=due_at(customer.stage_since, target.within, zone),  # type: ignore[arg-type]
         )
         for target in playbook.targets
         if target.on == "customer.won"

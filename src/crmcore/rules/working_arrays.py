@@ -10,9 +10,10 @@ import importlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from crmcore.domain.policies import Boundary
 from crmcore.errors import Invalid, Issue, MissingExtra
 from crmcore.rules.calendar_table import Table, out_of_reach
-from crmcore.rules.working_time import Boundary, Reversed, WorkingTime
+from crmcore.rules.working_time import Reversed, WorkingTime
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 

@@ -15,13 +15,12 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from crmcore.domain.policies import Boundary
 from crmcore.errors import Invalid, Issue
 from crmcore.rules.calendar_table import Table, Tables, out_of_reach
 from crmcore.rules.calendar_years import Span, midnight
 from crmcore.rules.calendars import DAY, WorkingCalendar
 
-#: Where a duration ends that exactly fills a window: at its close, or at the next opening.
-Boundary = Literal["close", "next_open"]
 #: What no time at all from a moment on closed time comes to: that moment, or the next opening.
 Zero = Literal["start", "next_open"]
 #: What a negative duration means: counting back, or an error.
