@@ -39,7 +39,7 @@ def test_a_contact_meets_what_was_due_and_plans_the_next(me, clock):
     assert "已逾期1天" in duty.explain("zh-CN")
     me.follow_ups.log(customer, summary="谈了报价", method="phone", next_step="发送报价单", next_on=DAY(2023, 10, 20))
     states = {item.rule: item.state for item in me.obligations.of(customer, state=None) if item.state != "open"}
-    assert states == {"cadence.tier_a_contact": "met_late"}
+    assert states == {"cadence.tier_a_contact": "met_late", "target.record_follow_up": "met"}
     assert due(me, DAY(2023, 12, 1)) == [("plan", DAY(2023, 10, 20)), ("cadence.tier_a_contact", DAY(2023, 10, 24))]
 
 

@@ -7,7 +7,6 @@ from datetime import date, datetime
 from typing import Any, TypeAlias
 
 from crmcore.app.contacts import contact_values
-from crmcore.app.duties import replan
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
 from crmcore.app.work import STAMPS, Work, refuse_fixed
@@ -72,7 +71,6 @@ def register_customer(
     work.begin(customer, "customer.registered")
     for contact in built:
         work.begin(contact.replace(customer_id=customer.id), "contact.added")
-    replan(work, customer, new=True)
     return customer
 
 
@@ -146,9 +144,7 @@ def move_customer(
             )
     lost = table.stages[target].outcome == "lost"
     changes = {"lost_reason": reason if lost else None, **told, "stage": target, "stage_since": work.now}
-    moved = work.change(customer, "customer.moved", changes, reason=reason)
-    replan(work, moved)
-    return moved
+    return work.change(customer, "customer.moved", changes, reason=reason)
 
 
 def _evidence(work: Work, customer: Customer) -> frozenset[str]:
@@ -191,7 +187,6 @@ class Customers(UseCases):
             changed = work.change(current, "customer.updated", _checked(work, current, changes), reason=reason)
             if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
                 _refuse_duplicate(work, changed)
-            replan(work, changed)
             return changed
 
         return self.write(decide)
@@ -217,7 +212,6 @@ class Customers(UseCases):
             changed = work.change(current, "customer.assigned", {"owner": owner}, reason=reason)
             if changed.owner is None:
                 raise Invalid([Issue(code="required", field="customer.owner")])
-            replan(work, changed)
             return changed
 
         return self.write(decide)

@@ -1,61 +1,65 @@
-"""Keeping the stored obligations of a customer equal to those that the rules derive."""
+"""Keeping the stored obligations equal to those that the rules derive from what happened."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from typing import TypeVar
 
-from crmcore.app.work import Work
-from crmcore.domain import Customer, FollowUpPlan, Obligation
-from crmcore.rules.obligations import is_won, settle, wanted
-from crmcore.rules.timing import zone_named
-from crmcore.storage.query import And, Eq, In
+from crmcore.app.work import Scope, Work
+from crmcore.domain import Entity, Event, Obligation
+from crmcore.rules.obligations import Settlement, derive, settle
+from crmcore.rules.rulebook import Rulebook
+from crmcore.storage.codec import CODECS
+from crmcore.storage.contract import Transaction
+from crmcore.storage.query import And, Eq, In, IsNull, Query, Where
+
+E = TypeVar("E", bound=Entity)
+
+#: Of what belongs to no customer only actions of a review are owed.
+_ACTIONS = tuple(f"action_plan.{done}" for done in ("made", "changed", "done", "cancelled"))
 
 
-def _nothing(obligation: Obligation) -> bool:
-    return False
+def settle_touched(work: Work) -> None:
+    """Settles what is owed to everybody whom the unit of work told something new of: the last thing that it does."""
+    for scope in work.take_touched():
+        settle_scope(work, scope)
 
 
-def replan(
-    work: Work,
-    customer: Customer,
-    *,
-    new: bool = False,
-    met: Callable[[Obligation], bool] = _nothing,
-    met_at: datetime | None = None,
-    evidence_id: str | None = None,
-) -> None:
-    """Settles what is owed to the customer after a change; ``new`` spares the look for what a new one can't have."""
-    open_now: list[Obligation] = []
-    waived: list[Obligation] = []
-    plans: list[FollowUpPlan] = []
-    if not new:
-        own = Eq("customer_id", customer.id)
-        for obligation in work.find(Obligation, And(own, In("state", ("open", "waived")))):
-            (open_now if obligation.state == "open" else waived).append(obligation)
-        plans = work.find(FollowUpPlan, And(own, Eq("state", "planned")))
-    running = {item.track: (met_at or work.now) if met(item) else item.opened_at for item in open_now}
-    wanted_now = wanted(customer, plans, work.playbook, zone_named(work.playbook.timezone), running)
-    lacking = {item.rule for item in wanted_now}
-    targets = {f"target.{target.key}" for target in work.playbook.targets}
-
-    def fulfilled(obligation: Obligation) -> bool:
-        completed = obligation.rule in targets and obligation.rule not in lacking
-        return met(obligation) or (completed and is_won(customer, work.playbook))
-
-    settlement = settle(
-        open_now,
-        wanted_now,
-        customer_id=customer.id,
-        now=work.now,
-        new_id=work.new_id,
-        met=fulfilled,
-        met_at=met_at,
-        evidence_id=evidence_id,
-        waived=waived,
-    )
-    before = {obligation.id: obligation for obligation in open_now}
-    for ended in settlement.ended:
-        work.put(ended, before[ended.id], f"obligation.{ended.state}")
+def settle_scope(work: Work, scope: Scope) -> Settlement:
+    """Derives what is owed in one scope and writes what differs from the store."""
+    events = work.events_of_new(scope)
+    if events is not None:
+        settlement = settle(derive(events, work.rulebook), ())
+    else:
+        work.flush()
+        settlement = settlement_of(work.transaction, scope, work.rulebook)
     for begun in settlement.begun:
         work.add(begun, "obligation.opened")
+    for before, after in settlement.changed:
+        work.put(after, before, f"obligation.{after.state}")
+    for gone in settlement.gone:
+        work.remove(gone)
+    return settlement
+
+
+def settlement_of(transaction: Transaction, scope: Scope, rulebook: Rulebook) -> Settlement:
+    """What would bring the store in line with what the rules derive in one scope."""
+    return settle(derive(history_of(transaction, scope), rulebook), _find(transaction, Obligation, _own(scope)))
+
+
+def history_of(transaction: Transaction, scope: Scope) -> list[Event]:
+    """Every event of a customer, or of an action that belongs to none."""
+    own = _own(scope)
+    return _find(transaction, Event, own if scope[0] is not None else And(In("action", _ACTIONS), own))
+
+
+def _own(scope: Scope) -> Where:
+    customer_id, subject_id = scope
+    if customer_id is not None:
+        return Eq("customer_id", customer_id)
+    return And(IsNull("customer_id"), Eq("subject_id", subject_id))
+
+
+def _find(transaction: Transaction, cls: type[E], where: Where) -> list[E]:
+    load: Callable[..., E] = CODECS[cls].load
+    return list(map(load, transaction.find(Query(cls.collection, where))))

@@ -10,6 +10,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self, TypeVar
 
+from crmcore.app.duties import settle_touched
 from crmcore.app.finding import find_customer
 from crmcore.app.sources import Clock, IdSource
 from crmcore.app.work import Work
@@ -18,6 +19,7 @@ from crmcore.domain.fields import Unclean, clean_instant
 from crmcore.errors import CRMError, DomainError, DuplicateKey, Invalid, Issue, NotFound
 from crmcore.playbooks import Playbook
 from crmcore.plugins import Plugins
+from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.stages import StageTable, compile_stages
 from crmcore.rules.timing import local_day, zone_named
 from crmcore.storage.contract import Insert, Store, Transaction
@@ -40,6 +42,7 @@ class Engine:
         self.playbook = playbook
         self.plugins = plugins
         self.zone = zone_named(playbook.timezone)
+        self.rulebook = Rulebook(playbook)
         self.clock = clock
         self.new_id = ids
         self._closed = False
@@ -84,6 +87,7 @@ class Engine:
                 work = Work(
                     transaction,
                     playbook=self.playbook,
+                    rulebook=self.rulebook,
                     actor=actor,
                     now=now,
                     today=local_day(now, self.zone),
@@ -91,6 +95,7 @@ class Engine:
                     plugins=self.plugins,
                 )
                 result = decide(work)
+                settle_touched(work)
                 work.flush()
         except DuplicateKey as taken:
             entity = _ENTITY_OF[taken.details["collection"]]

@@ -62,7 +62,7 @@ def read_page(
 
 def customers_of(transaction: Transaction, records: Iterable[Any]) -> dict[str, Customer]:
     """The customers that the records belong to, by id."""
-    ids = list(dict.fromkeys(record.customer_id for record in records))
+    ids = list(dict.fromkeys(record.customer_id for record in records if record.customer_id is not None))
     load: Callable[[Row], Customer] = CODECS[Customer].load
     return {id: load(row) for id, row in transaction.get_many("customers", ids).items()}
 

@@ -7,14 +7,12 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from crmcore.app.duties import replan
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
 from crmcore.app.work import STAMPS, Work, refuse_fixed
-from crmcore.domain import Customer, FollowUp, FollowUpPlan, Obligation, Opportunity
+from crmcore.domain import Customer, FollowUp, FollowUpPlan, Opportunity
 from crmcore.domain.fields import clean_instant
 from crmcore.errors import DomainError, Invalid, Issue
-from crmcore.rules.obligations import meets
 from crmcore.rules.timing import local_day, zone_named
 from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS
@@ -25,9 +23,15 @@ _FIXED = (*STAMPS, "customer_id", "plan_id")
 
 
 def log_follow_up(
-    work: Work, customer: Customer, values: Mapping[str, Any], *, plan: FollowUpPlan | None = None
+    work: Work,
+    customer: Customer,
+    values: Mapping[str, Any],
+    *,
+    plan: FollowUpPlan | None = None,
+    imported: bool = False,
 ) -> FollowUp:
-    """Writes a conversation down within a unit of work; see :meth:`FollowUps.log`."""
+    """Writes a conversation down within a unit of work; see :meth:`FollowUps.log`. Of an imported one nobody knows when it was
+    first written down."""
     zone = zone_named(work.playbook.timezone)
     given = {name: value for name, value in values.items() if value is not None}
     told = meant("follow_up", {"at": work.now, "recorder": work.actor, **given}, work.playbook)
@@ -40,7 +44,10 @@ def log_follow_up(
         raise Invalid([*issues, *invalid.issues]) from None
     if issues:
         raise Invalid(issues)
-    work.begin(follow_up, "follow_up.logged", follow_up.reason)
+    if imported:
+        work.begin(follow_up, "follow_up.imported", follow_up.reason)
+    else:
+        work.begin(follow_up, "follow_up.logged", follow_up.reason)
     day, last = local_day(follow_up.at, zone), customer.last_follow_up_at
     latest = last is None or follow_up.at > last
     planned = work.find(FollowUpPlan, And(Eq("customer_id", customer.id), Eq("state", "planned")))
@@ -55,13 +62,7 @@ def log_follow_up(
         "last_follow_up_at": follow_up.at if latest else last,
         "first_contact_on": min(customer.first_contact_on or day, day),
     }
-    touched = work.change(customer, "customer.followed_up", seen, silent=True)
-    carried_out = {item.id for item in done}
-
-    def met(obligation: Obligation) -> bool:
-        return obligation.subject_id in carried_out or (latest and meets(follow_up, obligation, work.playbook))
-
-    replan(work, touched, met=met, met_at=follow_up.at, evidence_id=follow_up.id)
+    work.change(customer, "customer.followed_up", seen, silent=True)
     return follow_up
 
 
@@ -160,9 +161,7 @@ class Plans(UseCases):
                 raise Invalid([Issue(code="reason_required", field="follow_up_plan.reason")])
             if current.state != "planned":
                 raise DomainError(f"the plan is {current.state} already")
-            changed = work.change(current, "follow_up_plan.cancelled", {"state": "cancelled"}, reason=reason)
-            replan(work, work.current(Customer, current.customer_id))
-            return changed
+            return work.change(current, "follow_up_plan.cancelled", {"state": "cancelled"}, reason=reason)
 
         return self.write(decide)
 
@@ -180,6 +179,4 @@ def add_plan(work: Work, customer: Customer, values: Mapping[str, Any]) -> Follo
     """Plans within a unit of work; see :meth:`Plans.add`. A plan without an owner is the customer's owner's."""
     told = {name: value for name, value in values.items() if value is not None}
     refuse_fixed("follow_up_plan", told, (*STAMPS, "customer_id", "follow_up_id"))
-    plan = work.create(FollowUpPlan, "follow_up_plan.made", {**told, "customer_id": customer.id})
-    replan(work, customer)
-    return plan
+    return work.create(FollowUpPlan, "follow_up_plan.made", {**told, "customer_id": customer.id})

@@ -437,7 +437,7 @@ class _Taking:
     def _follow_up(self, draft: Draft) -> _Taken:
         customer, values = self._owner(draft), dict(draft.values.get("follow_up", {}))
         same = self._same(FollowUp, "customer_id", customer.id, values)
-        return same or self._made(log_follow_up(self.work, customer, values).id)
+        return same or self._made(log_follow_up(self.work, customer, values, imported=True).id)
 
     def _referral(self, draft: Draft) -> _Taken:
         referrer = self._owner(draft, "referrer_number", "referrer_name")

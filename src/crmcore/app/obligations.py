@@ -1,26 +1,37 @@
-"""Who is due: the open obligations in the order in which they fall due."""
+"""Who is due: the open obligations in the order in which they fall due; why, what comes next, and what a policy makes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
+from typing import TypeVar
 
 import attrs
 
+from crmcore.app.duties import history_of, settle_scope, settle_touched, settlement_of
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import MOST, customers_of
-from crmcore.app.work import Work
-from crmcore.domain import Customer, FollowUpPlan, Obligation
+from crmcore.app.work import Scope, Work
+from crmcore.domain import ActionPlan, Customer, Entity, FollowUpPlan, Obligation, User
 from crmcore.domain.fields import LAST_DAY
-from crmcore.domain.playbook import Playbook
 from crmcore.domain.policies import Label
 from crmcore.errors import DomainError, Invalid, Issue, Language, QueryError
 from crmcore.metrics.due import rule_labels, state_of
-from crmcore.rules.obligations import PLAN_RULE
-from crmcore.rules.timing import day_end, due_day, local_day, zone_named
+from crmcore.rules.explaining import Explanation
+from crmcore.rules.obligations import PLAN_RULE, Settlement, case_of
+from crmcore.rules.reasons import explain_owed
+from crmcore.rules.reminders import Notice, dated_notices, notices
+from crmcore.rules.rulebook import Rulebook
+from crmcore.rules.timing import day_end, due_day, local_day
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
-from crmcore.storage.query import And, Eq, Le, Query, Where
+from crmcore.storage.query import And, Eq, IsNull, Le, Not, Query, Where
+
+E = TypeVar("E", bound=Entity)
+#: So many customers are settled in one transaction when all are.
+BATCH = 200
+Progress = Callable[[int, int], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -28,25 +39,40 @@ class Duty:
     """An open obligation with its customer, as it stands at one moment."""
 
     obligation: Obligation
-    customer: Customer
+    customer: Customer | None
+    """None for an action of a review that belongs to no customer."""
     label: Label
     due_on: date
     """The last day, in the team's zone, on which it is in time."""
     days_overdue: int
     """Whole days past ``due_on``; 0 while it is in time."""
     state: str
-    """overdue, at_risk (its last day has come) or upcoming."""
+    """overdue, at_risk (its last day has come, or its warning) or upcoming."""
+    about: str | None = None
+    """What is to be done, of an action of a review."""
 
     def explain(self, language: Language = "en") -> str:
-        """What is due, to whom, since when: for a person."""
-        name, number = self.customer.name, self.customer.number
+        """What is due, to whom, since when: for a person. See :meth:`Obligations.explain` for how the due time comes about."""
+        who = f"{self.customer.number} {self.customer.name}" if self.customer else None
         label, owner = self.label.text(language), self.obligation.owner
         if language == "zh-CN":
+            what = ":".join(part for part in (who, label, self.about) if part)
             late = f",已逾期{self.days_overdue}天" if self.days_overdue else ""
-            return f"{number} {name}:{label},应于{self.due_on}前完成{late}(负责人:{owner or '未定'})"
+            return f"{what},应于{self.due_on}前完成{late}(负责人:{owner or '未定'})"
+        what = ": ".join(part for part in (who, label, self.about) if part)
         days = "1 day" if self.days_overdue == 1 else f"{self.days_overdue} days"
         late = f", {days} late" if self.days_overdue else ""
-        return f"{number} {name}: {label}, due {self.due_on}{late} (owner: {owner or 'nobody'})"
+        return f"{what}, due {self.due_on}{late} (owner: {owner or 'nobody'})"
+
+
+@attrs.frozen(kw_only=True)
+class Recomputed:
+    """What deriving everything anew brought: how many customers and actions were looked at, and what differed."""
+
+    looked_at: int
+    begun: int
+    changed: int
+    gone: int
 
 
 class Obligations(UseCases):
@@ -59,7 +85,10 @@ class Obligations(UseCases):
         owner: str | None = None,
         limit: int | None = None,
     ) -> list[Duty]:
-        """What is open and due by the end of a day (today unless given) or by a moment, the oldest first. Answered from the index."""
+        """What is open and due by the end of a day (today unless given) or by a moment, the oldest first. Answered from the index.
+
+        What is paused, because somebody waits for the customer, is not due.
+        """
         crm = self.engine
         now = crm.now()
         if until is not None and not isinstance(until, date):
@@ -73,52 +102,172 @@ class Obligations(UseCases):
         query = Query("obligations", And(*where), ("due_at",), None, limit)
 
         def look(transaction: Transaction) -> list[Duty]:
-            found: list[Obligation] = list(map(CODECS[Obligation].load, transaction.find(query)))
-            return list(_duties(found, customers_of(transaction, found), crm.playbook, now))
+            found = _load(transaction, Obligation, query)
+            return list(_duties(found, transaction, crm.rulebook, now))
 
         return crm.read(look)
 
     def of(self, customer: Customer | str, *, state: str | None = "open") -> Sequence[Obligation]:
-        """A customer's obligations by due time; with ``state=None`` also those that ended."""
+        """A customer's obligations by due time; with ``state=None`` also those that are paused or ended."""
         found = self.customer(customer)
         where: Where = Eq("customer_id", found.id)
         if state is not None:
             where = And(where, Eq("state", state))
         query = Query("obligations", where, ("due_at",))
-        return self.engine.read(lambda transaction: list(map(CODECS[Obligation].load, transaction.find(query))))
+        return self.engine.read(lambda transaction: _load(transaction, Obligation, query))
+
+    def explain(self, obligation: Obligation | Duty | str) -> Explanation:
+        """How the due time comes about: from which moment it counts, window by window in working time, pause by pause.
+
+        The steps sum up to the amount; ``text(language)`` says it in English or Chinese. Raises :class:`DomainError` for an
+        obligation that is not owed any more under the playbook as it is now.
+        """
+        crm = self.engine
+        wanted = obligation.obligation if isinstance(obligation, Duty) else obligation
+        now = crm.now()
+
+        def look(transaction: Transaction) -> Explanation:
+            found = wanted
+            if isinstance(found, str):
+                row = transaction.get("obligations", found)
+                found = CODECS[Obligation].load(row) if row else found
+            if isinstance(found, str):
+                raise DomainError("there is no such obligation")
+            scope = (found.customer_id, found.customer_id or found.subject_id)
+            case = case_of(history_of(transaction, scope), crm.rulebook)
+            for owed in case.owed():
+                if owed.id == found.id:
+                    return explain_owed(owed, case, crm.rulebook, now)
+            raise DomainError("the playbook does not ask for this any more; recompute what is owed")
+
+        return crm.read(look)
 
     def waive(self, obligation: Obligation | str, *, reason: str) -> Obligation:
-        """Lets an obligation go, with a reason. A cadence comes back with the next contact; a planned contact is cancelled."""
+        """Lets an obligation go, with a reason. A cadence comes back with the next contact; a planned contact is cancelled.
+
+        Raises :class:`Invalid` without a reason, :class:`DomainError` for one that has ended, or that belongs to no customer: an
+        action of a review is cancelled, not waived.
+        """
 
         def decide(work: Work) -> Obligation:
             current = work.current(Obligation, obligation)
-            if not reason or not reason.strip():
+            if not isinstance(reason, str) or not reason.strip():
                 raise Invalid([Issue(code="reason_required", field="obligation.reason")])
-            if current.state != "open":
+            if current.state not in ("open", "paused"):
                 raise DomainError(f"the obligation is {current.state} already")
-            waived = current.replace(state="waived", closed_at=work.now, reason=reason, version=current.version + 1)
-            work.put(waived, current, "obligation.waived", reason)
-            work.note(waived, "obligation.waived", {"state": ["open", "waived"], "rule": [current.rule] * 2}, reason)
+            if current.customer_id is None:
+                raise DomainError("an action of a review is cancelled, not waived")
+            work.note(current, "obligation.waived", {"state": [current.state, "waived"]}, reason)
             if current.rule == PLAN_RULE:
                 plan = work.current(FollowUpPlan, current.subject_id)
                 work.change(plan, "follow_up_plan.cancelled", {"state": "cancelled"}, reason=reason)
-            return waived
+            settle_touched(work)
+            return work.current(Obligation, current.id)
 
         return self.write(decide)
 
+    def reminders(self, since: datetime, until: datetime | None = None) -> list[Notice]:
+        """The notices that fall between two moments (after ``since``, up to ``until``, which is now unless given), by time.
 
-def _duties(
-    found: Sequence[Obligation], customers: dict[str, Customer], playbook: Playbook, now: datetime
-) -> Iterator[Duty]:
-    zone = zone_named(playbook.timezone)
+        Both are aware. A notice has the same id whenever it is asked for; roles are resolved to their active users.
+        """
+        crm = self.engine
+        end = until or crm.now()
+        if since.utcoffset() is None or end.utcoffset() is None:
+            raise QueryError("reminders are asked for between two aware moments")
+
+        def look(transaction: Transaction) -> list[Notice]:
+            found = _load(transaction, Obligation, Query("obligations", Eq("state", "open")))
+            customers = customers_of(transaction, found)
+            told = [
+                notice for one in found for notice in notices(one, customers.get(one.customer_id or ""), crm.rulebook)
+            ]
+            dates = {
+                reminder.on.partition(".")[2]
+                for reminder in crm.playbook.reminders
+                if reminder.on.startswith("customer.")
+            }
+            for name in sorted(dates):
+                dated = _load(transaction, Customer, Query("customers", Not(IsNull(name))))
+                told += [
+                    notice
+                    for one in dated
+                    for notice in dated_notices(one, crm.rulebook)
+                    if notice.reminder.on == f"customer.{name}"
+                ]
+            users = _load(transaction, User, Query("users", Eq("active", True), ("name",)))
+            return [_with_users(notice, users) for notice in told if since < notice.at <= end]
+
+        return sorted(crm.read(look), key=lambda notice: (notice.at, notice.id))
+
+    def recompute(self, *, dry_run: bool = False, progress: Progress | None = None) -> Recomputed:
+        """Derives everything that is owed anew from what happened, after the playbook was changed; a batch per transaction.
+
+        What ended is judged by the playbook as it is now, too: :meth:`replay` says beforehand what that makes of it. With
+        ``dry_run`` nothing is written.
+        """
+        crm = self.engine
+        scopes = crm.read(_scopes)
+        begun = changed = gone = 0
+        for start in range(0, len(scopes), BATCH):
+            batch = scopes[start : start + BATCH]
+            found = (
+                crm.read(partial(_settlements, batch, crm.rulebook)) if dry_run else self.write(partial(_settle, batch))
+            )
+            begun += sum(len(one.begun) for one in found)
+            changed += sum(len(one.changed) for one in found)
+            gone += sum(len(one.gone) for one in found)
+            if progress:
+                progress(start + len(batch), len(scopes))
+        return Recomputed(looked_at=len(scopes), begun=begun, changed=changed, gone=gone)
+
+
+def _settlements(batch: Sequence[Scope], rulebook: Rulebook, transaction: Transaction) -> list[Settlement]:
+    return [settlement_of(transaction, scope, rulebook) for scope in batch]
+
+
+def _settle(batch: Sequence[Scope], work: Work) -> list[Settlement]:
+    return [settle_scope(work, scope) for scope in batch]
+
+
+def _load(transaction: Transaction, cls: type[E], query: Query) -> list[E]:
+    load: Callable[..., E] = CODECS[cls].load
+    return list(map(load, transaction.find(query)))
+
+
+def _scopes(transaction: Transaction) -> list[Scope]:
+    """Everybody to whom something may be owed, and every action that belongs to nobody."""
+    customers: list[Scope] = [(row[0], row[0]) for row in transaction.find(Query("customers"))]  # type: ignore[misc]
+    actions: list[Scope] = [
+        (None, plan.id) for plan in _load(transaction, ActionPlan, Query("action_plans", IsNull("customer_id")))
+    ]
+    return customers + actions
+
+
+def _with_users(notice: Notice, users: Iterable[User]) -> Notice:
+    held = [user.name for user in users if set(user.roles) & set(notice.roles)]
+    return attrs.evolve(notice, to=tuple(dict.fromkeys((*notice.to, *held))))
+
+
+def _duties(found: Sequence[Obligation], transaction: Transaction, rulebook: Rulebook, now: datetime) -> Iterator[Duty]:
+    zone, playbook = rulebook.zone, rulebook.playbook
     today, labels = local_day(now, zone), rule_labels(playbook)
+    customers, actions = customers_of(transaction, found), _actions(transaction, found)
     for obligation in found:
         last = due_day(obligation.due_at, zone)
         yield Duty(
             obligation=obligation,
-            customer=customers[obligation.customer_id or ""],
+            customer=customers.get(obligation.customer_id or ""),
             label=labels.get(obligation.rule) or Label(zh=obligation.rule, en=obligation.rule),
             due_on=last,
             days_overdue=max(0, (today - last).days),
             state=state_of(obligation, now),
+            about=actions.get(obligation.subject_id),
         )
+
+
+def _actions(transaction: Transaction, found: Iterable[Obligation]) -> Mapping[str, str]:
+    """What is to be done, by the id of the action."""
+    ids = [one.subject_id for one in found if one.customer_id is None]
+    load: Callable[..., ActionPlan] = CODECS[ActionPlan].load
+    return {id: load(row).what for id, row in transaction.get_many("action_plans", ids).items()} if ids else {}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Any, TypeVar, cast
+from itertools import chain
+from typing import Any, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -21,13 +22,17 @@ from crmcore.domain.playbook import Playbook
 from crmcore.domain.values import NO_CUSTOM
 from crmcore.errors import Conflict, DomainError, Invalid, Issue, NotFound
 from crmcore.plugins import Context, Plugins, ProposedChange
+from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS, to_plain
-from crmcore.storage.contract import Change, Insert, Transaction, Update
+from crmcore.storage.contract import Change, Delete, Insert, Transaction, Update
 from crmcore.storage.query import Query, Where
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R", bound=Record)
+
+Scope: TypeAlias = tuple[str | None, str]
+"""Whose obligations are derived together: a customer's (its id, twice), or those of a record without one (None, its id)."""
 
 #: What every record carries and only the library sets.
 STAMPS = ("id", "version", "created_at", "created_by", "updated_at", "updated_by")
@@ -55,6 +60,7 @@ class Work:
         transaction: Transaction,
         *,
         playbook: Playbook,
+        rulebook: Rulebook,
         actor: str,
         now: datetime,
         today: date,
@@ -63,6 +69,7 @@ class Work:
     ) -> None:
         self.transaction = transaction
         self.playbook = playbook
+        self.rulebook = rulebook
         self.actor = actor
         self.now = now
         self.today = today
@@ -71,6 +78,9 @@ class Work:
         self._loaded: dict[tuple[type[Entity], str], Entity] = {}
         self._pending: dict[str, _Pending] = {}
         self._events: list[Event] = []
+        self._removed: list[Entity] = []
+        self._touched: dict[Scope, None] = {}
+        self._new: dict[str, list[Event]] = {}
 
     # Reading
 
@@ -143,9 +153,7 @@ class Work:
     def begin(self, entity: R, action: str, reason: str | None = None) -> R:
         """A record that was built, with its event, which tells every field that holds something."""
         self.add(entity, action, reason)
-        held = {name: getattr(entity, name) for name in type(entity).kinds if name not in STAMPS}
-        told = {name: [None, value] for name, value in held.items() if value is not None and value not in _NOTHING}
-        self.note(entity, action, told, reason)
+        self.note(entity, action, _told(entity), reason)
         return entity
 
     def change(
@@ -172,7 +180,16 @@ class Work:
         self.put(changed, entity, action, reason)
         if not silent:
             self.note(changed, action, different, reason)
+        if "customer_id" in different:
+            self._hand_over(entity, changed)
         return changed
+
+    def _hand_over(self, before: Record, after: Record) -> None:
+        """A record comes to another customer: each one's log tells what it must know of it."""
+        if getattr(before, "customer_id", None) is not None:
+            self.note(before, f"{before.entity}.left", {}, None)
+        if getattr(after, "customer_id", None) is not None:
+            self.note(after, f"{after.entity}.joined", _told(after), None)
 
     def add(self, entity: Entity, action: str, reason: str | None = None) -> None:
         """A new entity without an event of its own."""
@@ -188,22 +205,41 @@ class Work:
             pending.entity, pending.action, pending.reason = changed, action, reason
         self._loaded[type(changed), changed.id] = changed
 
+    def remove(self, entity: Entity) -> None:
+        """An entity taken away, without an event of its own."""
+        self._removed.append(entity)
+
     def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> None:
         """The event of a change: what was done, and each field before and after."""
         customer_id = entity.id if type(entity) is Customer else getattr(entity, "customer_id", None)
-        self._events.append(
-            Event(
-                id=self.new_id(),
-                customer_id=customer_id,
-                subject=entity.entity,
-                subject_id=entity.id,
-                action=action,
-                at=self.now,
-                by=self.actor,
-                changes=_encode(dict(changes)),
-                reason=reason,
-            )
+        event = Event(
+            id=self.new_id(),
+            customer_id=customer_id,
+            subject=entity.entity,
+            subject_id=entity.id,
+            action=action,
+            at=self.now,
+            by=self.actor,
+            changes=_encode(dict(changes)),
+            reason=reason,
         )
+        self._events.append(event)
+        if action == "customer.registered":
+            self._new[entity.id] = []
+        if customer_id in self._new:
+            self._new[customer_id].append(event)
+        if (customer_id is not None or entity.entity == "action_plan") and self.rulebook.hears(action):
+            self._touched[customer_id, customer_id or entity.id] = None
+
+    def take_touched(self) -> list[Scope]:
+        """Whom something new was told of that can change what is owed, since it was last asked."""
+        touched = list(self._touched)
+        self._touched.clear()
+        return touched
+
+    def events_of_new(self, scope: Scope) -> list[Event] | None:
+        """All events of a customer that this unit of work registered; None for any other."""
+        return self._new.get(scope[1])
 
     def draw_number(self, series: str, *, on: date, short_name: str | None = None) -> str:
         """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails."""
@@ -235,7 +271,7 @@ class Work:
 
     def flush(self) -> None:
         """Writes what is pending into the transaction, after every plugin had its chance to refuse."""
-        if not self._pending and not self._events:
+        if not self._pending and not self._events and not self._removed:
             return
         if self._plugins.checks:
             context = Context(now=self.now, actor=self.actor, get=self.get)
@@ -245,9 +281,17 @@ class Work:
                         action=item.action, before=item.before, after=item.entity, reason=item.reason
                     )
                     self._plugins.check(proposed, context)
-        self.transaction.apply(_batch(self._pending.values(), self._events))
+        taken = (Delete(type(one).collection, one.id, one.version) for one in self._removed)
+        self.transaction.apply(chain(_batch(self._pending.values(), self._events), taken))
         self._pending.clear()
+        self._removed.clear()
         self._events.clear()
+
+
+def _told(entity: Record) -> dict[str, list[Any]]:
+    """Every field that holds something, as an event of a new record tells it."""
+    held = {name: getattr(entity, name) for name in type(entity).kinds if name not in STAMPS}
+    return {name: [None, value] for name, value in held.items() if value is not None and value not in _NOTHING}
 
 
 def refuse_fixed(entity: str, values: Iterable[str], fixed: Iterable[str]) -> None:

@@ -141,12 +141,27 @@ def _without(table: Table, *keys: str) -> Table:
 @click.option("--until", metavar="DATE", callback=day, help="Up to the end of this day. [default: today]")
 @click.option("--owner", metavar="USER", help="Only what this user owes.")
 @click.option("--limit", type=click.IntRange(1), help="How many at most.")
+@click.option("--why", is_flag=True, help="How each due time comes about.")
 @with_global_options
-def due(shell: Shell, until: date | None, owner: str | None, limit: int | None) -> None:
+def due(shell: Shell, until: date | None, owner: str | None, limit: int | None, why: bool) -> None:
     """Who is due, the oldest first."""
     duties = shell.me.obligations.due(until, owner=owner, limit=limit)
+    reasons = (
+        [shell.me.obligations.explain(duty).text(shell.language) for duty in duties] if why else [None] * len(duties)
+    )
     if shell.json:
-        shell.write_json([plain_duty(duty, shell.language) for duty in duties])
+        shell.write_json(
+            [
+                {**plain_duty(duty, shell.language), **({"why": reason} if why else {})}
+                for duty, reason in zip(duties, reasons, strict=True)
+            ]
+        )
+    elif why:
+        shell.write(
+            "\n\n".join(
+                f"{duty.explain(shell.language)}\n{reason}" for duty, reason in zip(duties, reasons, strict=True)
+            )
+        )
     elif duties:
         shell.write_table(duty_table(duties, shell.language))
     else:
@@ -156,8 +171,8 @@ def due(shell: Shell, until: date | None, owner: str | None, limit: int | None) 
 def plain_duty(duty: Duty, language: Language) -> dict[str, Any]:
     """A duty for JSON: what a program needs to act on it."""
     return {
-        "number": duty.customer.number,
-        "name": duty.customer.name,
+        "number": duty.customer.number if duty.customer else None,
+        "name": duty.customer.name if duty.customer else None,
         "rule": duty.obligation.rule,
         "label": duty.label.text(language),
         "owner": duty.obligation.owner,
@@ -165,6 +180,7 @@ def plain_duty(duty: Duty, language: Language) -> dict[str, Any]:
         "due_at": duty.obligation.due_at,
         "days_overdue": duty.days_overdue,
         "state": duty.state,
-        "customer_id": duty.customer.id,
+        "customer_id": duty.obligation.customer_id,
+        "about": duty.about,
         "obligation_id": duty.obligation.id,
     }

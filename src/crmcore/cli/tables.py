@@ -118,9 +118,9 @@ def duty_table(duties: Iterable[Duty], language: Language) -> Table:
             TEXTS[f"state.{duty.state}"][1 if language == "zh-CN" else 0],
             duty.due_on,
             duty.days_overdue or None,
-            duty.customer.number,
-            duty.customer.name,
-            duty.label.text(language),
+            duty.customer.number if duty.customer else None,
+            duty.customer.name if duty.customer else None,
+            f"{duty.label.text(language)}: {duty.about}" if duty.about else duty.label.text(language),
             duty.obligation.owner,
         )
         for duty in duties

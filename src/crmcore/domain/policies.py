@@ -134,7 +134,8 @@ class Cadence:
     """How often customers of some tiers and stages are followed up; of each ``track`` one cadence holds at a time.
 
     Empty ``tiers`` or ``stages`` mean any; ``stages`` are of the lifecycle. With ``working_days`` a due day that is closed
-    moves on to the next open one.
+    moves on to the next open one. Any conversation meets the track ``contact``, and one that takes ``any_contact``: C-tier customers
+    that nobody spoke to for three months are about to be lost (seed 001).
     """
 
     key: str
@@ -147,6 +148,7 @@ class Cadence:
     goal: Label | None = None
     content: Label | None = None
     working_days: bool = False
+    any_contact: bool = False
 
 
 @attrs.frozen(kw_only=True)

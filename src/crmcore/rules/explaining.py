@@ -53,7 +53,8 @@ class Step:
 class Explanation:
     """The working of an answer: the ``counted`` of the steps sum up to ``amount``, from ``start`` to ``end``.
 
-    For a due time the amount was given and ``end`` is the answer, for a difference the other way round.
+    For a due time the amount was given and ``end`` is the answer, for a difference the other way round. ``heading`` says which
+    rule asked.
     """
 
     question: Question
@@ -63,11 +64,13 @@ class Explanation:
     steps: tuple[Step, ...]
     zone: ZoneInfo
     warnings: tuple[Issue, ...] = ()
+    heading: Label | None = None
 
     def text(self, language: Language = "en", *, longest: int = 40) -> str:
         """It for a reader, in the calendar's local times; of more than ``longest`` steps those in the middle are summed up."""
         words = _WORDS[language]
-        lines = [
+        lines = [self.heading.text(language)] if self.heading else []
+        lines += [
             words[self.question].format(
                 start=_moment(self.start, self.zone, language),
                 end=_moment(self.end, self.zone, language),

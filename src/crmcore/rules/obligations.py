@@ -1,224 +1,256 @@
-"""What is owed to a customer, derived from the customer, the playbook and what is planned; and how it comes to its end.
+"""What is owed, derived from what happened: everything with a deadline is one thing (DESIGN section 2).
 
-Cadences, planned follow-ups and fields to be completed are all obligations. :func:`wanted` says which ones should be open;
-:func:`settle` compares that with those that are.
+:func:`derive` is a pure function of a customer's events and the playbook. What is stored are its answers, so that "who is due"
+is one query; :func:`settle` says what has to be written for the store to agree with it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
-from zoneinfo import ZoneInfo
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from operator import attrgetter
+from typing import Any
 
 import attrs
 
-from crmcore.domain import Customer, FollowUp, FollowUpPlan, Obligation
-from crmcore.domain.playbook import Playbook
-from crmcore.domain.policies import Cadence
-from crmcore.rules.stages import value_of
-from crmcore.rules.timing import day_after, day_end, day_start, due_at, local_day
+from crmcore.domain import Event, Obligation
+from crmcore.domain.policies import StageGraph
+from crmcore.rules.cadences import Conversation, Standing, Waiver, owed_by_cadence
+from crmcore.rules.owed import Owed, differs
+from crmcore.rules.rulebook import Rulebook, advanced
+from crmcore.rules.targets import Run, Targets, Told
 
 PLAN_RULE = "plan"
-CONTACT = "contact"
-"""The track that every conversation meets."""
-NO_TRACKS: Mapping[str, datetime] = {}
+
+_decode = json.JSONDecoder().raw_decode
+_STANDING = frozenset(("stage", "tier", "owner", "first_contact_on"))
 
 
-@attrs.frozen
-class Wanted:
-    """An obligation that should be open: one per track and subject."""
+def derive(events: Iterable[Event], rulebook: Rulebook) -> list[Owed]:
+    """Everything that was ever owed to one customer, and what became of it, from all of its events.
 
-    rule: str
-    track: str
-    subject_id: str
-    owner: str | None
-    opened_at: datetime
-    warn_at: datetime | None
-    due_at: datetime
-
-
-def cadences_for(customer: Customer, playbook: Playbook) -> list[Cadence]:
-    """The cadences in force for a customer: one per track, chosen by the playbook's policy.
-
-    ``strictest`` takes the most frequent; ``tier_first`` and ``stage_first`` prefer those that name the tier or the stage,
-    and among equals the most frequent (seeds 000 by stage, 001 and 003 by tier; ``standard`` takes the strictest).
+    Events count in the order in which they were written (by id); a clock that went back in between stands still for that. What
+    has a time of its own (a conversation, a feedback received last week) counts from then, whenever it was written down.
     """
-    tier = customer.tier or playbook.default_tier
-    chosen: dict[str, Cadence] = {}
-    for cadence in playbook.cadences:
-        if (cadence.tiers and tier not in cadence.tiers) or (cadence.stages and customer.stage not in cadence.stages):
-            continue
-        rival = chosen.get(cadence.track)
-        if rival is None or _rank(cadence, playbook) < _rank(rival, playbook):
-            chosen[cadence.track] = cadence
-    return list(chosen.values())
+    return case_of(events, rulebook).owed()
 
 
-# Any day serves to compare two durations, as long as it is the same for both and starts a long month.
-_SOME_DAY = date(2026, 1, 1)
+def case_of(events: Iterable[Event], rulebook: Rulebook) -> Case:
+    """What the events tell; see :func:`derive`."""
+    ordered = sorted(events, key=attrgetter("id"))
+    case = Case(rulebook, next((event.customer_id for event in ordered if event.customer_id), None))
+    case.take(ordered)
+    return case
 
 
-def _rank(cadence: Cadence, playbook: Playbook) -> tuple[bool, date]:
-    named = {"strictest": True, "tier_first": bool(cadence.tiers), "stage_first": bool(cadence.stages)}
-    return not named[playbook.cadence_policy], day_after(_SOME_DAY, cadence.every)
+@attrs.define(eq=False)
+class _Plan:
+    """A planned contact, and what of it is owed."""
+
+    values: Mapping[str, Any]
+    owed: Owed | None
 
 
-def wanted(
-    customer: Customer,
-    plans: Iterable[FollowUpPlan],
-    playbook: Playbook,
-    zone: ZoneInfo,
-    running: Mapping[str, datetime] = NO_TRACKS,
-) -> list[Wanted]:
-    """What should be open for a customer now: its cadences, its planned follow-ups, and the fields that a deal leaves to be
-    completed. A lost customer is owed nothing.
+class Case:
+    """What happened to one customer, as far as something is owed by it."""
 
-    The track ``contact`` counts from the last real contact. Any other track counts from the moment that ``running`` gives for
-    it (when it was last met, or began), else from the day the customer came to its stage. Nothing falls due before the day
-    of the last change of stage: nobody is late for what did not hold yet.
-    """
-    stage = playbook.lifecycle.find(customer.stage)
-    if stage is not None and (stage.outcome == "lost" or (stage.final and stage.outcome != "won")):
-        return []
-    found = [_planned(plan, customer, zone) for plan in plans if plan.state == "planned"]
-    return [*found, *_cadences(customer, playbook, zone, running), *_completions(customer, playbook, zone)]
+    def __init__(self, rulebook: Rulebook, customer_id: str | None) -> None:
+        self.rulebook = rulebook
+        self.customer_id = customer_id
+        self.targets = Targets(rulebook, customer_id)
+        self._now: datetime | None = None
+        self._values: dict[str, dict[str, Any]] = {}
+        self._standings: list[Standing] = []
+        self._conversations: list[Conversation] = []
+        self._held: dict[str, datetime] = {}
+        self._waivers: list[Waiver] = []
+        self._plans: dict[str, _Plan] = {}
+        self._planned: list[Owed] = []
+        self._is_owed = True
 
+    def owed(self) -> list[Owed]:
+        """By cadence, by plan and by target."""
+        cadences = owed_by_cadence(
+            self.customer_id or "", self._standings, self._conversations, self._waivers, self.rulebook
+        )
+        return [*cadences, *self._planned, *self.targets.owed()]
 
-def _cadences(
-    customer: Customer, playbook: Playbook, zone: ZoneInfo, running: Mapping[str, datetime]
-) -> Iterator[Wanted]:
-    last = customer.last_follow_up_at
-    met = local_day(last, zone) if last else customer.first_contact_on or local_day(customer.created_at, zone)
-    since = local_day(customer.stage_since, zone)
-    for cadence in cadences_for(customer, playbook):
-        track = f"cadence.{cadence.track}"
-        began = running.get(track, customer.stage_since)
-        contact = cadence.track == CONTACT
-        day = max(day_after(met if contact else local_day(began, zone), cadence.every), since)
-        yield Wanted(
-            rule=f"cadence.{cadence.key}",
-            track=track,
-            subject_id=customer.id,
-            owner=customer.owner,
-            opened_at=(last or customer.created_at) if contact else began,
-            warn_at=day_start(day, zone),
-            due_at=day_end(day, zone),
+    def run(self, id: str) -> Run | None:
+        """The run of a target by the id of its obligation."""
+        return next((run for run in self.targets.runs if run.id == id), None)
+
+    def take(self, events: Iterable[Event]) -> None:
+        """The events that come next in the log, in its order."""
+        # A customer's whole history passes through here at every change: what is looked up often is bound once.
+        reaction, known, targets, now = self.rulebook.reaction, self._values, self.targets, self._now
+        for event in events:
+            subject, told_changes = event.subject_id, event.changes
+            now = event.at if now is None or event.at > now else now
+            entity, done, moments, concerns = reaction(event.action)
+            if entity == "obligation":
+                self._waive(event, now)
+                continue
+            changes = _decode(told_changes)[0] if told_changes else {}
+            values = known.get(subject)
+            if values is None:
+                values = known[subject] = {name: change[1] for name, change in changes.items()}
+            else:
+                for name, change in changes.items():
+                    values[name] = change[1]
+            if entity == "follow_up_plan":
+                self._plan(subject, event.id, now, done, values)
+            elif entity == "follow_up":
+                self._talk(subject, event.id, now, values)
+            if concerns or subject in targets.open:
+                if "stage" in changes and entity in ("customer", "opportunity"):
+                    moments = self._with_outcome(entity, moments, changes["stage"], values)
+                told = Told(event.id, now, event.action, entity, subject, changes, values, moments)
+                if entity == "customer":
+                    targets.customer = values
+                    self._stand(told, done)
+                targets.take(told)
+        self._now = now
+
+    def _with_outcome(
+        self, entity: str, moments: tuple[str, ...], change: Sequence[str | None], values: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """The moments of a move, with those that the stages on both sides make of it."""
+        playbook, (before, after) = self.rulebook.playbook, change
+        graph: StageGraph | None = playbook.lifecycle
+        if entity == "opportunity":
+            graph = playbook.pipelines.get(values.get("pipeline") or playbook.default_pipeline)
+        stage = graph.find(after or "") if graph else None
+        was = graph.find(before) if graph and before else None
+        if entity == "opportunity" and advanced(graph, before, stage):
+            moments = ("opportunity.advanced", *moments)
+        if stage is not None and stage.outcome != "open" and (was is None or was.outcome != stage.outcome):
+            return (*moments, f"{entity}.{stage.outcome}")
+        return moments
+
+    def _waive(self, event: Event, at: datetime) -> None:
+        self._waivers.append(Waiver(at, event.id, event.subject_id, event.reason))
+        self.targets.waive(event.subject_id, at, event.reason)
+        for owed in self._planned:
+            if owed.id == event.subject_id and owed.state == "open":
+                owed.close("waived", at, event.reason)
+
+    def _stand(self, told: Told, done: str) -> None:
+        values, changes = told.values, told.changes
+        if (known := changes.get("last_follow_up_at")) and known[1]:
+            self._conversations.append(Conversation(_instant(known[1]), told.id, None, None, None))
+        if done != "registered" and not _STANDING & changes.keys():
+            return
+        first = values.get("first_contact_on")
+        self._standings.append(
+            Standing(
+                told.at,
+                told.id,
+                values.get("stage", ""),
+                values.get("tier"),
+                values.get("owner"),
+                _instant(values["stage_since"]) if values.get("stage_since") else told.at,
+                date.fromisoformat(first) if first else None,
+            )
+        )
+        for plan in self._plans.values():
+            if plan.owed is not None and plan.owed.state == "open" and not plan.values.get("owner"):
+                plan.owed.owner = values.get("owner")
+        for run in self.targets.runs:
+            if run.state == "open" and run.person is None and run.subject_id == told.subject_id:
+                run.owner = values.get("owner")
+        is_owed = self.rulebook.is_owed(values.get("stage", ""))
+        if is_owed == self._is_owed:
+            return
+        self._is_owed = is_owed
+        if is_owed:
+            self.targets.win_back(told)
+        else:
+            self.targets.lose(told.at)
+        for plan_id, plan in self._plans.items():
+            if not is_owed and plan.owed is not None and plan.owed.state == "open":
+                plan.owed.close("superseded", told.at)
+            elif is_owed and plan.values.get("state", "planned") == "planned":
+                self._begin_plan(plan_id, plan, told.at, f"{told.id}:{PLAN_RULE}:{plan_id}")
+
+    def _talk(self, follow_up_id: str, event_id: str, at: datetime, values: Mapping[str, Any]) -> None:
+        if held := values.get("at"):
+            at = _instant(held)
+        self._held[follow_up_id] = at
+        self._conversations.append(
+            Conversation(at, event_id, follow_up_id, values.get("method"), values.get("purpose"))
         )
 
+    def _plan(self, plan_id: str, event_id: str, at: datetime, done: str, values: Mapping[str, Any]) -> None:
+        plan = self._plans.get(plan_id)
+        if plan is None:
+            plan = self._plans[plan_id] = _Plan(values, None)
+            if self._is_owed and values.get("state", "planned") == "planned":
+                self._begin_plan(plan_id, plan, at, f"{event_id}:{PLAN_RULE}")
+            return
+        owed = plan.owed
+        if owed is None or owed.state != "open":
+            return
+        if done == "done":
+            follow_up_id = values.get("follow_up_id")
+            held = self._held.get(follow_up_id, at) if follow_up_id else at
+            owed.meet(max(held, owed.opened_at), follow_up_id)
+        elif done == "cancelled":
+            owed.close("superseded", at)
 
-def meets(follow_up: FollowUp, obligation: Obligation, playbook: Playbook) -> bool:
-    """Whether a conversation is what a cadence asks for.
-
-    Any conversation meets the track ``contact``. Another track is met by one whose ``purpose`` is that track, or that took
-    place by the method that the cadence names: the monthly 高层互动 is not met by a telephone call (seed 001).
-    """
-    kind, _, track = obligation.track.partition(".")
-    if kind != "cadence":
-        return False
-    methods = {f"cadence.{cadence.key}": cadence.method for cadence in playbook.cadences}
-    method = methods.get(obligation.rule)
-    return track in (CONTACT, follow_up.purpose) or (method is not None and follow_up.method == method)
-
-
-def is_won(customer: Customer, playbook: Playbook) -> bool:
-    """Whether the customer is at a stage whose outcome is won (成交)."""
-    stage = playbook.lifecycle.find(customer.stage)
-    return stage is not None and stage.outcome == "won"
-
-
-def _planned(plan: FollowUpPlan, customer: Customer, zone: ZoneInfo) -> Wanted:
-    return Wanted(
-        rule=PLAN_RULE,
-        track=PLAN_RULE,
-        subject_id=plan.id,
-        owner=plan.owner or customer.owner,
-        opened_at=plan.created_at,
-        warn_at=day_start(plan.due_on, zone),
-        due_at=day_end(plan.due_on, zone),
-    )
+    def _begin_plan(self, plan_id: str, plan: _Plan, at: datetime, id: str) -> None:
+        rulebook, values = self.rulebook, plan.values
+        if not values.get("due_on"):
+            return
+        day = date.fromisoformat(values["due_on"])
+        warn = rulebook.day_start(day)
+        if values.get("at"):
+            warn = _instant(values["at"]) - timedelta(minutes=values.get("reminder_minutes", 60))
+        owner = values.get("owner") or self.targets.customer.get("owner")
+        due = rulebook.day_end(day)
+        plan.owed = Owed(id, PLAN_RULE, PLAN_RULE, plan_id, self.customer_id, owner, at, due, at, min(warn, due))
+        self._planned.append(plan.owed)
 
 
-def _completions(customer: Customer, playbook: Playbook, zone: ZoneInfo) -> list[Wanted]:
-    """Fields that are to be filled in within a time of the deal (seed 003: three fields in 30 days)."""
-    if not is_won(customer, playbook):
-        return []
-    return [
-        Wanted(
-            rule=f"target.{target.key}",
-            track=f"target.{target.key}",
-            subject_id=customer.id,
-            owner=customer.owner,
-            opened_at=customer.stage_since,
-            warn_at=None,
-            due_at=due_at(customer.stage_since, target.within, zone),  # type: ignore[arg-type]
-        )
-        for target in playbook.targets
-        if target.on == "customer.won"
-        and any(value_of(customer, field.rpartition(".")[2]) in (None, ()) for field in target.fields)
-    ]
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+# Keeping the store in line with it
 
 
 @attrs.frozen
 class Settlement:
-    """What has to be written: obligations that end, and those that begin."""
+    """What has to be written: obligations that begin, those that changed (before, after), and those that never were."""
 
-    ended: tuple[Obligation, ...]
     begun: tuple[Obligation, ...]
+    changed: tuple[tuple[Obligation, Obligation], ...]
+    gone: tuple[Obligation, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.begun or self.changed or self.gone)
 
 
-def settle(
-    open_now: Sequence[Obligation],
-    wanted_now: Sequence[Wanted],
-    *,
-    customer_id: str,
-    now: datetime,
-    new_id: Callable[[], str],
-    met: Callable[[Obligation], bool] = lambda obligation: False,
-    met_at: datetime | None = None,
-    evidence_id: str | None = None,
-    waived: Iterable[Obligation] = (),
-) -> Settlement:
-    """Brings the open obligations of a customer in line with the wanted ones.
+def settle(owed: Sequence[Owed], kept: Iterable[Obligation]) -> Settlement:
+    """What brings the kept obligations of a customer in line with the derived ones. Settled twice is settled once.
 
-    An open one that is still wanted as it is stays. Otherwise it ends: met (or met late) where ``met`` holds for it,
-    by the evidence and at ``met_at``; superseded where it was only re-planned (seed 000). What was
-    waived stays waived until it would fall due at another time. At most one stays open per track and subject.
+    A conversation that is written down late can change what ended before: the store follows.
     """
-    let_go = {(item.rule, item.subject_id, item.due_at) for item in waived}
-    remaining = {
-        (item.track, item.subject_id): item
-        for item in wanted_now
-        if (item.rule, item.subject_id, item.due_at) not in let_go
-    }
-    ended: list[Obligation] = []
-    for old in open_now:
-        item = remaining.get((old.track, old.subject_id))
-        fulfilled = met(old)
-        same = item is not None and (item.rule, item.due_at, item.owner) == (old.rule, old.due_at, old.owner)
-        if same and not fulfilled:
-            del remaining[(old.track, old.subject_id)]
-            continue
-        moment = (met_at or now) if fulfilled else now
-        ended.append(
-            old.replace(
-                version=old.version + 1,
-                state=("met" if moment < old.due_at else "met_late") if fulfilled else "superseded",
-                closed_at=moment,
-                evidence_id=evidence_id if fulfilled else None,
-            )
-        )
-    begun = [
-        Obligation(
-            id=new_id(),
-            customer_id=customer_id,
-            rule=item.rule,
-            track=item.track,
-            subject_id=item.subject_id,
-            owner=item.owner,
-            opened_at=item.opened_at,
-            warn_at=item.warn_at,
-            due_at=item.due_at,
-        )
-        for item in remaining.values()
-    ]
-    return Settlement(tuple(ended), tuple(begun))
+    before = {one.id: one for one in kept}
+    begun, changed = [], []
+    for one in owed:
+        old = before.pop(one.id, None)
+        if old is None:
+            begun.append(Obligation(id=one.id, **one.fields()))
+        elif differs(one, old):
+            changed.append((old, old.replace(version=old.version + 1, **one.fields())))
+    return Settlement(tuple(begun), tuple(changed), tuple(before.values()))
+
+
+def standing_of(obligation: Obligation | Owed, now: datetime) -> str:
+    """How an obligation stands at a moment: its kept state, or of an open one ``open``, ``at_risk`` or ``breached``."""
+    if obligation.state != "open":
+        return obligation.state
+    if now >= obligation.due_at:
+        return "breached"
+    return "at_risk" if obligation.warn_at is not None and now >= obligation.warn_at else "open"

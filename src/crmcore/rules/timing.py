@@ -45,15 +45,16 @@ def add_months(day: date, months: int) -> date:
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
-def day_after(day: date, duration: Duration) -> date:
-    """The calendar day that lies a duration of whole days or months after another.
+def day_after(day: date, duration: Duration, *, back: bool = False) -> date:
+    """The calendar day that lies a duration of whole days or months after another, or before it (``back``).
 
     Seed 003: 2023-10-09 + 7 days is 2023-10-16. Raises :class:`DomainError` for a duration that isn't counted in days.
     """
+    amount = -duration.amount if back else duration.amount
     if duration.unit == "days":
-        return day + timedelta(days=duration.amount)
+        return day + timedelta(days=amount)
     if duration.unit == "months":
-        return add_months(day, duration.amount)
+        return add_months(day, amount)
     raise DomainError(f"{duration} is not counted in calendar days")
 
 

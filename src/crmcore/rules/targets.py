@@ -1,0 +1,402 @@
+"""What is due within a time of something that happened: answers, plans and solutions, proposals, fields to be filled in,
+renewals, instalments. One run per target and record, and with collaborators per person.
+
+Runs are kept while events come by in the order of the log; when all are known, each becomes one thing that was owed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+import attrs
+
+from crmcore.domain.policies import Target
+from crmcore.rules.clocks import ClockPolicy, Cycle, History, Pause, Reading, read_clock
+from crmcore.rules.owed import Owed
+from crmcore.rules.rulebook import EFFECTIVE, ENDS, OWED_BY, REOPENS, Rulebook
+
+#: Events that only put something on file; of people and conversations they tell something new all the same.
+_FIRST_TOLD = frozenset(("registered", "opened", "made", "signed", "agreed", "received", "raised", "added", "joined"))
+_TELLING = ("contact", "follow_up")
+
+
+class Told(NamedTuple):
+    """An event made ready: ``changes`` are [before, after] by field, ``values`` all that is known of the record after it."""
+
+    id: str
+    at: datetime
+    action: str
+    entity: str
+    subject_id: str
+    changes: Mapping[str, Any]
+    values: Mapping[str, Any]
+    moments: tuple[str, ...]
+
+
+@attrs.define(eq=False)
+class Run:
+    """One run of a target's clock, from what started it to what ended it."""
+
+    target: Target
+    id: str
+    subject_id: str
+    owner: str | None
+    started_at: datetime
+    opened_at: datetime
+    due_on: date | None = None
+    person: str | None = None
+    state: str = "open"
+    closed_at: datetime | None = None
+    evidence_id: str | None = None
+    reason: str | None = None
+    pauses: tuple[Pause, ...] = ()
+    paused_since: datetime | None = None
+    met_at: tuple[datetime, ...] = ()
+    reopened_at: tuple[datetime, ...] = ()
+
+    def close(self, state: str, at: datetime, *, evidence_id: str | None = None, reason: str | None = None) -> None:
+        """It ends; a clock that is held runs on for that."""
+        self.resume(at)
+        self.state, self.closed_at, self.evidence_id, self.reason = state, at, evidence_id, reason
+        if state == "met":
+            self.met_at += (at,)
+
+    def resume(self, at: datetime) -> None:
+        """The clock goes on."""
+        if self.paused_since is not None:
+            self.pauses += (Pause(self.paused_since, at, "waiting"),)
+            self.paused_since = None
+
+    def reading(self, rulebook: Rulebook, at: datetime) -> Reading:
+        """Its clock at a moment, in the team's working time."""
+        target = self.target
+        if target.within is None:
+            raise ValueError("a target without a time has no clock")
+        held = (Pause(self.paused_since, None, "waiting"),) if self.paused_since else ()
+        history = History(
+            started_at=self.started_at,
+            pauses=self.pauses + held,
+            met_at=self.met_at,
+            reopened_at=self.reopened_at,
+        )
+        policy = ClockPolicy(boundary=target.boundary, pause=target.pause, reopening=target.reopening)
+        return read_clock(target.within, history, rulebook.working, at=max(at, self.started_at), policy=policy)
+
+    def cycle(self, rulebook: Rulebook) -> Cycle:
+        """Its clock as it stood when it ended or was stopped, or as it runs."""
+        moments = [
+            self.started_at,
+            *self.met_at,
+            *self.reopened_at,
+            *(pause.end or pause.start for pause in self.pauses),
+        ]
+        moments += [self.closed_at] if self.closed_at else [self.paused_since] if self.paused_since else []
+        return self.reading(rulebook, max(moments)).current
+
+    def due_at(self, rulebook: Rulebook) -> datetime:
+        """The first moment that is too late."""
+        within = self.target.within
+        if self.due_on is not None:
+            end = rulebook.day_end(self.due_on)
+            return end if within is None else rulebook.after(rulebook.day_start(self.due_on), within)
+        assert within is not None, "a target that counts from a moment has its time"
+        if within.unit in ("working_hours", "working_days") or self.pauses or self.paused_since or self.reopened_at:
+            return self.cycle(rulebook).due_at
+        return rulebook.after(self.started_at, within)
+
+    def owed(self, customer_id: str | None, rulebook: Rulebook) -> Owed:
+        """What it comes to."""
+        due = self.due_at(rulebook)
+        state = "paused" if self.state == "open" and self.paused_since and self.target.pause != "none" else self.state
+        found = Owed(
+            self.id,
+            f"target.{self.target.key}",
+            f"target.{self.target.key}",
+            self.subject_id,
+            customer_id,
+            self.owner,
+            self.opened_at,
+            due,
+            self.started_at,
+            rulebook.warn_at(due, self.target.warn),
+            state,
+            self.closed_at,
+            self.evidence_id,
+            self.reason,
+        )
+        if state == "met" and self.closed_at is not None and self.closed_at >= due:
+            found.state = "met_late"
+        return found
+
+
+class Targets:
+    """The runs of one customer's targets, fed with events in the order of the log."""
+
+    def __init__(self, rulebook: Rulebook, customer_id: str | None) -> None:
+        self.rulebook = rulebook
+        self.customer_id = customer_id
+        self.customer: Mapping[str, Any] = {}
+        self.runs: list[Run] = []
+        self.open: dict[str, list[Run]] = {}
+        """Open runs by the record that they are about."""
+        self._seen: dict[tuple[str, str], tuple[datetime, str]] = {}
+
+    def owed(self) -> list[Owed]:
+        """What all runs come to."""
+        return [run.owed(self.customer_id, self.rulebook) for run in self.runs]
+
+    def take(self, told: Told) -> None:
+        """An event: what it meets, takes back, ends, starts and holds, in this order."""
+        rulebook, entity = self.rulebook, told.entity
+        if self.open:
+            for moment in told.moments:
+                for target in rulebook.met_by.get(moment, ()):
+                    if told.subject_id in self.open or rulebook.entities[target.key] != entity:
+                        self._meet(target, told)
+        if entity == "customer":
+            self._complete(told)
+        if told.action in REOPENS:
+            self._reopen(told)
+        if told.action in ENDS:
+            self._end(self._of(told.subject_id), told)
+        for moment in told.moments:
+            for target in rulebook.on.get(moment, ()):
+                self._start(target, told, moment)
+        for target in rulebook.conditional.get(entity, ()):
+            self._look_again(target, told)
+        for target in rulebook.dated.get(entity, ()):
+            self._date(target, told)
+        for target in rulebook.changing:
+            if any(_is_news(field, told) for field in target.fields):
+                self._start(target, told, "customer.changed", self.customer_id or told.subject_id)
+        if mine := self.open.get(told.subject_id):
+            self._follow(mine, told)
+
+    def waive(self, obligation_id: str, at: datetime, reason: str | None) -> None:
+        """A run is let go."""
+        for runs in list(self.open.values()):
+            for run in [run for run in runs if run.id == obligation_id]:
+                self._close(run, "waived", at, reason=reason)
+
+    def lose(self, at: datetime) -> None:
+        """The customer is lost: what was owed to it as a customer is owed no longer; its complaints still are."""
+        for run in list(self._of(self.customer_id or "")):
+            self._close(run, "superseded", at)
+
+    def win_back(self, told: Told) -> None:
+        """The customer is back: its dates count again."""
+        for target in self.rulebook.dated.get("customer", ()):
+            self._date_from(target, told, told.values.get(_name(target.on)))
+
+    # One step each
+
+    def _of(self, subject_id: str) -> list[Run]:
+        return self.open.get(subject_id, [])
+
+    def _meet(self, target: Target, told: Told) -> None:
+        person = told.changes["collaborator"][1] if "collaborator" in told.changes else None
+        for run in list(self._runs_met(target, told)):
+            if person is None or run.person is None or _who(person) == _who(run.person):
+                self._close(run, "met", told.at, evidence_id=told.subject_id)
+
+    def _runs_met(self, target: Target, told: Told) -> Iterator[Run]:
+        """The open runs of a target that an event is about: of its own record, of the record it names, or of the customer."""
+        mine = self.rulebook.entities[target.key]
+        if mine == told.entity:
+            subjects: Iterable[str] = (told.subject_id,)
+        elif mine == "customer":
+            subjects = (self.customer_id or "",)
+        elif told.entity == "customer":
+            subjects = list(self.open)
+        else:
+            subjects = (told.values.get(f"{mine}_id") or "",)
+        for subject in subjects:
+            yield from (run for run in self._of(subject) if run.target is target)
+
+    def _complete(self, told: Told) -> None:
+        for target in self.rulebook.completing:
+            for run in [run for run in self._of(told.subject_id) if run.target is target]:
+                if self._is_complete(target):
+                    self._close(run, "met", told.at, evidence_id=told.subject_id)
+
+    def _is_complete(self, target: Target) -> bool:
+        custom = self.customer.get("custom") or {}
+        names = map(_name, target.fields)
+        return all(self.customer.get(name, custom.get(name)) not in (None, [], "") for name in names)
+
+    def _reopen(self, told: Told) -> None:
+        taken_back = REOPENS[told.action]
+        latest: dict[tuple[str, str | None], Run] = {}
+        for run in self.runs:
+            if run.subject_id == told.subject_id and run.target.met_by in taken_back:
+                latest[run.target.key, run.person] = run
+        for run in latest.values():
+            if run.state != "met":
+                continue
+            if run.target.reopening == "continue":
+                run.state, run.closed_at, run.evidence_id = "open", None, None
+                run.reopened_at += (told.at,)
+                self.open.setdefault(run.subject_id, []).append(run)
+                continue
+            if run.target.reopening == "restart":
+                run.state, run.evidence_id = "superseded", None
+            if self._holds(run.target, told):
+                self._begin(run.target, told, told.at, run.person)
+
+    def _end(self, runs: list[Run], told: Told) -> None:
+        for run in list(runs):
+            self._close(run, "superseded", told.at)
+
+    def _start(self, target: Target, told: Told, moment: str, subject_id: str | None = None) -> None:
+        subject = subject_id or told.subject_id
+        at = told.at
+        if (field := EFFECTIVE.get(moment)) and (value := told.values.get(field)):
+            at = min(_instant(value), at)
+        if self.rulebook.conditions[target.key]:
+            self._seen[target.key, subject] = at, told.id
+            if not self._holds(target, told):
+                return
+        if subject in self.open and any(run.target is target for run in self.open[subject]):
+            return
+        if target.met_by in told.moments and target.met_by != moment:
+            # A conversation is held and written down by one event.
+            owner = self._owner(target, told.entity, told.values)
+            run = Run(target, f"{told.id}:target.{target.key}", subject, owner, at, at)
+            run.close("met", told.at, evidence_id=told.subject_id)
+            self.runs.append(run)
+        elif target.met_by != "customer.completed" or not self._is_complete(target):
+            self._begin_each(target, told, at, subject)
+
+    def _look_again(self, target: Target, told: Told) -> None:
+        """Its condition may have begun or ceased to hold."""
+        subject, holds = told.subject_id, self._holds(target, told)
+        mine = [run for run in self._of(subject) if run.target is target]
+        if mine and not holds:
+            self._end(mine, told)
+        elif holds and not mine and (seen := self._seen.get((target.key, subject))) and told.id != seen[1]:
+            before = [run for run in self.runs if run.target is target and run.subject_id == subject]
+            if not any(run.state in ("met", "waived") for run in before):
+                self._begin_each(target, told, seen[0], subject)
+
+    def _date(self, target: Target, told: Told) -> None:
+        change = told.changes.get(_name(target.on))
+        if change is None:
+            return
+        before, after = change
+        subject = told.subject_id
+        was_open = [run for run in self._of(subject) if run.target is target]
+        renewed = target.met_by == "customer.renewed"
+        for run in was_open:
+            if renewed and before is not None and after is not None and after > before:
+                self._close(run, "met", told.at, evidence_id=subject)
+            else:
+                self._close(run, "superseded", told.at)
+        ever = any(run.target is target and run.subject_id == subject for run in self.runs)
+        if was_open or renewed or not ever:
+            self._date_from(target, told, after)
+
+    def _date_from(self, target: Target, told: Told, value: str | None) -> None:
+        if value is None or not self._holds(target, told):
+            return
+        if self.rulebook.entities[target.key] == "customer" and not self.rulebook.is_owed(
+            self.customer.get("stage", "")
+        ):
+            return
+        self._begin_each(target, told, told.at, told.subject_id, due_on=date.fromisoformat(value[:10]))
+
+    def _follow(self, runs: list[Run], told: Told) -> None:
+        """Who owes it, and whether its clock is held."""
+        people = _people(told.values.get("collaborators"))
+        for run in list(runs):
+            if run.person is None:
+                run.owner = self._owner(run.target, told.entity, told.values)
+            elif run.person not in people:
+                self._close(run, "superseded", told.at)
+            if told.action == "ticket.waited":
+                run.paused_since = run.paused_since or told.at
+            elif told.action == "ticket.resumed":
+                run.resume(told.at)
+        if "collaborators" in told.changes:
+            for target in {
+                run.target.key: run.target for run in self.runs if run.subject_id == told.subject_id
+            }.values():
+                if target.owed_by == "collaborators":
+                    known = {run.person for run in self._of(told.subject_id) if run.target is target}
+                    for person in people:
+                        if person not in known:
+                            self._begin(target, told, told.at, person)
+
+    def _begin_each(
+        self, target: Target, told: Told, at: datetime, subject_id: str, due_on: date | None = None
+    ) -> None:
+        if target.owed_by != "collaborators":
+            self._begin(target, told, at, None, subject_id, due_on)
+            return
+        for person in _people(told.values.get("collaborators")):
+            self._begin(target, told, at, person, subject_id, due_on)
+
+    def _begin(
+        self,
+        target: Target,
+        told: Told,
+        at: datetime,
+        person: str | None,
+        subject_id: str | None = None,
+        due_on: date | None = None,
+    ) -> None:
+        subject = subject_id or told.subject_id
+        owner = _who(person) if person else self._owner(target, self.rulebook.entities[target.key], told.values)
+        id = f"{told.id}:target.{target.key}" + (f":{person}" if person else "")
+        run = Run(target, id, subject, owner, at, told.at if due_on else at, due_on, person)
+        self.runs.append(run)
+        self.open.setdefault(subject, []).append(run)
+
+    def _close(
+        self, run: Run, state: str, at: datetime, *, evidence_id: str | None = None, reason: str | None = None
+    ) -> None:
+        run.close(state, max(at, run.started_at), evidence_id=evidence_id, reason=reason)
+        mine = self.open[run.subject_id]
+        mine.remove(run)
+        if not mine:
+            del self.open[run.subject_id]
+
+    def _owner(self, target: Target, entity: str, values: Mapping[str, Any]) -> str | None:
+        field = target.owed_by or OWED_BY.get(entity, "owner")
+        return (self.customer if entity == "customer" else values).get(field) or self.customer.get("owner")
+
+    def _holds(self, target: Target, told: Told) -> bool:
+        for entity, name, wanted in self.rulebook.conditions[target.key]:
+            value = (told.values if entity == told.entity else self.customer).get(name)
+            if (str(value).lower() if isinstance(value, bool) else value) != wanted:
+                return False
+        return True
+
+
+def _name(field: str) -> str:
+    return field.rpartition(".")[2]
+
+
+def _who(person: str) -> str:
+    """A collaborator's name without the department behind the slash."""
+    return person.partition("/")[0]
+
+
+def _people(value: Any) -> tuple[str, ...]:
+    return tuple(value or ())
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _is_news(field: str, told: Told) -> bool:
+    """Whether an event tells another value of a field than was known: a new decision maker, another budget (seed 003)."""
+    entity, _, name = field.partition(".")
+    if entity != told.entity or name not in told.changes:
+        return False
+    after = told.changes[name][1]
+    if told.action.partition(".")[2] not in _FIRST_TOLD and told.action != "follow_up.logged":
+        return True
+    return entity in _TELLING and bool(after)
