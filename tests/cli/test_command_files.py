@@ -250,5 +250,7 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "doctor",
         "demo",
         "playbook",
+        "recompute",
+        "remind",
     }
     assert set(program.commands) == promised

@@ -73,10 +73,10 @@ def test_show_in_words(command) -> None:
     )
     assert "已接触客户跟踪 3天 潜在客户-已接触 contact 微信 跟进+方案推送" in lines
     assert "24小时内填写跟踪记录 24小时 沟通 填写记录" in lines
-    assert "合同续约提醒 提前30天 合同到期日" in lines
+    assert "合同续约提醒 提前30天 合同到期日 负责人" in lines
     assert "客户 (客户类型: 企业客户) 所属行业" in lines
     english = [" ".join(line.split()) for line in command("playbook", "show", "integration").out.splitlines()]
-    assert "Follow-up overdue 9 hours after planned follow-ups" in english
+    assert "Follow-up overdue 9 hours after planned follow-ups owner" in english
 
 
 def test_show_as_data(command) -> None:

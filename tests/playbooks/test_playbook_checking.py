@@ -97,7 +97,7 @@ BROKEN = {
     "a target of unknown moments": (
         '[targets.answer_ticket]\non = "ticket.open"\nmet_by = "ticket.reopened"',
         [
-            "targets.answer_ticket.on: there is no moment 'ticket.open'; did you mean ticket.opened?",
+            "targets.answer_ticket.on: there is no moment or date field 'ticket.open'; did you mean ticket.opened?",
             "targets.answer_ticket.met_by: there is no moment 'ticket.reopened'",
         ],
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
+from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from crmcore.cli.tables import spoken
 from crmcore.cli.texts import TEXTS
 from crmcore.domain.duration import Duration
 from crmcore.domain.numbering import NumberScheme
+from crmcore.domain.playbook import MOMENTS
 from crmcore.domain.policies import Label, StageGraph
 from crmcore.domain.values import fold
 from crmcore.errors import PlaybookError
@@ -24,8 +26,13 @@ from crmcore.metrics import Column, Table
 from crmcore.metrics.tables import Cell, plain
 from crmcore.playbooks import Playbook
 from crmcore.playbooks.drawing import ROLLBACK, dot, guards_told, mermaid
+from crmcore.rules.calendars import WEEKDAYS
+from crmcore.rules.rulebook import calendar_of
 
-_SHOWN = ("lifecycle", "pipelines", "tiers", "cadences", "targets", "reminders", "required", "tables")
+_SHOWN = (
+    *("lifecycle", "pipelines", "tiers", "tiering", "cadences", "targets", "calendar", "assignment", "reminders"),
+    *("required", "tables"),
+)
 _SHORT_NAME = "AB"  #: stands for 公司简称 in a number that has one
 _DRAWINGS = {"mermaid": mermaid, "dot": dot}
 
@@ -53,6 +60,8 @@ def show(shell: Shell, key_or_file: str | None) -> None:
     shell.write(f"{chosen.title.text(shell.language)} ({chosen.key})")
     for key, value in (("timezone", chosen.timezone), ("currency", chosen.currency)):
         shell.write(f"  {shell.text(key)}: {value}")
+    if chosen.calendar:
+        shell.write(f"  {shell.text('working_hours')}: {_calendar(shell, chosen)}")
     for table in _tables(shell, chosen, today):
         if table.rows:
             shell.write("")
@@ -183,7 +192,7 @@ def _tables(shell: Shell, chosen: Playbook, today: date) -> Iterator[Table]:
                 _length(shell, target.within) if target.within else None,
                 " ".join(
                     [
-                        shell.text(f"moment.{target.on}"),
+                        _since(shell, chosen, target.on),
                         *(_condition(shell, chosen, *case) for case in target.where.items()),
                     ]
                 ),
@@ -195,10 +204,32 @@ def _tables(shell: Shell, chosen: Playbook, today: date) -> Iterator[Table]:
     )
     yield _table(
         "reminders",
-        ("name", "when", "of_what"),
+        ("name", "when", "of_what", "whom"),
         (
-            (one.label.text(language), _when(shell, one.before, one.after), _of_what(shell, chosen, one.on))
+            (
+                one.label.text(language),
+                _when(shell, one.before, one.after),
+                _of_what(shell, chosen, one.on),
+                ", ".join(shell.text(f"recipient.{word}") for word in one.to),
+            )
             for one in chosen.reminders
+        ),
+    )
+    yield _table(
+        "assignment",
+        ("of_what", "decided_by", "to_whom", "otherwise", "strategy"),
+        (
+            (
+                shell.text(f"entity.{one.key}"),
+                chosen.label(f"{one.key}.{one.by}", language),
+                "; ".join(
+                    f"{chosen.choice_label(f'{one.key}.{one.by}', value, language)}: {', '.join(people)}"
+                    for value, people in one.to.items()
+                ),
+                ", ".join(one.otherwise),
+                shell.text(f"strategy.{one.strategy}"),
+            )
+            for one in chosen.assignment
         ),
     )
     yield _table(
@@ -234,6 +265,24 @@ def _stages(shell: Shell, chosen: Playbook, graph: StageGraph) -> Table:
         for stage in graph.stages
     )
     return Table(graph.key, graph.label.zh, graph.label.en, columns, tuple(rows))
+
+
+def _calendar(shell: Shell, chosen: Playbook) -> str:
+    """The team's hours by day of the week, and whose holidays it keeps."""
+    calendar = calendar_of(chosen)
+    week = [(day, ", ".join(map(str, hours))) for day, hours in zip(WEEKDAYS, calendar.weekly, strict=True) if hours]
+    told = [
+        f"{shell.text(f'weekday.{days[0]}')}{'-' + shell.text(f'weekday.{days[-1]}') if len(days) > 1 else ''} {hours}"
+        for hours, days in ((hours, [day for day, _ in run]) for hours, run in groupby(week, key=lambda one: one[1]))
+    ]
+    if chosen.calendar.get("public_holidays") == "china":
+        told.append(shell.text("china_holidays", until=calendar.confirmed_until))
+    return "; ".join(told)
+
+
+def _since(shell: Shell, chosen: Playbook, on: str) -> str:
+    """From when a target counts: a moment, or a date of the record's own."""
+    return shell.text(f"moment.{on}") if on in MOMENTS else chosen.label(on, shell.language)
 
 
 def _length(shell: Shell, length: Duration) -> str:

@@ -19,6 +19,7 @@ from crmcore.cli.importing import import_
 from crmcore.cli.issues import line
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
+from crmcore.cli.owing import recompute, remind
 from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
 from crmcore.cli.setup import doctor, init
@@ -60,7 +61,11 @@ def program(context: click.Context, shell: Shell) -> None:
         context.exit(USAGE)
 
 
-for verb in (demo, doctor, due, export, follow, import_, init, list_, move, playbook, report, show, template):
+_VERBS = (
+    *(demo, doctor, due, export, follow, import_, init, list_, move, playbook, recompute, remind, report, show),
+    template,
+)
+for verb in _VERBS:
     program.add_command(verb)
 
 

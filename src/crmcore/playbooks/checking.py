@@ -14,12 +14,21 @@ from crmcore.domain import ENTITIES, Customer
 from crmcore.domain.follow_up import METHODS
 from crmcore.domain.numbering import NumberScheme, may_collide
 from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, MOMENTS, Playbook
+from crmcore.domain.policies import Target
+from crmcore.domain.user import ROLES
 from crmcore.domain.values import fold
+from crmcore.errors import Invalid
 from crmcore.playbooks.graphs import graph_problems
 from crmcore.playbooks.telling import ambiguous, bad_keys, bad_labels, unknown, unknown_fields
+from crmcore.rules.calendars import WEEKDAYS
+from crmcore.rules.rulebook import calendar_of
 
 #: Entities that carry a number for people.
 NUMBERED = ("customer", "order", "ticket")
+#: What an assignment can give to somebody.
+ASSIGNED = ("feedback", "ticket")
+#: Who can be told of what is due, beside everybody who holds a role.
+RECIPIENTS = ("owner", "registrar", "collaborators")
 _ENTITIES = {entity.entity for entity in ENTITIES}
 _RECORD = {
     f"record.{name}" for name in ("id", "version", "created_at", "created_by", "updated_at", "updated_by", "custom")
@@ -39,6 +48,8 @@ def problems(playbook: Playbook) -> tuple[str, ...]:
                 _tiers,
                 _cadences,
                 _targets,
+                _calendar,
+                _assignment,
                 _reminders,
                 _required,
                 _words,
@@ -138,8 +149,8 @@ def _cadences(playbook: Playbook) -> Iterator[str]:
     for cadence in playbook.cadences:
         path = f"cadences.{cadence.key}"
         yield from bad_labels(f"{path}.label", cadence.label)
-        if cadence.every.unit not in ("days", "months"):
-            yield f"{path}.every: a cadence is counted in days, weeks, months or years"
+        if cadence.every.unit not in ("days", "months", "working_days"):
+            yield f"{path}.every: a cadence is counted in days, working_days, weeks, months or years"
         for part, text in (("goal", cadence.goal), ("content", cadence.content)):
             if text is not None:
                 yield from bad_labels(f"{path}.{part}", text)
@@ -154,23 +165,77 @@ def _cadences(playbook: Playbook) -> Iterator[str]:
 
 
 def _targets(playbook: Playbook) -> Iterator[str]:
+    dated = {key for key, kind in FIELD_KINDS.items() if kind.name in ("day", "instant")}
     yield from bad_keys("targets", (target.key for target in playbook.targets))
     for target in playbook.targets:
         path = f"targets.{target.key}"
         yield from bad_labels(f"{path}.label", target.label)
-        for part, moment in (("on", target.on), ("met_by", target.met_by)):
-            if moment not in MOMENTS:
-                yield f"{path}.{part}: {unknown('moment', moment, MOMENTS)}"
+        if target.on not in MOMENTS and target.on not in dated:
+            yield f"{path}.on: {unknown('moment or date field', target.on, {*MOMENTS, *dated})}"
+        if target.met_by not in MOMENTS:
+            yield f"{path}.met_by: {unknown('moment', target.met_by, MOMENTS)}"
+        if target.on in MOMENTS and target.within is None:
+            yield f'{path}.within: required: the time that it allows, as "24 hours"'
+        if target.met_by == "customer.renewed" and target.on in MOMENTS:
+            yield f"{path}.met_by: customer.renewed goes with a date field in on, as customer.contract_expires_on"
         yield from unknown_fields(f"{path}.fields", target.fields, {*FIELD_KINDS, *playbook.custom_fields})
-        if (target.met_by == "customer.completed") != bool(target.fields):
-            yield f'{path}.fields: goes with met_by = "customer.completed", and with nothing else'
-        for field, value in target.where.items():
-            if field not in FIELD_KINDS and field not in playbook.custom_fields:
-                yield f"{path}.where: {unknown('field', field, FIELD_KINDS)}"
-                continue
-            allowed = _values(playbook, field)
+        if (target.met_by == "customer.completed" or target.on == "customer.changed") != bool(target.fields):
+            yield f'{path}.fields: goes with met_by = "customer.completed" or on = "customer.changed", and with nothing else'
+        yield from _owed_by(f"{path}.owed_by", target)
+        yield from _conditions(path, target, playbook)
+
+
+def _owed_by(path: str, target: Target) -> Iterator[str]:
+    entity = target.on.partition(".")[0]
+    people = {"owner", "responsible", "assignee", "recorder", "registrar", "collaborators", "service_contact"}
+    known = {name for name in people if f"{entity}.{name}" in FIELD_KINDS}
+    if target.owed_by is not None and target.owed_by not in known:
+        yield f"{path}: {unknown(f'person of a {entity}', target.owed_by, known)}"
+
+
+def _conditions(path: str, target: Target, playbook: Playbook) -> Iterator[str]:
+    for field, value in target.where.items():
+        if field not in FIELD_KINDS and field not in playbook.custom_fields:
+            yield f"{path}.where: {unknown('field', field, FIELD_KINDS)}"
+            continue
+        entity = target.on.partition(".")[0]
+        if field.partition(".")[0] not in (entity, "customer"):
+            yield f"{path}.where.{field}: must be a field of the {entity} or of its customer"
+        allowed = _values(playbook, field)
+        if allowed and value not in allowed:
+            yield f"{path}.where.{field}: {unknown('value', value, allowed)}"
+
+
+def _calendar(playbook: Playbook) -> Iterator[str]:
+    try:
+        calendar_of(playbook)
+    except Invalid as invalid:
+        # A zone that doesn't exist is told of the playbook itself.
+        for issue in invalid.issues:
+            if issue.field is not None and issue.field != "calendar.timezone":
+                told = str(issue).removeprefix(issue.field).lstrip(": ")
+                hint = f"; give hours to one of {', '.join(WEEKDAYS)}" if issue.code == "never_open" else ""
+                yield f"{issue.field}: {told}{hint}"
+    if "timezone" in playbook.calendar:
+        yield "calendar.timezone: the playbook's own timezone holds; leave it out"
+
+
+def _assignment(playbook: Playbook) -> Iterator[str]:
+    yield from bad_keys("assignment", (one.key for one in playbook.assignment))
+    for one in playbook.assignment:
+        path = f"assignment.{one.key}"
+        if one.key not in ASSIGNED:
+            yield f"{path}: {unknown('assigned entity', one.key, ASSIGNED)}"
+            continue
+        fields = {key.partition(".")[2] for key in FIELD_KINDS if key.startswith(f"{one.key}.")}
+        if one.by not in fields:
+            yield f"{path}.by: {unknown('field', one.by, fields)}"
+        allowed = _values(playbook, f"{one.key}.{one.by}")
+        for value, people in one.to.items():
             if allowed and value not in allowed:
-                yield f"{path}.where.{field}: {unknown('value', value, allowed)}"
+                yield f"{path}.to: {unknown('value', value, allowed)}"
+            if not people or not all(person.strip() for person in people):
+                yield f"{path}.to.{value}: names at least one user or role, and none that is blank"
 
 
 def _values(playbook: Playbook, field: str) -> tuple[str, ...]:
@@ -203,6 +268,14 @@ def _reminders(playbook: Playbook) -> Iterator[str]:
         yield from bad_labels(f"reminders.{reminder.key}.label", reminder.label)
         if (reminder.before is None) == (reminder.after is None):
             yield f"reminders.{reminder.key}: says when, either before or after"
+        wanted = (*RECIPIENTS, *ROLES)
+        yield from (
+            f"reminders.{reminder.key}.to: {unknown('recipient', word, wanted)}"
+            for word in reminder.to
+            if word not in wanted
+        )
+        if not reminder.to:
+            yield f"reminders.{reminder.key}.to: somebody must be told; allowed: {', '.join(wanted)}"
         if reminder.on not in rules and reminder.on not in dated:
             yield f"reminders.{reminder.key}.on: {unknown('rule or date field', reminder.on, rules | dated)}"
 

@@ -260,7 +260,8 @@ class Targets:
                 return
         if subject in self.open and any(run.target is target for run in self.open[subject]):
             return
-        if target.met_by in told.moments and target.met_by != moment:
+        moments = told.moments
+        if target.met_by in moments and moments.index(target.met_by) > moments.index(moment):
             # A conversation is held and written down by one event.
             owner = self._owner(target, told.entity, told.values)
             run = Run(target, f"{told.id}:target.{target.key}", subject, owner, at, at)
@@ -323,7 +324,8 @@ class Targets:
                 run.target.key: run.target for run in self.runs if run.subject_id == told.subject_id
             }.values():
                 if target.owed_by == "collaborators":
-                    known = {run.person for run in self._of(told.subject_id) if run.target is target}
+                    mine = [run for run in self.runs if run.target is target and run.subject_id == told.subject_id]
+                    known = {run.person for run in mine if run.state != "superseded"}
                     for person in people:
                         if person not in known:
                             self._begin(target, told, told.at, person)

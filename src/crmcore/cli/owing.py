@@ -1,0 +1,60 @@
+"""Verbs about what is owed: remind, recompute."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import click
+
+from crmcore.app.obligations import Recomputed
+from crmcore.cli.options import day, with_global_options
+from crmcore.cli.shell import Shell
+from crmcore.cli.tables import spoken
+from crmcore.cli.texts import TEXTS
+from crmcore.metrics import Column, Table
+from crmcore.metrics.tables import plain
+from crmcore.rules.timing import day_end, day_start
+
+
+@click.command("remind")
+@click.option("--since", metavar="DATE", callback=day, help="From the beginning of this day. [default: yesterday]")
+@click.option("--until", metavar="DATE", callback=day, help="Up to the end of this day. [default: now]")
+@with_global_options
+def remind(shell: Shell, since: date | None, until: date | None) -> None:
+    """What somebody is to be reminded of in a time, by the playbook's rules. Prints it; sends nothing."""
+    crm = shell.me.crm
+    start = day_start(since or crm.today() - timedelta(days=1), crm.zone)
+    found = shell.me.obligations.reminders(start, day_end(until, crm.zone) if until else None)
+    columns = (
+        spoken("at", "instant"),
+        spoken("reminder"),
+        spoken("to_whom"),
+        spoken("due_at", "instant"),
+        Column("customer_id", "客户内部标识", "Customer id"),
+        Column("id", "提醒标识", "Notice"),
+    )
+    rows = tuple(
+        (one.at, one.reminder.label.text(shell.language), ", ".join(one.to), one.due_at, one.customer_id, one.id)
+        for one in found
+    )
+    english, chinese = TEXTS["reminders_due"]
+    table = Table("reminders", chinese, english, columns, rows)
+    if shell.json:
+        shell.write_json(plain(table.records()))
+    elif rows:
+        shell.write_table(table)
+    else:
+        shell.say(shell.text("nothing_to_remind"))
+
+
+@click.command("recompute")
+@click.option("--dry-run", is_flag=True, help="Says what would differ and writes nothing.")
+@with_global_options
+def recompute(shell: Shell, dry_run: bool) -> None:
+    """Derives what is owed anew from what happened, after the playbook was changed."""
+    found: Recomputed = shell.me.obligations.recompute(dry_run=dry_run)
+    figures = {name: getattr(found, name) for name in ("looked_at", "begun", "changed", "gone")}
+    if shell.json:
+        shell.write_json(figures)
+    else:
+        shell.say(shell.text("recomputed", **figures))
