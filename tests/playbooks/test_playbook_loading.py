@@ -245,7 +245,9 @@ def test_a_value_of_another_type_is_told_with_its_place(path, value):
     if type(at(data, path)) is type(value):
         return
     at(data, path[:-1])[path[-1]] = value
-    place = ".".join(map(str, path))
+    # The windows of a calendar are counted from 1, as it counts its own.
+    named = path[:-1] if path[0] == "calendar" and isinstance(path[-1], int) else path
+    place = ".".join(map(str, named))
     try:
         assert isinstance(build(data, "mine"), Playbook)
     except PlaybookError as error:
