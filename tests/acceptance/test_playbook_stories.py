@@ -419,9 +419,12 @@ def test_seed_004_integration(open_crm, at):
     with refused("reason_required customer.reason"):
         me.customers.move(customer, "意向客户")
     customer = me.customers.move(customer, "意向客户", reason="需求明确")
-    with refused("evidence_required customer.contract_signed_on", "reason_required customer.reason"):
+    with refused("evidence_required customer.contract_signed_on"):
         me.customers.move(customer, "成交客户")
-    customer = me.customers.move(customer, "成交客户", reason="合同签订", contract_signed_on=DAY(2024, 4, 2))
+    customer = me.customers.update(customer, contract_signed_on=DAY(2024, 4, 2))
+    assert me.crm.playbook.lifecycle.stage(customer.stage).label.zh == "成交客户"  # 自动流转
+    newest = me.customers.timeline(customer).items[0]
+    assert (newest.action, newest.reason) == ("customer.moved", "automatic: contract_signed")
     with refused("reason_required customer.reason"):
         me.customers.move(customer, "流失客户")
     customer = me.customers.move(customer, "流失客户", reason="合同到期未续")

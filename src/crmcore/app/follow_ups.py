@@ -7,9 +7,11 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from crmcore.app.customers import carry_customer_on
 from crmcore.app.duties import replan
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
+from crmcore.app.moving import due_move
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Customer, FollowUp, FollowUpPlan, Obligation, Opportunity
 from crmcore.domain.fields import clean_instant
@@ -62,6 +64,7 @@ def log_follow_up(
         return obligation.subject_id in carried_out or (latest and meets(follow_up, obligation, work.playbook))
 
     replan(work, touched, met=met, met_at=follow_up.at, evidence_id=follow_up.id)
+    carry_customer_on(work, touched, due_move(work, customer))
     return follow_up
 
 
