@@ -10,7 +10,7 @@ from crmcore.app.contacts import contact_values
 from crmcore.app.duties import replan
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
-from crmcore.app.moving import carry_on, decided, due_move, told_automatic
+from crmcore.app.moving import carry_on, decided, due_move, read_visits, told_automatic
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Contact, Customer, Event
 from crmcore.domain.policies import Stage, Transition
@@ -19,6 +19,7 @@ from crmcore.errors import DuplicateCustomer, Invalid, Issue
 from crmcore.rules.stages import NO_FIELDS, moved
 from crmcore.rules.timing import day_start, zone_named
 from crmcore.rules.validation import check_customer, meant
+from crmcore.rules.visits import Visit
 from crmcore.storage.query import And, Contains, Eq, Ge, Where
 
 CustomerReference: TypeAlias = Customer | str
@@ -278,6 +279,11 @@ class Customers(UseCases):
     def count(self, where: Where | None = None) -> int:
         """How many customers there are, or how many the condition holds for."""
         return self.engine.read(lambda transaction: transaction.count("customers", where))
+
+    def stages(self, customer: CustomerReference) -> list[Visit]:
+        """Each stay of the customer at a stage, oldest first: since when and until when, how long, who moved it there and why."""
+        found, now = self.get(customer), self.engine.now()
+        return self.engine.read(lambda transaction: read_visits(transaction, found, now))
 
     def timeline(
         self, customer: CustomerReference, *, since: datetime | None = None, limit: int = 100, after: str | None = None

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
+from datetime import datetime
 from typing import Any, TypeVar
 
 from crmcore.app.work import Work
-from crmcore.domain import Attachment, Customer, Opportunity
+from crmcore.domain import Attachment, Customer, Event, Opportunity
 from crmcore.domain.policies import StageGraph, Transition
 from crmcore.errors import TransitionRefused
 from crmcore.rules.stages import NO_EVIDENCE, NO_FIELDS, Move, decide, due
-from crmcore.storage.query import Eq
+from crmcore.rules.visits import Visit, visits
+from crmcore.storage.codec import CODECS
+from crmcore.storage.contract import Transaction
+from crmcore.storage.query import And, Eq, In, Query
+from crmcore.storage.schema import Row
 
 R = TypeVar("R", Customer, Opportunity)
 
@@ -78,6 +83,17 @@ def carry_on(work: Work, record: R, move: Callable[[R, Transition], R], was_due:
 def told_automatic(step: Transition) -> str:
     """The reason that the event of an automatic move gives: the guards that were met."""
     return f"automatic: {', '.join(step.guards)}"
+
+
+def read_visits(transaction: Transaction, record: Customer | Opportunity, now: datetime) -> list[Visit]:
+    """Each stay of a record at a stage, from its events."""
+    if isinstance(record, Customer):
+        where = And(Eq("customer_id", record.id), Eq("subject", "customer"))
+    else:
+        # An opportunity may have had another customer before, or none.
+        where = And(In("action", ("opportunity.opened", "opportunity.moved")), Eq("subject_id", record.id))
+    load: Callable[[Row], Event] = CODECS[Event].load
+    return visits(map(load, transaction.find(Query("events", where))), now)
 
 
 def customer_of(record: Customer | Opportunity) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 from crmcore.app.customers import bring_customer
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
-from crmcore.app.moving import carry_on, decided, due_move, told_automatic
+from crmcore.app.moving import carry_on, decided, due_move, read_visits, told_automatic
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Customer, Money, Opportunity, Order
 from crmcore.domain.policies import StageGraph, Transition
@@ -17,6 +17,7 @@ from crmcore.domain.values import fold
 from crmcore.errors import DomainError, Invalid, Issue, NotFound
 from crmcore.rules.stages import NO_FIELDS, unknown_stage
 from crmcore.rules.validation import meant
+from crmcore.rules.visits import Visit
 from crmcore.storage.codec import CODECS
 from crmcore.storage.query import And, Contains, Eq, Where
 
@@ -205,6 +206,11 @@ class Opportunities(UseCases):
             return move_opportunity(work, current, target, reason=reason)
 
         return self.write(decide)
+
+    def stages(self, opportunity: Opportunity | str) -> list[Visit]:
+        """Each stay of the opportunity at a milestone, oldest first, as :meth:`Customers.stages`."""
+        found, now = self.get(opportunity), self.engine.now()
+        return self.engine.read(lambda transaction: read_visits(transaction, found, now))
 
     def find(
         self,
