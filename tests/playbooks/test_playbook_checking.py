@@ -97,8 +97,11 @@ BROKEN = {
         ["lifecycle.stages.prospect.lifecycle: belongs in the stages of a pipeline only"],
     ),
     "a blank label": (
-        '[lifecycle.stages.prospect.label]\nen = " "',
-        ["lifecycle.stages.prospect.label.en: a label can't be blank"],
+        '[lifecycle.stages.prospect.label]\nen = " "\n[pipelines.sales.label]\nzh = ""',
+        [
+            "lifecycle.stages.prospect.label.en: a label can't be blank",
+            "pipelines.sales.label.zh: a label can't be blank",
+        ],
     ),
     "a blank alias": ('[tiers.A.label]\naliases = [""]', ["tiers.A.label.aliases: an alias can't be blank"]),
     "two stages of one name": (

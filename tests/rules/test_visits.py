@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 
 from hypothesis import given
@@ -65,7 +66,7 @@ def test_the_stays_follow_on_one_another_and_add_up(walked, data, now):
     ids = data.draw(st.permutations(range(len(stages))))
     found = visits(walk(stages, hours, ids), at(now))
     assert sorted(stages_of(found)) == sorted(stages)
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in itertools.pairwise(found):
         assert one.until == other.since >= one.since
     assert all(visit.length >= datetime.timedelta(0) for visit in found)
     assert found[-1].until is None

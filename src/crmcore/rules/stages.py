@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 from datetime import date, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -38,7 +38,7 @@ def value_of(record: Any, name: str) -> Any:
 
 
 # Making an issue costs more than finding out that it is due, and a playbook can ask for few things: they are kept.
-@lru_cache
+@cache
 def _lacking(code: str, entity: str, name: str) -> Issues:
     return (Issue(code=code, field=f"{entity}.{name}"),)
 
@@ -49,7 +49,7 @@ def _missing(record: Any, name: str, code: str) -> Issues:
 
 
 def _reason(record: Any, move: Transition, reason: str | None, evidence: Set[str]) -> Issues:
-    if isinstance(reason, str) and reason.strip():
+    if type(reason) is str and reason.strip():
         return ()
     return _lacking("reason_required", record.entity, "reason")
 
@@ -65,7 +65,7 @@ def _evidence(record: Any, move: Transition, reason: str | None, evidence: Set[s
 
 
 def _contract_signed(record: Any, move: Transition, reason: str | None, evidence: Set[str]) -> Issues:
-    if getattr(record, "contract_signed_on", None) is not None:
+    if record.contract_signed_on is not None:
         return ()
     return _lacking("evidence_required", record.entity, "contract_signed_on")
 
