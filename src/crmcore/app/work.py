@@ -172,7 +172,8 @@ class Work:
 
     def move(self, move: Move, action: str) -> Any:
         """The record of a move that was decided, with its event."""
-        before, moved = move.before, move.after.replace(version=self._next_version(move.before))
+        before = move.before
+        moved = move.after.replace(version=self._next_version(before), updated_by=self.actor)
         self.put(moved, before, action, move.reason)
         names = (name for name in type(moved).kinds if name not in STAMPS)
         self.note(moved, action, _different(before, moved, names), move.reason)
