@@ -72,15 +72,20 @@ class Walk(RuleBasedStateMachine):
         """The refusal of a bare move, that changed nothing; None where the move was made."""
         before = self.everything()
         try:
-            self.took(record, self.of(record)[0].move(record, target))
+            self.took(record, target, self.of(record)[0].move(record, target))
         except TransitionRefused as refusal:
             assert self.everything() == before
             return refusal
         return None
 
-    def took(self, record, moved):
-        before = self.come_to[record.entity]
-        before.append(moved.stage)
+    def took(self, record, target, moved):
+        """Notes where a move led, and where the record went from there by itself."""
+        come_to = self.come_to[record.entity]
+        come_to.append(target)
+        if moved.stage != target:
+            step = self.of(record)[1].transition(target, moved.stage)
+            assert step is not None and step.automatic
+            come_to.append(moved.stage)
         if record is self.customer:
             self.customer = moved
         else:
@@ -106,9 +111,9 @@ class Walk(RuleBasedStateMachine):
         refusal = self.refused(record, target)
         if refusal is not None:
             assert refusal.allowed == ways
-            self.took(record, use_cases.move(record, target, **supplied(refusal.issues)))
+            self.took(record, target, use_cases.move(record, target, **supplied(refusal.issues)))
         moved = self.customer if which else self.deal
-        assert (moved.stage, moved.stage_since, moved.version > record.version) == (target, self.now, True)
+        assert (moved.stage_since, moved.version > record.version) == (self.now, True)
 
     @rule(which=st.booleans(), data=st.data())
     def tries_what_is_no_way(self, which, data):
@@ -150,5 +155,7 @@ class Walk(RuleBasedStateMachine):
 @pytest.mark.parametrize("key", BUNDLED)
 def test_any_walk_through_a_playbook(key):
     machine = type(f"{key.title()}Walk", (Walk,), {"playbook": key})
-    machine.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+    machine.TestCase.settings = settings(
+        max_examples=settings.default.max_examples // 3, stateful_step_count=25, deadline=None
+    )
     machine.TestCase().runTest()
