@@ -49,7 +49,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     "bad_email": ("{label} is not an e-mail address", "{label}不是有效邮箱"),
     "precision_lost": ("{label} was typed as a number and lost digits", "{label}按数字录入,后几位已丢失"),
     "cell_error": ("{label} holds the spreadsheet error {value}", "{label}是表格错误值{value}"),
-    "unknown_stage": ("{label} is not a stage of this playbook", "{label}不是本方案中的阶段"),
+    "unknown_stage": (
+        "{label} is not a stage of this playbook; it has: {allowed}",
+        "{label}不是本方案中的阶段,可选阶段:{allowed}",
+    ),
     "unknown_customer": ("no customer goes by this {label}", "没有此{label}对应的客户"),
     "ambiguous_customer": ("more than one customer goes by this {label}", "此{label}对应不止一个客户"),
     "no_customer": ("no customer is named; the record stands alone until one is", "未写明客户,记录暂无归属"),

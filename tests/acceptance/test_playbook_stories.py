@@ -208,7 +208,13 @@ def test_seed_001_maintenance(open_crm, at):
     assert due(me, customer).keys() == {"cadence.tier_b_contact", "cadence.deep_conversation"}
     customer = me.customers.update(customer, tier="C")
     assert due(me, customer)["cadence.tier_c_contact"] == DAY(2024, 4, 13)  # 每月1次
-    assert due(me, customer).keys() == {"cadence.tier_c_contact", "cadence.information_update"}
+    # C类客户公司3个月无跟进,需激活: three months from the last conversation
+    assert due(me, customer)["cadence.silent_customer"] == DAY(2024, 6, 13)
+    assert due(me, customer).keys() == {
+        "cadence.tier_c_contact",
+        "cadence.information_update",
+        "cadence.silent_customer",
+    }
 
     assert me.customers.tag(customer, "需求明确", "待签约").tags == ("需求明确", "待签约")
     with refused("reason_required customer.reason"):
@@ -233,7 +239,9 @@ def test_seed_001_each_tier_has_its_two_tracks(open_crm, at, tier, contact, deep
     customer = me.customers.register(
         name="甲", short_name="AB", industry="x", tier=tier, contacts=[{"name": "联系人甲"}]
     )
-    assert sorted(due(me, customer).values()) == [contact, deepening]
+    owed = due(me, customer)
+    assert owed.pop("cadence.silent_customer", None) == (DAY(2024, 6, 1) if tier == "C" else None)
+    assert sorted(owed.values()) == [contact, deepening]
 
 
 def test_seed_001_a_record_belongs_on_file_within_24_hours(open_crm, at):
@@ -369,7 +377,7 @@ def test_seed_003_marketing(open_crm, at):
     assert "target.complete_fields" in due(me, customer)  # one of the three is missing
     at(2023, 11, 30)
     customer = me.customers.update(customer, service_contact="客服甲")
-    assert due(me, customer) == {"cadence.revisit": DAY(2024, 2, 1)}
+    assert due(me, customer) == {"cadence.revisit": DAY(2024, 2, 1), "target.renew_contract": DAY(2024, 10, 31)}
     assert states(me, customer, "target.complete_fields") == ["met"]
     assert me.customers.register(name="样品商贸有限公司").number == "202311001"
 
@@ -419,9 +427,12 @@ def test_seed_004_integration(open_crm, at):
     with refused("reason_required customer.reason"):
         me.customers.move(customer, "意向客户")
     customer = me.customers.move(customer, "意向客户", reason="需求明确")
-    with refused("evidence_required customer.contract_signed_on", "reason_required customer.reason"):
+    with refused("evidence_required customer.contract_signed_on"):
         me.customers.move(customer, "成交客户")
-    customer = me.customers.move(customer, "成交客户", reason="合同签订", contract_signed_on=DAY(2024, 4, 2))
+    customer = me.customers.update(customer, contract_signed_on=DAY(2024, 4, 2))
+    assert me.crm.playbook.lifecycle.stage(customer.stage).label.zh == "成交客户"  # 自动流转
+    newest = me.customers.timeline(customer).items[0]
+    assert (newest.action, newest.reason) == ("customer.moved", "automatic: contract_signed")
     with refused("reason_required customer.reason"):
         me.customers.move(customer, "流失客户")
     customer = me.customers.move(customer, "流失客户", reason="合同到期未续")

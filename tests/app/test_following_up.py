@@ -131,7 +131,7 @@ def test_a_won_opportunity_takes_its_customer_along(me, clock):
         deal = me.opportunities.move(deal, stage)
     won = me.opportunities.win(deal, order_number="D-1")
     assert (won.outcome, won.amount, won.closed_on) == ("won", Money.of("50000"), DAY(2023, 10, 9))
-    assert me.crm.lifecycle.stages[me.customers.get(customer).stage].outcome == "won"
+    assert me.crm.playbook.lifecycle.stage(me.customers.get(customer).stage).outcome == "won"
     rules = dict(due(me, DAY(2024, 3, 1)))
     assert rules["target.complete_fields"] == DAY(2023, 11, 8)  # seed 003: within 30 days of the deal
     clock.forward(days=10)
@@ -195,7 +195,7 @@ def test_a_deal_is_not_won_without_its_customer(me):
     with pytest.raises(Invalid):
         me.opportunities.update(won, customer_id=None)
     me.opportunities.update(won, customer_id=second.id)
-    assert me.crm.lifecycle.stages[me.customers.get(second).stage].outcome == "won"
+    assert me.crm.playbook.lifecycle.stage(me.customers.get(second).stage).outcome == "won"
 
 
 def test_attachments_are_noted(me):
@@ -325,5 +325,5 @@ def test_a_customer_won_back_has_no_reason_for_its_loss(me):
     me.plans.add(customer, due_on=DAY(2023, 10, 12))
     lost = me.customers.move(customer, "流失", reason="预算取消")
     assert me.obligations.of(customer) == []
-    back = me.customers.move(lost, me.crm.lifecycle.ways_out[lost.stage][0], reason="回来了")
+    back = me.customers.move(lost, me.crm.playbook.lifecycle.targets(lost.stage)[0], reason="回来了")
     assert back.lost_reason is None

@@ -110,7 +110,7 @@ def used_actions() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
-            if node.func.attr not in ("begin", "create", "change", "add", "put", "_lists"):
+            if node.func.attr not in ("begin", "create", "change", "move", "add", "put", "_lists"):
                 continue
             for argument in node.args:
                 value = argument.value if isinstance(argument, ast.Constant) else None

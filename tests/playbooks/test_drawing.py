@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crmcore.domain.policies import Label, Stage, StageGraph, Transition
 from crmcore.playbooks import BUNDLED, GUARDS, load
-from crmcore.playbooks.drawing import GUARD_LABELS, ROLLBACK, dot, mermaid
+from crmcore.playbooks.drawing import AUTOMATIC, GUARD_LABELS, ROLLBACK, dot, mermaid
 
 LANGUAGES = ("zh-CN", "en")
 AWKWARD = [
@@ -51,6 +51,7 @@ def graphs(draw: st.DrawFn) -> StageGraph:
         target=st.sampled_from(keys),
         guards=st.lists(st.sampled_from([*GUARDS, "lottery"]), unique=True).map(tuple),
         rollback=st.booleans(),
+        automatic=st.booleans(),
         fields=st.lists(st.sampled_from(["core_need", "customer.name"]), unique=True).map(tuple),
         evidence=st.lists(texts, max_size=2).map(tuple),
     )
@@ -68,12 +69,15 @@ def one_line(text: str) -> str:
 
 
 def read_mermaid(text: str):
-    """Stages with their labels, arrows with their texts, the numbers of the dashed arrows; every line must be known."""
-    stages, arrows, dashed, ends = {}, [], set(), set()
+    """Stages with their labels, arrows with their texts, the dashed and the bold arrows; every line must be known."""
+    stages, arrows, dashed, bold, ends = {}, [], set(), set(), set()
     initial = None
     lines = text.splitlines()
     if lines[0].startswith("%%{"):
-        dashed = {int(number) for number in re.findall(r"path\[id\$=edge(\d+)\]", lines.pop(0))}
+        css = re.fullmatch(r'%%\{init: \{"themeCSS": "(.+)"\}\}%%', lines.pop(0))[1]
+        for arrow, look in ((dashed, "stroke-dasharray: 4"), (bold, "stroke-width: 3px")):
+            for named in re.findall(rf"([^{{}}]+) \{{ {look} \}}", css):
+                arrow |= {int(number) for number in re.findall(r"path\[id\$=edge(\d+)\]", named)}
     assert lines[:2] == ["stateDiagram-v2", "    direction LR"]
     for line in lines[2:]:
         if found := re.fullmatch(r'    state "([^":;%<>{}\\]*|(?:#\d+;|[^":;%<>{}\\#])*)" as (s\d+)', line):
@@ -87,7 +91,7 @@ def read_mermaid(text: str):
             found = re.fullmatch(r"    (s\d+) --> (s\d+)(?: : ((?:#\d+;|[^\":;%<>{}\\#])+))?", line)
             assert found, line
             arrows.append((found[1], found[2], decoded(found[3] or "")))
-    return stages, initial, arrows, {at - 1 for at in dashed}, ends
+    return stages, initial, arrows, {at - 1 for at in dashed}, {at - 1 for at in bold}, ends
 
 
 def decoded(text: str) -> str:
@@ -98,7 +102,7 @@ _QUOTED = r'"((?:[^"\\]|\\["\\])*)"'
 
 
 def read_dot(text: str):
-    stages, arrows, dashed, ends = {}, [], set(), set()
+    stages, arrows, dashed, bold, ends = {}, [], set(), set(), set()
     initial = None
     lines = text.splitlines()
     assert re.fullmatch(rf"digraph {_QUOTED} \{{", lines[0]) and lines[-1] == "}"
@@ -109,12 +113,15 @@ def read_dot(text: str):
         elif found := re.fullmatch(r"    start -> (s\d+);", line):
             initial = found[1]
         else:
-            found = re.fullmatch(rf"    (s\d+) -> (s\d+)(?: \[(?:label={_QUOTED})?(?:, )?(style=dashed)?\])?;", line)
+            found = re.fullmatch(
+                rf"    (s\d+) -> (s\d+)(?: \[(?:label={_QUOTED})?(?:, )?(?:style=\"([a-z,]+)\")?\])?;", line
+            )
             assert found, line
-            if found[4]:
-                dashed.add(len(arrows))
+            for look, drawn in (("dashed", dashed), ("bold", bold)):
+                if look in (found[4] or "").split(","):
+                    drawn.add(len(arrows))
             arrows.append((found[1], found[2], unquoted(found[3] or "")))
-    return stages, initial, arrows, dashed, ends
+    return stages, initial, arrows, dashed, bold, ends
 
 
 def unquoted(text: str) -> str:
@@ -125,7 +132,7 @@ def expected(graph: StageGraph, language):
     names = {stage.key: f"s{at}" for at, stage in enumerate(graph.stages, 1)}
     arrows = []
     for move in graph.transitions:
-        said = []
+        said = [AUTOMATIC.text(language)] if move.automatic else []
         for guard in move.guards:
             word = GUARD_LABELS[guard].text(language) if guard in GUARD_LABELS else guard
             moving = "customer" if graph.key == "lifecycle" else "opportunity"
@@ -141,6 +148,7 @@ def expected(graph: StageGraph, language):
         names[graph.initial],
         arrows,
         {at for at, move in enumerate(graph.transitions) if move.rollback},
+        {at for at, move in enumerate(graph.transitions) if move.automatic},
         {names[stage.key] for stage in graph.stages if stage.final},
     )
 
@@ -180,10 +188,16 @@ def test_the_stages_of_every_bundled_playbook_can_be_drawn(key, language) -> Non
             assert "customer." not in drawn
 
 
+def test_a_picture_of_seed_004_shows_what_goes_by_itself() -> None:
+    lifecycle = load("integration").lifecycle
+    assert '    s2 -> s3 [label="自动、合同已签订", style="bold"];\n' in dot(lifecycle, "zh-CN")
+    assert "    s2 --> s3 : automatic, contract signed\n" in mermaid(lifecycle)
+
+
 def test_a_picture_of_seed_000() -> None:
     playbook = load("registration")
     drawn = mermaid(playbook.lifecycle, "zh-CN", playbook.fields)
     assert '    state "意向客户-方案洽谈" as s3\n' in drawn
     assert "    s2 --> s3 : 填写#58; 核心需求\n" in drawn
     assert "    s3 --> s4 : 合同已签订\n" in drawn
-    assert '    s5 -> s2 [label="↩ reason", style=dashed];\n' in dot(playbook.lifecycle, "en", playbook.fields)
+    assert '    s5 -> s2 [label="↩ reason", style="dashed"];\n' in dot(playbook.lifecycle, "en", playbook.fields)

@@ -40,6 +40,26 @@ BROKEN = {
         '[lifecycle.transitions]\n"customer -> lost" = { guards = ["amount"] }',
         ["lifecycle.transitions.customer -> lost.guards: amount is for the moves of an opportunity"],
     ),
+    "a guard of customers for opportunities": (
+        '[pipelines.sales.transitions]\n"signed -> collected" = { guards = ["contract_signed"] }',
+        ["pipelines.sales.transitions.signed -> collected.guards: contract_signed is for the moves of a customer"],
+    ),
+    "an automatic move that nothing holds back": (
+        '[lifecycle.transitions]\n"prospect -> interested" = { automatic = true }',
+        ["lifecycle.transitions.prospect -> interested.automatic: needs a guard that says when"],
+    ),
+    "an automatic move that asks for a reason": (
+        '[lifecycle.transitions]\n"customer -> lost" = { guards = ["reason"], automatic = true }',
+        ["lifecycle.transitions.customer -> lost.automatic: nobody is there to give a reason"],
+    ),
+    "automatic moves in a circle": (
+        '[lifecycle.transitions]\n"prospect -> interested" = { guards = ["fields"], fields = ["core_need"], automatic = true }\n'
+        '"interested -> prospect" = { guards = ["fields"], fields = ["core_need"], automatic = true }',
+        [
+            "lifecycle.stages.prospect: automatic moves lead from here back to here",
+            "lifecycle.stages.interested: automatic moves lead from here back to here",
+        ],
+    ),
     "a guard without its list, a list without its guard": (
         '[pipelines.sales.transitions]\n"requirements -> proposal" = { guards = ["fields"], evidence = ["minutes"] }',
         [
@@ -77,8 +97,11 @@ BROKEN = {
         ["lifecycle.stages.prospect.lifecycle: belongs in the stages of a pipeline only"],
     ),
     "a blank label": (
-        '[lifecycle.stages.prospect.label]\nen = " "',
-        ["lifecycle.stages.prospect.label.en: a label can't be blank"],
+        '[lifecycle.stages.prospect.label]\nen = " "\n[pipelines.sales.label]\nzh = ""',
+        [
+            "lifecycle.stages.prospect.label.en: a label can't be blank",
+            "pipelines.sales.label.zh: a label can't be blank",
+        ],
     ),
     "a blank alias": ('[tiers.A.label]\naliases = [""]', ["tiers.A.label.aliases: an alias can't be blank"]),
     "two stages of one name": (

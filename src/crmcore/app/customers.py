@@ -9,13 +9,16 @@ from typing import Any, TypeAlias
 from crmcore.app.contacts import contact_values
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
+from crmcore.app.moving import carry_on, decided, due_move, read_visits, told_automatic
 from crmcore.app.work import STAMPS, Work, refuse_fixed
-from crmcore.domain import Attachment, Contact, Customer, Event
+from crmcore.domain import Contact, Customer, Event
+from crmcore.domain.policies import Stage, Transition
 from crmcore.domain.values import fold
-from crmcore.errors import DuplicateCustomer, Invalid, Issue, TransitionRefused
-from crmcore.rules.stages import Attempt, StageTable, refusals
+from crmcore.errors import DuplicateCustomer, Invalid, Issue
+from crmcore.rules.stages import NO_FIELDS, moved
 from crmcore.rules.timing import day_start, zone_named
 from crmcore.rules.validation import check_customer, meant
+from crmcore.rules.visits import Visit
 from crmcore.storage.query import And, Contains, Eq, Ge, Where
 
 CustomerReference: TypeAlias = Customer | str
@@ -71,7 +74,7 @@ def register_customer(
     work.begin(customer, "customer.registered")
     for contact in built:
         work.begin(contact.replace(customer_id=customer.id), "contact.added")
-    return customer
+    return carry_customer_on(work, customer)
 
 
 def _people(contacts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -122,34 +125,35 @@ def _checked(work: Work, current: Customer, changes: Mapping[str, Any]) -> dict[
 
 
 def move_customer(
-    work: Work,
-    table: StageTable,
-    customer: Customer,
-    to: str,
-    fields: Mapping[str, Any] | None = None,
-    *,
-    reason: str | None = None,
-    guarded: bool = True,
+    work: Work, customer: Customer, to: str, fields: Mapping[str, Any] = NO_FIELDS, *, reason: str | None = None
 ) -> Customer:
-    """Moves within a unit of work; see :meth:`Customers.move`. An unguarded move is for what a won opportunity brings about."""
-    target = table.graph.stage_key(to) or to
-    told = _checked(work, customer, fields or {})
-    if guarded:
-        step = table.transitions.get((customer.stage, target))
-        evidence = _evidence(work, customer) if step and step[0].evidence else frozenset()
-        issues = refusals(table, customer.stage, target, Attempt(customer.replace(**told), reason, evidence))
-        if issues:
-            raise TransitionRefused(
-                issues, source=customer.stage, target=target, allowed=table.ways_out.get(customer.stage, ())
-            )
-    lost = table.stages[target].outcome == "lost"
-    changes = {"lost_reason": reason if lost else None, **told, "stage": target, "stage_since": work.now}
-    return work.change(customer, "customer.moved", changes, reason=reason)
+    """Moves within a unit of work; see :meth:`Customers.move`."""
+    lifecycle = work.playbook.lifecycle
+    target = lifecycle.stage_key(to) or to
+    told = _checked(work, customer, fields)
+    changed: Customer = work.move(decided(work, lifecycle, customer, target, told, reason=reason), "customer.moved")
+    step = lifecycle.transition(customer.stage, target)
+    # Whoever takes a customer back means it to stay there.
+    return changed if step is not None and step.rollback else carry_customer_on(work, changed)
 
 
-def _evidence(work: Work, customer: Customer) -> frozenset[str]:
-    attached = work.find(Attachment, Eq("customer_id", customer.id))
-    return frozenset(attachment.about for attachment in attached if attachment.about)
+def bring_customer(work: Work, customer: Customer, stage: Stage, *, reason: str) -> Customer:
+    """Brings to a stage, from any other and without guards, what something else has made of it: a won opportunity."""
+    brought = moved(customer, stage, at=work.now, on=work.today, by=work.actor, reason=reason)
+    changed: Customer = work.move(brought, "customer.moved")
+    return carry_customer_on(work, changed)
+
+
+def carry_customer_on(work: Work, customer: Customer, was_due: Transition | None = None) -> Customer:
+    """Makes the automatic moves that a change has made due; ``was_due`` as in :func:`carry_on`."""
+
+    def move(present: Customer, step: Transition) -> Customer:
+        further: Customer = work.move(
+            decided(work, work.playbook.lifecycle, present, step.target, reason=told_automatic(step)), "customer.moved"
+        )
+        return further
+
+    return carry_on(work, customer, move, was_due)
 
 
 class Customers(UseCases):
@@ -187,7 +191,7 @@ class Customers(UseCases):
             changed = work.change(current, "customer.updated", _checked(work, current, changes), reason=reason)
             if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
                 _refuse_duplicate(work, changed)
-            return changed
+            return carry_customer_on(work, changed, due_move(work, current))
 
         return self.write(decide)
 
@@ -195,12 +199,12 @@ class Customers(UseCases):
         """Moves to another stage of the lifecycle, by its key or any of its labels; ``fields`` are set with the move.
 
         Raises :class:`TransitionRefused` with everything that is missing. What was planned by stage is planned anew
-        (seed 000).
+        (seed 000). An automatic move that is due from there follows at once, unless this one was a rollback.
         """
 
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer, ("stage", *fields))
-            return move_customer(work, self.engine.lifecycle, current, to, fields, reason=reason)
+            return move_customer(work, current, to, fields, reason=reason)
 
         return self.write(decide)
 
@@ -212,7 +216,7 @@ class Customers(UseCases):
             changed = work.change(current, "customer.assigned", {"owner": owner}, reason=reason)
             if changed.owner is None:
                 raise Invalid([Issue(code="required", field="customer.owner")])
-            return changed
+            return carry_customer_on(work, changed, due_move(work, current))
 
         return self.write(decide)
 
@@ -238,7 +242,8 @@ class Customers(UseCases):
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer)
             kept = [item for item in getattr(current, field) if item not in remove]
-            return work.change(current, action, {field: (*kept, *add)})
+            changed = work.change(current, action, {field: (*kept, *add)})
+            return carry_customer_on(work, changed, due_move(work, current))
 
         return self.write(decide)
 
@@ -267,6 +272,11 @@ class Customers(UseCases):
     def count(self, where: Where | None = None) -> int:
         """How many customers there are, or how many the condition holds for."""
         return self.engine.read(lambda transaction: transaction.count("customers", where))
+
+    def stages(self, customer: CustomerReference) -> list[Visit]:
+        """Each stay of the customer at a stage, oldest first: since when and until when, how long, who moved it there and why."""
+        found, now = self.get(customer), self.engine.now()
+        return self.engine.read(lambda transaction: read_visits(transaction, found, now))
 
     def timeline(
         self, customer: CustomerReference, *, since: datetime | None = None, limit: int = 100, after: str | None = None

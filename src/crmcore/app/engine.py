@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Callable
 from datetime import date, datetime
-from functools import cached_property
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -20,7 +19,6 @@ from crmcore.errors import CRMError, DomainError, DuplicateKey, Invalid, Issue, 
 from crmcore.playbooks import Playbook
 from crmcore.plugins import Plugins
 from crmcore.rules.rulebook import Rulebook
-from crmcore.rules.stages import StageTable, compile_stages
 from crmcore.rules.timing import local_day, zone_named
 from crmcore.storage.contract import Insert, Store, Transaction
 from crmcore.storage.memory import MemoryData, MemoryStore
@@ -46,16 +44,6 @@ class Engine:
         self.clock = clock
         self.new_id = ids
         self._closed = False
-
-    @cached_property
-    def lifecycle(self) -> StageTable:
-        """The playbook's lifecycle, compiled."""
-        return compile_stages(self.playbook.lifecycle)
-
-    @cached_property
-    def pipelines(self) -> dict[str, StageTable]:
-        """The playbook's pipelines, compiled, by key."""
-        return {key: compile_stages(graph) for key, graph in self.playbook.pipelines.items()}
 
     def now(self) -> datetime:
         """The clock's moment: UTC, in milliseconds."""

@@ -150,7 +150,7 @@ def _days_in_stage(record: Any, found: Found, crm: Any) -> Cell:
 
 
 def _win_probability(record: Any, found: Found, crm: Any) -> Cell:
-    stage = crm.lifecycle.stages.get(record.stage)
+    stage = crm.playbook.lifecycle.find(record.stage)
     return stage.probability if stage else None
 
 

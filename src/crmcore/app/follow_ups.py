@@ -7,8 +7,10 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from crmcore.app.customers import carry_customer_on
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
+from crmcore.app.moving import due_move
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Customer, FollowUp, FollowUpPlan, Opportunity
 from crmcore.domain.fields import clean_instant
@@ -62,7 +64,8 @@ def log_follow_up(
         "last_follow_up_at": follow_up.at if latest else last,
         "first_contact_on": min(customer.first_contact_on or day, day),
     }
-    work.change(customer, "customer.followed_up", seen, silent=True)
+    touched = work.change(customer, "customer.followed_up", seen, silent=True)
+    carry_customer_on(work, touched, due_move(work, customer))
     return follow_up
 
 

@@ -424,7 +424,7 @@ class _Taking:
         if since is not None:
             values["stage_since"] = day_start(since, self.crm.zone)
         alone = Issue(code="no_customer", field="opportunity.customer_name", level="warning")
-        opened = open_opportunity(self.work, self.crm.pipelines, self.crm.lifecycle, values, customer)
+        opened = open_opportunity(self.work, values, customer)
         if reference:
             self.opportunities[reference] = opened.id
         return _Taken(opened.id, () if customer else (alone,))

@@ -6,49 +6,51 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from crmcore.app.customers import move_customer
+from crmcore.app.customers import bring_customer
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
+from crmcore.app.moving import carry_on, decided, due_move, read_visits, told_automatic
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Customer, Money, Opportunity, Order
+from crmcore.domain.policies import StageGraph, Transition
 from crmcore.domain.values import fold
-from crmcore.errors import DomainError, Invalid, Issue, NotFound, TransitionRefused
-from crmcore.rules.stages import Attempt, StageTable, refusals
+from crmcore.errors import DomainError, Invalid, Issue, NotFound
+from crmcore.rules.stages import NO_FIELDS, unknown_stage
 from crmcore.rules.validation import meant
+from crmcore.rules.visits import Visit
 from crmcore.storage.codec import CODECS
 from crmcore.storage.query import And, Contains, Eq, Where
-
-Tables = Mapping[str, StageTable]
 
 #: What a move and a move alone changes.
 _FIXED = (*STAMPS, "stage", "stage_since", "outcome", "pipeline")
 
 
-def _table(tables: Tables, pipeline: Any) -> StageTable:
-    """The stages of a pipeline; raises :class:`Invalid` for one that the playbook doesn't have."""
-    table = tables.get(pipeline) if isinstance(pipeline, str) else None
-    if table is None:
-        raise Invalid([Issue(code="bad_choice", field="opportunity.pipeline", facts={"allowed": ", ".join(tables)})])
-    return table
+def _pipeline(work: Work, key: Any) -> StageGraph:
+    """A pipeline of the playbook; raises :class:`Invalid` for one that it doesn't have."""
+    pipelines = work.playbook.pipelines
+    graph = pipelines.get(key) if isinstance(key, str) else None
+    if graph is None:
+        facts = {"allowed": ", ".join(pipelines)}
+        raise Invalid([Issue(code="bad_choice", field="opportunity.pipeline", facts=facts)])
+    return graph
 
 
 def _no_customer() -> Invalid:
     return Invalid([Issue(code="evidence_required", field="opportunity.customer_id")])
 
 
-def open_opportunity(
-    work: Work, tables: Tables, lifecycle: StageTable, values: Mapping[str, Any], customer: Customer | None
-) -> Opportunity:
+def open_opportunity(work: Work, values: Mapping[str, Any], customer: Customer | None) -> Opportunity:
     """Opens within a unit of work; see :meth:`Opportunities.open`. A later stage is taken as it is: it comes from outside."""
     refuse_fixed("opportunity", values, ("outcome",))
     given = dict(values)
     given["pipeline"] = given.get("pipeline") or work.playbook.default_pipeline
-    table = _table(tables, given["pipeline"])
-    stage = given.get("stage") or table.graph.initial
-    given["stage"] = key = (table.graph.stage_key(stage) if isinstance(stage, str) else None) or stage
-    if not isinstance(key, str) or key not in table.stages:
-        raise Invalid([Issue(code="unknown_stage", field="opportunity.stage")])
-    given["outcome"] = outcome = table.stages[key].outcome
+    graph = _pipeline(work, given["pipeline"])
+    wanted = given.get("stage") or graph.initial
+    key = graph.stage_key(wanted)
+    if key is None:
+        raise Invalid([unknown_stage(graph, "opportunity")])
+    given["stage"] = key
+    given["outcome"] = outcome = graph.stage(key).outcome
     if outcome == "won" and customer is None:
         raise _no_customer()
     if outcome == "won":
@@ -58,55 +60,55 @@ def open_opportunity(
     given["customer_id"] = customer.id if customer else None
     opened = work.create(Opportunity, "opportunity.opened", given)
     if outcome == "won" and customer is not None:
-        take_customer_along(work, lifecycle, customer.id)
-    return opened
+        take_customer_along(work, customer.id)
+    return carry_opportunity_on(work, opened)
 
 
 def move_opportunity(
     work: Work,
-    tables: Tables,
-    lifecycle: StageTable,
     opportunity: Opportunity,
     to: str,
-    fields: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] = NO_FIELDS,
     *,
     reason: str | None = None,
 ) -> Opportunity:
     """Moves within a unit of work; see :meth:`Opportunities.move`."""
-    table = _table(tables, opportunity.pipeline)
-    target = table.graph.stage_key(to) or to
-    refuse_fixed("opportunity", fields or {}, _FIXED)
-    told = meant("opportunity", fields or {}, work.playbook)
-    after = opportunity.replace(**told)
-    issues = refusals(table, opportunity.stage, target, Attempt(after, reason))
-    if issues:
-        raise TransitionRefused(
-            issues, source=opportunity.stage, target=target, allowed=table.ways_out.get(opportunity.stage, ())
-        )
-    if after.customer_id is not None and after.customer_id != opportunity.customer_id:
-        work.current(Customer, after.customer_id)
-    outcome = table.stages[target].outcome
-    closing: dict[str, Any] = {"lost_reason": reason if outcome == "lost" else None}
-    if outcome == "open":
-        closing["closed_on"] = None
-    elif opportunity.outcome == "open":
-        closing["closed_on"] = work.today
-    if outcome == "won" and after.amount is None:
-        closing["amount"] = after.expected_amount
-    changes = {**closing, **told, "stage": target, "stage_since": work.now, "outcome": outcome}
-    moved = work.change(opportunity, "opportunity.moved", changes, reason=reason)
-    if outcome == "won" and opportunity.outcome != "won" and moved.customer_id is not None:
-        take_customer_along(work, lifecycle, moved.customer_id)
+    graph = _pipeline(work, opportunity.pipeline)
+    target = graph.stage_key(to) or to
+    moved = _moved(work, graph, opportunity, target, fields, reason)
+    step = graph.transition(opportunity.stage, target)
+    return moved if step is not None and step.rollback else carry_opportunity_on(work, moved)
+
+
+def _moved(
+    work: Work, graph: StageGraph, opportunity: Opportunity, target: str, fields: Mapping[str, Any], reason: str | None
+) -> Opportunity:
+    refuse_fixed("opportunity", fields, _FIXED)
+    told = meant("opportunity", fields, work.playbook)
+    moved: Opportunity = work.move(decided(work, graph, opportunity, target, told, reason=reason), "opportunity.moved")
+    if moved.customer_id is not None and moved.customer_id != opportunity.customer_id:
+        work.current(Customer, moved.customer_id)
+    if moved.outcome == "won" and opportunity.outcome != "won" and moved.customer_id is not None:
+        take_customer_along(work, moved.customer_id)
     return moved
 
 
-def take_customer_along(work: Work, lifecycle: StageTable, customer_id: str) -> None:
+def carry_opportunity_on(work: Work, opportunity: Opportunity, was_due: Transition | None = None) -> Opportunity:
+    """Makes the automatic moves that a change has made due; ``was_due`` as in :func:`carry_on`."""
+
+    def move(present: Opportunity, step: Transition) -> Opportunity:
+        return _moved(work, _pipeline(work, present.pipeline), present, step.target, NO_FIELDS, told_automatic(step))
+
+    return carry_on(work, opportunity, move, was_due)
+
+
+def take_customer_along(work: Work, customer_id: str) -> None:
     """A won opportunity makes its customer 成交客户 by itself (seed 002); one that is won already stays where it is."""
-    stage = work.playbook.won_moves_customer_to
+    lifecycle, target = work.playbook.lifecycle, work.playbook.won_moves_customer_to
     customer = work.current(Customer, customer_id)
-    present = lifecycle.stages.get(customer.stage)
-    if stage is not None and (present is None or present.outcome != "won"):
-        move_customer(work, lifecycle, customer, stage, reason="opportunity won", guarded=False)
+    present = lifecycle.find(customer.stage)
+    if target is not None and (present is None or present.outcome != "won"):
+        bring_customer(work, customer, lifecycle.stage(target), reason="opportunity won")
 
 
 class Opportunities(UseCases):
@@ -122,14 +124,12 @@ class Opportunities(UseCases):
 
         def decide(work: Work) -> Opportunity:
             found = work.current(Customer, customer) if customer is not None else None
-            crm = self.engine
             given = {"name": name, "opened_on": work.today, **values}
-            table = _table(crm.pipelines, given.get("pipeline") or crm.playbook.default_pipeline)
-            stage = given.get("stage")
-            known = table.stages.get(table.graph.stage_key(stage) or "") if isinstance(stage, str) else None
+            graph = _pipeline(work, given.get("pipeline") or work.playbook.default_pipeline)
+            known = graph.find(graph.stage_key(given.get("stage") or "") or "")
             if known is not None and known.outcome != "open":
                 given.setdefault("closed_on", work.today)
-            return open_opportunity(work, crm.pipelines, crm.lifecycle, given, found)
+            return open_opportunity(work, given, found)
 
         return self.write(decide)
 
@@ -155,8 +155,8 @@ class Opportunities(UseCases):
                 if changed.outcome == "won":
                     if changed.customer_id is None:
                         raise _no_customer()
-                    take_customer_along(work, self.engine.lifecycle, changed.customer_id)
-            return changed
+                    take_customer_along(work, changed.customer_id)
+            return carry_opportunity_on(work, changed, due_move(work, current))
 
         return self.write(decide)
 
@@ -169,8 +169,7 @@ class Opportunities(UseCases):
 
         def decide(work: Work) -> Opportunity:
             current = work.current(Opportunity, opportunity, ("stage", *fields))
-            crm = self.engine
-            return move_opportunity(work, crm.pipelines, crm.lifecycle, current, to, fields, reason=reason)
+            return move_opportunity(work, current, to, fields, reason=reason)
 
         return self.write(decide)
 
@@ -188,10 +187,9 @@ class Opportunities(UseCases):
         fields = {**{name: value for name, value in given.items() if value is not None}, **fields}
 
         def decide(work: Work) -> Opportunity:
-            crm = self.engine
             current = work.current(Opportunity, opportunity, ("stage", *fields))
-            target = _first_way(_table(crm.pipelines, current.pipeline), current.stage, "won")
-            won = move_opportunity(work, crm.pipelines, crm.lifecycle, current, target, fields)
+            target = _first_way(_pipeline(work, current.pipeline), current.stage, "won")
+            won = move_opportunity(work, current, target, fields)
             if order_number is not None:
                 order = {"number": order_number, "customer_id": won.customer_id, "opportunity_id": won.id}
                 work.create(Order, "order.signed", {**order, "amount": won.amount, "signed_on": won.closed_on})
@@ -203,12 +201,16 @@ class Opportunities(UseCases):
         """Moves to the lost milestone; the reason is kept."""
 
         def decide(work: Work) -> Opportunity:
-            crm = self.engine
             current = work.current(Opportunity, opportunity, ("stage",))
-            target = _first_way(_table(crm.pipelines, current.pipeline), current.stage, "lost")
-            return move_opportunity(work, crm.pipelines, crm.lifecycle, current, target, reason=reason)
+            target = _first_way(_pipeline(work, current.pipeline), current.stage, "lost")
+            return move_opportunity(work, current, target, reason=reason)
 
         return self.write(decide)
+
+    def stages(self, opportunity: Opportunity | str) -> list[Visit]:
+        """Each stay of the opportunity at a milestone, oldest first, as :meth:`Customers.stages`."""
+        found, now = self.get(opportunity), self.engine.now()
+        return self.engine.read(lambda transaction: read_visits(transaction, found, now))
 
     def find(
         self,
@@ -237,8 +239,8 @@ class Opportunities(UseCases):
         return crm.read(lambda transaction: read_page(transaction, Opportunity, condition, order, limit, after))
 
 
-def _first_way(table: StageTable, stage: str, outcome: str) -> str:
-    ways = [key for key in table.ways_out.get(stage, ()) if table.stages[key].outcome == outcome]
+def _first_way(graph: StageGraph, stage: str, outcome: str) -> str:
+    ways = [key for key in graph.targets(stage) if graph.stage(key).outcome == outcome]
     if not ways:
         raise DomainError(f"from {stage} there is no way to a stage that is {outcome}")
     return ways[0]

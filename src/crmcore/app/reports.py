@@ -41,8 +41,8 @@ class Reports(UseCases):
         _check_period(since, until)
         crm = self.engine
         key = pipeline or crm.playbook.default_pipeline
-        if key not in crm.pipelines:
-            raise QueryError(f"there is no pipeline {key}; there are {', '.join(crm.pipelines)}")
+        if key not in crm.playbook.pipelines:
+            raise QueryError(f"there is no pipeline {key}; there are {', '.join(crm.playbook.pipelines)}")
         graph = crm.playbook.pipelines[key]
 
         def look(transaction: Transaction) -> Funnel:

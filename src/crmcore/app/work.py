@@ -23,6 +23,7 @@ from crmcore.domain.values import NO_CUSTOM
 from crmcore.errors import Conflict, DomainError, Invalid, Issue, NotFound
 from crmcore.plugins import Context, Plugins, ProposedChange
 from crmcore.rules.rulebook import Rulebook
+from crmcore.rules.stages import Move
 from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS, to_plain
 from crmcore.storage.contract import Change, Delete, Insert, Transaction, Update
@@ -167,14 +168,9 @@ class Work:
     ) -> R:
         """The entity with some fields changed, and its event unless ``silent``; itself when nothing would change."""
         changes = meant(entity.entity, changes, self.playbook)
-        pending = self._pending.get(entity.id)
-        version = entity.version if pending else entity.version + 1
-        changed = entity.replace(**changes, version=version, updated_at=self.now, updated_by=self.actor)
-        different = {
-            name: [before, after]
-            for name in changes
-            if (before := getattr(entity, name)) != (after := getattr(changed, name))
-        }
+        stamps = {"version": self._next_version(entity), "updated_at": self.now, "updated_by": self.actor}
+        changed = entity.replace(**changes, **stamps)
+        different = _different(entity, changed, changes)
         if not different:
             return entity
         self.put(changed, entity, action, reason)
@@ -190,6 +186,21 @@ class Work:
             self.note(before, f"{before.entity}.left", {}, None)
         if getattr(after, "customer_id", None) is not None:
             self.note(after, f"{after.entity}.joined", _told(after), None)
+
+    def move(self, move: Move, action: str) -> Any:
+        """The record of a move that was decided, with its event."""
+        before = move.before
+        moved = move.after.replace(version=self._next_version(before), updated_by=self.actor)
+        self.put(moved, before, action, move.reason)
+        names = (name for name in type(moved).kinds if name not in STAMPS)
+        different = _different(before, moved, names)
+        self.note(moved, action, different, move.reason)
+        if "customer_id" in different:
+            self._hand_over(before, moved)
+        return moved
+
+    def _next_version(self, entity: Entity) -> int:
+        return entity.version if entity.id in self._pending else entity.version + 1
 
     def add(self, entity: Entity, action: str, reason: str | None = None) -> None:
         """A new entity without an event of its own."""
@@ -292,6 +303,12 @@ def _told(entity: Record) -> dict[str, list[Any]]:
     """Every field that holds something, as an event of a new record tells it."""
     held = {name: getattr(entity, name) for name in type(entity).kinds if name not in STAMPS}
     return {name: [None, value] for name, value in held.items() if value is not None and value not in _NOTHING}
+
+
+def _different(before: Entity, after: Entity, names: Iterable[str]) -> dict[str, list[Any]]:
+    """Each of the fields that is not the same, as it was and as it is."""
+    pairs = ((name, getattr(before, name), getattr(after, name)) for name in names)
+    return {name: [old, new] for name, old, new in pairs if old != new}
 
 
 def refuse_fixed(entity: str, values: Iterable[str], fixed: Iterable[str]) -> None:

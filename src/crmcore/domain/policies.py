@@ -78,7 +78,8 @@ class Transition:
     evidence: tuple[str, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+# With slots, attrs finds cached properties through __getattr__, which makes every look at a graph three times as slow.
+@attrs.frozen(kw_only=True, slots=False)
 class StageGraph:
     """Stages in the order of a funnel, and the moves between them."""
 
@@ -93,8 +94,25 @@ class StageGraph:
         return {stage.key: stage for stage in self.stages}
 
     @cached_property
-    def _transitions(self) -> Mapping[tuple[str, str], Transition]:
-        return {(move.source, move.target): move for move in self.transitions}
+    def steps(self) -> Mapping[tuple[str, str], tuple[Transition, Stage]]:
+        """By where it leads from and to, each move and the stage that it comes to."""
+        moves = (move for move in self.transitions if move.target in self._stages)
+        return {(move.source, move.target): (move, self._stages[move.target]) for move in moves}
+
+    @cached_property
+    def _targets(self) -> Mapping[str, tuple[str, ...]]:
+        sources = dict.fromkeys(move.source for move in self.transitions)
+        return {source: tuple(move.target for move in self.transitions if move.source == source) for source in sources}
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the stages, in the order of the funnel."""
+        return tuple(stage.key for stage in self.stages)
+
+    @cached_property
+    def _automatic(self) -> Mapping[str, tuple[Transition, ...]]:
+        moves = [move for move in self.transitions if move.automatic]
+        return {source: tuple(move for move in moves if move.source == source) for source in {m.source for m in moves}}
 
     @cached_property
     def _texts(self) -> Mapping[str, str]:
@@ -110,11 +128,16 @@ class StageGraph:
 
     def transition(self, source: str, target: str) -> Transition | None:
         """The move from one stage to another, or None where it isn't allowed."""
-        return self._transitions.get((source, target))
+        step = self.steps.get((source, target))
+        return step[0] if step else None
 
     def targets(self, source: str) -> tuple[str, ...]:
         """The stages that can follow, in the order of the playbook."""
-        return tuple(move.target for move in self.transitions if move.source == source)
+        return self._targets.get(source, ())
+
+    def automatic(self, source: str) -> tuple[Transition, ...]:
+        """The moves that are made by themselves from a stage, in the order of the playbook."""
+        return self._automatic.get(source, ())
 
     def stage_key(self, text: str) -> str | None:
         """The stage that a text means: its key, a label or an alias, folded."""

@@ -202,11 +202,10 @@ class _Reader:
         key = self.playbook.choice_key(field, text)
         if key is not None:
             return key
-        if field.endswith(".stage"):
-            raise Unclean("unknown_stage")
-        if fixed or field == "customer.tier":
+        if fixed or field == "customer.tier" or field.endswith(".stage"):
             allowed = [label.text("zh-CN") for label in self.playbook.vocabulary(field).values()]
-            raise Unclean("bad_choice", allowed=", ".join(allowed))
+            code = "unknown_stage" if field.endswith(".stage") else "bad_choice"
+            raise Unclean(code, allowed=", ".join(allowed))
         return text
 
     def _check(self, row: _Row, number: int) -> Iterator[Issue]:

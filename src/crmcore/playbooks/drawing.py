@@ -1,7 +1,7 @@
 """A stage graph as a picture: the text of a Mermaid state diagram, or of a DOT graph.
 
 Stages are called s1, s2, … in the order of the funnel, since a key may be a word of the language. Guards stand on the
-arrows; a rollback begins with ↩ and is dashed.
+arrows; a rollback begins with ↩ and is dashed, an automatic move begins with the word and is bold.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ GUARD_LABELS: Mapping[str, Label] = {
     "amount": Label(zh="金额已填", en="amount known"),
 }
 ROLLBACK = "↩"
+AUTOMATIC = Label(zh="自动", en="automatic")
 _PLAIN = " _-,.↩、，。（）"
 _NO_LABELS: Mapping[str, Label] = FrozenMap()
 
@@ -29,7 +30,7 @@ _NO_LABELS: Mapping[str, Label] = FrozenMap()
 def mermaid(graph: StageGraph, language: Language = "en", fields: Mapping[str, Label] = _NO_LABELS) -> str:
     """The graph as a Mermaid ``stateDiagram-v2``; ``fields`` says what dotted fields are called that a guard asks for.
 
-    The language has no dashed arrows: a style sheet for Mermaid 11 dashes the rollbacks, other versions show the ↩ alone.
+    The language has no dashed or bold arrows: a style sheet for Mermaid 11 makes them, other versions show the words alone.
     """
     names = _names(graph)
     lines = ["stateDiagram-v2", "    direction LR"]
@@ -40,10 +41,14 @@ def mermaid(graph: StageGraph, language: Language = "en", fields: Mapping[str, L
         lines.append(f"    {names[move.source]} --> {names[move.target]}{f' : {told}' if told else ''}")
     lines += [f"    {names[stage.key]} --> [*]" for stage in graph.stages if stage.final]
     # Mermaid counts the arrows from 0; the first is that to the first stage.
-    dashed = [f"path[id$=edge{at}]" for at, move in enumerate(graph.transitions, 1) if move.rollback]
-    if dashed:
-        style = f"{', '.join(dashed)} {{ stroke-dasharray: 4 }}"
-        lines.insert(0, f'%%{{init: {{"themeCSS": "{style}"}}}}%%')
+    moves = list(enumerate(graph.transitions, 1))
+    looks = {
+        "stroke-dasharray: 4": [f"path[id$=edge{at}]" for at, move in moves if move.rollback],
+        "stroke-width: 3px": [f"path[id$=edge{at}]" for at, move in moves if move.automatic],
+    }
+    styles = [f"{', '.join(arrows)} {{ {look} }}" for look, arrows in looks.items() if arrows]
+    if styles:
+        lines.insert(0, f'%%{{init: {{"themeCSS": "{" ".join(styles)}"}}}}%%')
     return "\n".join(lines) + "\n"
 
 
@@ -63,7 +68,8 @@ def dot(graph: StageGraph, language: Language = "en", fields: Mapping[str, Label
     lines.append(f"    start -> {names[graph.initial]};")
     for move in graph.transitions:
         told = _told(graph, move, language, fields)
-        looks = [f"label={_for_dot(told)}"] * bool(told) + ["style=dashed"] * move.rollback
+        styles = ["dashed"] * move.rollback + ["bold"] * move.automatic
+        looks = [f"label={_for_dot(told)}"] * bool(told) + [f'style="{",".join(styles)}"'] * bool(styles)
         shown = f" [{', '.join(looks)}]" if looks else ""
         lines.append(f"    {names[move.source]} -> {names[move.target]}{shown};")
     return "\n".join([*lines, "}"]) + "\n"
@@ -74,7 +80,7 @@ def _names(graph: StageGraph) -> Mapping[str, str]:
 
 
 def _told(graph: StageGraph, move: Transition, language: Language, fields: Mapping[str, Label]) -> str:
-    """What stands on an arrow: its guards, and whether it goes back."""
+    """What stands on an arrow: whether it goes back, whether it is automatic, its guards."""
     between = "、" if language == "zh-CN" else ", "
     return " ".join([ROLLBACK] * move.rollback + [between.join(guards_told(graph, move, language, fields))]).strip()
 
@@ -82,7 +88,9 @@ def _told(graph: StageGraph, move: Transition, language: Language, fields: Mappi
 def guards_told(
     graph: StageGraph, move: Transition, language: Language = "en", fields: Mapping[str, Label] = _NO_LABELS
 ) -> Iterator[str]:
-    """What a move asks for, one text per guard; a guard or a field without a label by its key."""
+    """That a move is automatic, and what it asks for, one text per guard; a guard or a field without a label by its key."""
+    if move.automatic:
+        yield AUTOMATIC.text(language)
     moving = "customer" if graph.key == "lifecycle" else "opportunity"
     for guard in move.guards:
         label = GUARD_LABELS.get(guard)

@@ -36,6 +36,7 @@ def graph_problems(path: str, graph: StageGraph, fields: Iterable[str], entity: 
             yield f"{place}: is there twice"
         seen.add((move.source, move.target))
         yield from _guards(place, move, fields, entity)
+    yield from _circles(path, graph)
     if graph.initial in stages:
         yield from _ways(path, graph)
 
@@ -46,10 +47,29 @@ def _guards(place: str, move: Transition, fields: Iterable[str], entity: str) ->
             yield f"{place}.guards: {unknown('guard', guard, GUARDS)}"
         elif guard in ("customer", "amount") and entity != "opportunity":
             yield f"{place}.guards: {guard} is for the moves of an opportunity"
+        elif guard == "contract_signed" and entity != "customer":
+            yield f"{place}.guards: {guard} is for the moves of a customer"
+    if move.automatic and not move.guards:
+        yield f"{place}.automatic: needs a guard that says when"
+    if move.automatic and "reason" in move.guards:
+        yield f"{place}.automatic: nobody is there to give a reason; take the guard reason away"
     for guard, wanted in (("fields", move.fields), ("evidence", move.evidence)):
         if (guard in move.guards) != bool(wanted):
             yield f"{place}: the guard {guard} and the list {guard} need one another"
     yield from unknown_fields(f"{place}.fields", (f if "." in f else f"{entity}.{f}" for f in move.fields), fields)
+
+
+def _circles(path: str, graph: StageGraph) -> Iterator[str]:
+    """Automatic moves in a circle: guards ask for what is there, and it stays there, so such a record would never rest."""
+    for start in graph.keys:
+        reached, todo = set[str](), [start]
+        while todo:
+            for move in graph.automatic(todo.pop()):
+                if move.target not in reached:
+                    reached.add(move.target)
+                    todo.append(move.target)
+        if start in reached:
+            yield f"{path}.stages.{start}: automatic moves lead from here back to here"
 
 
 def _ways(path: str, graph: StageGraph) -> Iterator[str]:

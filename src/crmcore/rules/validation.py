@@ -9,6 +9,7 @@ from typing import Any
 from crmcore.domain.playbook import Playbook
 from crmcore.domain.values import fold
 from crmcore.errors import Issue
+from crmcore.rules.stages import unknown_stage
 
 #: Linear in time and deliberately wide: it finds what can't be an address. A strict check is a normaliser's business.
 _EMAIL = re.compile(r"[^\s@,;]{1,64}@[^\s@,;.]{1,63}(?:\.[^\s@,;.]{1,63}){1,8}")
@@ -50,7 +51,7 @@ def check_customer(
             issues.append(Issue(code="required", field=field))
     stage = values.get("stage")
     if stage is not None and playbook.lifecycle.stage_key(str(stage)) != stage:
-        issues.append(Issue(code="unknown_stage", field="customer.stage"))
+        issues.append(unknown_stage(playbook.lifecycle, "customer"))
     tiers = [tier.key for tier in playbook.tiers]
     if values.get("tier") is not None and tiers and values["tier"] not in tiers:
         issues.append(Issue(code="bad_choice", field="customer.tier", facts={"allowed": ", ".join(tiers)}))
