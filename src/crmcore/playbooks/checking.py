@@ -16,7 +16,8 @@ from crmcore.domain.numbering import NumberScheme, may_collide
 from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, MOMENTS, Playbook
 from crmcore.domain.values import fold
 from crmcore.playbooks.graphs import graph_problems
-from crmcore.playbooks.telling import ambiguous, bad_keys, bad_labels, unknown, unknown_fields
+from crmcore.playbooks.telling import ambiguous, bad_keys, bad_labels, fixed_values, unknown, unknown_fields, values_of
+from crmcore.playbooks.tiers import tiering_problems
 
 #: Entities that carry a number for people.
 NUMBERED = ("customer", "order", "ticket")
@@ -24,7 +25,6 @@ _ENTITIES = {entity.entity for entity in ENTITIES}
 _RECORD = {
     f"record.{name}" for name in ("id", "version", "created_at", "created_by", "updated_at", "updated_by", "custom")
 }
-_FLAG_WORDS = ("true", "false")
 
 
 def problems(playbook: Playbook) -> tuple[str, ...]:
@@ -37,6 +37,7 @@ def problems(playbook: Playbook) -> tuple[str, ...]:
                 _graphs,
                 _numbering,
                 _tiers,
+                tiering_problems,
                 _cadences,
                 _targets,
                 _reminders,
@@ -168,25 +169,9 @@ def _targets(playbook: Playbook) -> Iterator[str]:
             if field not in FIELD_KINDS and field not in playbook.custom_fields:
                 yield f"{path}.where: {unknown('field', field, FIELD_KINDS)}"
                 continue
-            allowed = _values(playbook, field)
+            allowed = values_of(playbook, field)
             if allowed and value not in allowed:
                 yield f"{path}.where.{field}: {unknown('value', value, allowed)}"
-
-
-def _values(playbook: Playbook, field: str) -> tuple[str, ...]:
-    """The only values that a field can have; empty where anything goes."""
-    if field == "opportunity.stage":
-        return tuple(stage.key for graph in playbook.pipelines.values() for stage in graph.stages)
-    if field in ("customer.tier", "customer.stage"):
-        return tuple(playbook.vocabulary(field))
-    return _fixed(field)
-
-
-def _fixed(field: str) -> tuple[str, ...]:
-    kind = FIELD_KINDS.get(field)
-    if kind is None:
-        return ()
-    return _FLAG_WORDS if kind.name == "flag" else kind.choices
 
 
 def _reminders(playbook: Playbook) -> Iterator[str]:
@@ -218,7 +203,7 @@ def _required(playbook: Playbook) -> Iterator[str]:
         yield from unknown_fields(path, (field if "." in field else f"{entity}.{field}" for field in fields), known)
         if case:
             field, _, value = case.partition("=")
-            allowed = _values(playbook, f"{entity}.{field}")
+            allowed = values_of(playbook, f"{entity}.{field}")
             if value not in allowed:
                 yield f"{path}: {unknown(f'value of {entity}.{field}', value, allowed)}"
 
@@ -241,7 +226,7 @@ def _words(playbook: Playbook) -> Iterator[str]:
         if field not in known:
             yield f"{path}: {unknown('field', field, known)}"
         yield from ambiguous(path, labels)
-        fixed = _fixed(field)
+        fixed = fixed_values(field)
         for key, label in labels.items():
             yield from bad_labels(f"{path}.{key}", label)
             if fixed and key not in fixed:
