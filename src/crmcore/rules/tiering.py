@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 from fractions import Fraction
 
+import attrs
+
 from crmcore.domain import Customer, Order
 from crmcore.domain.duration import Duration
 from crmcore.domain.playbook import Playbook
@@ -221,3 +223,26 @@ def decide(
         past=past,
         playbook=playbook,
     )
+
+
+@attrs.frozen(kw_only=True)
+class Pasts:
+    """What everybody bought, and where it places them: all that a tier rests on beside the customer itself."""
+
+    playbook: Playbook
+    today: date
+    by_customer: Mapping[str, Past]
+    places: Mapping[str, Place]
+
+    @classmethod
+    def of(cls, orders: Iterable[Order], playbook: Playbook, today: date) -> Pasts:
+        """From the orders of all customers; where the playbook tiers by score, those of whoever is asked about are enough."""
+        pasts = measure_all(orders, playbook, today)
+        shares = tiering_of(playbook).method == "shares"
+        placed = places({id: past.minor or 0 for id, past in pasts.items()}) if shares else {}
+        return cls(playbook=playbook, today=today, by_customer=pasts, places=placed)
+
+    def decide(self, customer: Customer, *, released: bool = False) -> TierDecision:
+        """The tier of a customer; see :func:`decide`."""
+        past = self.by_customer.get(customer.id) or measure((), self.playbook, self.today)
+        return decide(customer, past, self.playbook, self.today, self.places.get(customer.id), released=released)
