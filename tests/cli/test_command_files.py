@@ -250,5 +250,6 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "doctor",
         "demo",
         "playbook",
+        "tier",
     }
     assert set(program.commands) == promised

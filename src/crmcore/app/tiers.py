@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
-from typing import TypeVar
 
 from crmcore.app.customers import CustomerReference
 from crmcore.app.duties import replan
 from crmcore.app.engine import UseCases
+from crmcore.app.finding import read_all
 from crmcore.app.work import Work
-from crmcore.domain import Customer, Entity, Order
+from crmcore.domain import Customer, Order
 from crmcore.domain.fields import Unclean, clean_day
 from crmcore.domain.playbook import Playbook
 from crmcore.errors import Invalid, Issue
@@ -18,19 +18,11 @@ from crmcore.metrics import Retiering
 from crmcore.metrics.tiering import report_of
 from crmcore.rules.tier_decisions import TierDecision
 from crmcore.rules.tiering import Pasts, tiering_of
-from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
-from crmcore.storage.query import Eq, Query, Where
-
-E = TypeVar("E", bound=Entity)
+from crmcore.storage.query import Eq, Where
 
 BATCH = 500
 """How many customers a re-tiering changes in one unit of work."""
-
-
-def _load(transaction: Transaction, cls: type[E], where: Where | None = None) -> Iterable[E]:
-    load: Callable[..., E] = CODECS[cls].load
-    return map(load, transaction.find(Query(cls.collection, where)))
 
 
 def _orders_for(playbook: Playbook, customer: Customer) -> Where | None:
@@ -57,7 +49,7 @@ class Tiers(UseCases):
         """
         crm, found = self.engine, self.customer(customer)
         where, today = _orders_for(crm.playbook, found), crm.today()
-        pasts = crm.read(lambda transaction: Pasts.of(_load(transaction, Order, where), crm.playbook, today))
+        pasts = crm.read(lambda transaction: Pasts.of(read_all(transaction, Order, where), crm.playbook, today))
         return pasts.decide(found)
 
     def set(self, customer: CustomerReference, tier: str, *, reason: str, until: date | None = None) -> Customer:
@@ -100,14 +92,15 @@ class Tiers(UseCases):
         """Works out every customer's tier anew and reports who moved, and who stayed by hand or by the margin.
 
         Everybody is judged by one state of the store. The changes are made in batches of :data:`BATCH`; a customer that was
-        changed in the meantime is decided on again, by the orders of then. After an interruption what is done is done, and
-        the next run does the rest. ``dry_run`` changes nothing. Raises :class:`DomainError` for a playbook without tiering.
+        changed in the meantime is decided on again, by the orders of then. After an interruption, or where a plugin refuses
+        a change, the batches that are done are done, and the next run does the rest. ``dry_run`` changes nothing. Raises
+        :class:`DomainError` for a playbook without tiering.
         """
         crm, today = self.engine, self.engine.today()
 
         def look(transaction: Transaction) -> tuple[Pasts, Retiering]:
-            pasts = Pasts.of(_load(transaction, Order), crm.playbook, today)
-            return pasts, report_of(map(pasts.decide, _load(transaction, Customer)), crm.playbook, today)
+            pasts = Pasts.of(read_all(transaction, Order), crm.playbook, today)
+            return pasts, report_of(map(pasts.decide, read_all(transaction, Customer)), crm.playbook, today)
 
         pasts, report = crm.read(look)
         if dry_run:

@@ -19,13 +19,13 @@ from crmcore.domain.duration import Duration
 from crmcore.domain.numbering import NumberScheme
 from crmcore.domain.policies import Label, StageGraph
 from crmcore.domain.values import fold
-from crmcore.errors import PlaybookError
+from crmcore.errors import Language, PlaybookError
 from crmcore.metrics import Column, Table
 from crmcore.metrics.tables import Cell, plain
 from crmcore.playbooks import Playbook
 from crmcore.playbooks.drawing import ROLLBACK, dot, guards_told, mermaid
 
-_SHOWN = ("lifecycle", "pipelines", "tiers", "cadences", "targets", "reminders", "required", "tables")
+_SHOWN = ("lifecycle", "pipelines", "tiers", "tiering", "cadences", "targets", "reminders", "required", "tables")
 _SHORT_NAME = "AB"  #: stands for 公司简称 in a number that has one
 _DRAWINGS = {"mermaid": mermaid, "dot": dot}
 
@@ -158,6 +158,7 @@ def _tables(shell: Shell, chosen: Playbook, today: date) -> Iterator[Table]:
     for graph in (chosen.lifecycle, *chosen.pipelines.values()):
         yield _stages(shell, chosen, graph)
     yield _table("tiers", ("key", "tier"), tiers.items())
+    yield _table("tiering", ("name", spoken("weight", "integer"), "points"), _criteria(chosen, language))
     yield _table(
         "cadences",
         ("name", "every", "whom", "track", "method", "content"),
@@ -234,6 +235,17 @@ def _stages(shell: Shell, chosen: Playbook, graph: StageGraph) -> Table:
         for stage in graph.stages
     )
     return Table(graph.key, graph.label.zh, graph.label.en, columns, tuple(rows))
+
+
+def _criteria(chosen: Playbook, language: Language) -> Iterator[tuple[Cell, ...]]:
+    """What a tier is worked out from: each criterion's points by value, or from a number on."""
+    tiering = chosen.tiering
+    for criterion in tiering.criteria if tiering else ():
+        words = (
+            f"{chosen.choice_label(criterion.on, key, language)} {given}" for key, given in criterion.points.items()
+        )
+        steps = (f"≥{step.at_least:,} {step.points}" for step in criterion.steps)
+        yield criterion.label.text(language), criterion.weight, "; ".join((*words, *steps))
 
 
 def _length(shell: Shell, length: Duration) -> str:

@@ -23,6 +23,7 @@ from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
 from crmcore.cli.setup import doctor, init
 from crmcore.cli.shell import Shell, harmless
+from crmcore.cli.tiering import tier
 from crmcore.errors import CRMError, ImportRejected, Invalid, TransitionRefused
 from crmcore.interchange.rejections import REASONS, reason_text
 
@@ -60,7 +61,7 @@ def program(context: click.Context, shell: Shell) -> None:
         context.exit(USAGE)
 
 
-for verb in (demo, doctor, due, export, follow, import_, init, list_, move, playbook, report, show, template):
+for verb in (demo, doctor, due, export, follow, import_, init, list_, move, playbook, report, show, template, tier):
     program.add_command(verb)
 
 

@@ -96,6 +96,15 @@ def parts_of(customer: Customer, past: Past, playbook: Playbook) -> tuple[Part, 
     return tuple(found)
 
 
+def sum_of(parts: Iterable[Part]) -> Fraction:
+    """The score: the sum of the contributions, added up in whole numbers."""
+    points = weights = 0
+    for part in parts:
+        points += part.points * part.criterion.weight
+        weights += part.criterion.weight
+    return Fraction(points, weights)
+
+
 def _points(criterion: Criterion, value: str | int | None) -> int:
     if value is None:
         return criterion.missing
@@ -166,16 +175,19 @@ def tier_for(value: Fraction | int | None, playbook: Playbook, current: str | No
     tiering, keys = tiering_of(playbook), [tier.key for tier in playbook.tiers]
     if value is None:
         return keys[-1]
-    shift = tiering.margin if current in keys else 0
-    best, worst = _reached(value, shift, tiering, keys), _reached(value, -shift, tiering, keys)
-    return keys[min(max(keys.index(current), best), worst)] if current in keys else keys[best]
+    if current not in keys:
+        return keys[_reached(value, 0, tiering, keys)]
+    best, worst = (_reached(value, shift, tiering, keys) for shift in (tiering.margin, -tiering.margin))
+    return keys[min(max(keys.index(current), best), worst)]
 
 
 def _reached(value: Fraction | int, better: int, tiering: Tiering, keys: list[str]) -> int:
     """Which tier, counted from the best, a value reaches that is made so many points better."""
+    scored = tiering.method == "scored"
+    measured = value if scored else 100 * value
     for index, key in enumerate(keys):
         edge = tiering.bands[key]
-        if value + better >= edge if tiering.method == "scored" else 100 * value - better < edge:
+        if measured >= edge - better if scored else measured < edge + better:
             return index
     return len(keys) - 1
 
@@ -204,7 +216,7 @@ def decide(
     by_hand = not released and set_by_hand(customer, playbook, today)
     lapsed = customer.tier_reason is not None and not by_hand
     parts = parts_of(customer, past, playbook) if tiering.method == "scored" else ()
-    score = sum((part.contribution for part in parts), Fraction(0)) if tiering.method == "scored" else None
+    score = sum_of(parts) if tiering.method == "scored" else None
     behind = None if place is None else place.before
     value = score if tiering.method == "scored" else behind
     fitting = tier_for(value, playbook)
