@@ -80,8 +80,10 @@ SCORES = st.fractions(0, 100, max_denominator=6)
 @given(ORDERS, st.builds(Duration, st.integers(1, 40), st.sampled_from(["days", "months"])))
 def test_a_past_counts_what_was_signed_in_the_window(orders, window):
     playbook = attrs.evolve(STANDARD, tiering=attrs.evolve(STANDARD.tiering, window=window))
+    since, day = first_day(TODAY, window), datetime.timedelta(1)
+    edges = [order(at, Money.of(1)) for at in (since - day, since, TODAY, TODAY + day)]
+    orders = [*orders, *edges[: len(orders) % 5]]
     past = measure(orders, playbook, TODAY)
-    since = first_day(TODAY, window)
     counted = [one for one in orders if one.signed_on and since <= one.signed_on <= TODAY]
     own = [one.amount.minor for one in counted if one.amount and one.amount.currency == "CNY"]
     assert past.frequency == len(counted)
