@@ -252,5 +252,6 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "playbook",
         "recompute",
         "remind",
+        "tier",
     }
     assert set(program.commands) == promised

@@ -12,7 +12,7 @@ from crmcore.cli.texts import TEXTS
 from crmcore.playbooks import BUNDLED, MOMENTS, load
 from crmcore.playbooks.drawing import dot, mermaid
 
-BROKEN = 'extends = "marketing"\nkey = "mine"\n[tiers]\nC = false\n'
+BROKEN = 'extends = "marketing"\nkey = "mine"\n[tiers]\nC = false\n[tiering]\nbands = { C = false, B = 0 }\n'
 
 
 @pytest.mark.parametrize("key", BUNDLED)

@@ -159,6 +159,7 @@ def test_every_class_of_the_playbook_model_has_its_section() -> None:
     [
         ("Guards", model.GUARDS),
         ("Moments", model.MOMENTS),
+        ("Measures", model.MEASURES),
         ("Columns that are taken apart", model.COMPOUND_FIELDS),
         ("Columns that are worked out", model.DERIVED_FIELDS),
     ],

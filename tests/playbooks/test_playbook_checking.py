@@ -258,6 +258,83 @@ BROKEN = {
             "scale_bands.huge: there is no scale 'huge'",
         ],
     ),
+    "tiers that nobody can come to": (
+        "[tiering]\nmargin = -1\nbands = { A = 40, B = 101, C = 5, D = 1 }",
+        [
+            "tiering.bands.D: there is no tier 'D'. Allowed: A, B, C.",
+            "tiering.bands.B: must be from 0 to 100",
+            "tiering.bands.B: must be less than that of A, 40",
+            "tiering.bands.C: must be 0, so that every customer has a tier",
+            "tiering.margin: must be from 0 on",
+        ],
+    ),
+    "shares in the order of scores, with criteria": (
+        '[tiering]\nmethod = "shares"\nbands = { A = 80, B = 70, C = 99 }',
+        [
+            "tiering.bands.B: must be more than that of A, 80",
+            "tiering.bands.C: must be 100, so that every customer has a tier",
+            'tiering.criteria: belong to method = "scored"; shares look at the amount alone',
+        ],
+    ),
+    "a tier without its band": (
+        "[tiering.bands]\nB = false",
+        ["tiering.bands.B: required: every tier has its band"],
+    ),
+    "tiers to work out that aren't there": (
+        "default_tier = false\ntiers = false\ncadences = false",
+        ["tiering: there are no tiers to work out; say tiering = false, or what the tiers are"],
+    ),
+    "a margin that leaves no room": (
+        "[tiering]\nmargin = 25",
+        ["tiering.margin: must be less than 25, the room beside the outermost edge"],
+    ),
+    "a window in working hours, one of ages": (
+        '[tiering]\nwindow = "9 working_hours"',
+        ["tiering.window: is counted in days, weeks, months or years, and at most 100 years"],
+    ),
+    "a window of ages": (
+        '[tiering]\nwindow = "101 years"',
+        ["tiering.window: is counted in days, weeks, months or years, and at most 100 years"],
+    ),
+    "a score without criteria": (
+        "[tiering.criteria]\nscale = false\npotential = false\namount = false\nfrequency = false\nrecency = false",
+        ["tiering.criteria: a score needs a criterion"],
+    ),
+    "criteria that look at nothing": (
+        '[tiering.criteria.scale]\non = "customer.scal"\nweight = 0\n'
+        '[tiering.criteria.recency]\non = "customer.tier"\n[tiering.criteria.amount]\non = "customer.name"',
+        [
+            "tiering.criteria.scale.on: there is no field or measure 'customer.scal'; did you mean customer.scale? Allowed: amount, ",
+            "tiering.criteria.scale.weight: must be from 1 on",
+            "tiering.criteria.recency.on: there is no field or measure 'customer.tier'",
+            "tiering.criteria.amount.on: there is no field or measure 'customer.name'",
+        ],
+    ),
+    "points beyond the scale": (
+        "[tiering.criteria.scale]\nmissing = -1\npoints = { large = 101, huge = 5 }\n"
+        "[tiering.criteria.frequency]\nsteps = [{ at_least = 3, points = 200 }, { at_least = 3, points = 1 }]",
+        [
+            "tiering.criteria.scale.missing: points go from 0 to 100",
+            "tiering.criteria.scale.points.large: points go from 0 to 100",
+            "tiering.criteria.scale.points.huge: there is no value 'huge'. Allowed: large, small_medium, sole_trader.",
+            "tiering.criteria.frequency.steps.0.points: points go from 0 to 100",
+            "tiering.criteria.frequency.steps.1.at_least: must be more than 3, that of the step before",
+        ],
+    ),
+    "a criterion with nothing to give, one with the wrong thing": (
+        '[tiering.criteria.trend]\nlabel = { zh = "趋势", en = " " }\non = "customer.urgency"\nweight = 1\n'
+        "[tiering.criteria.amount]\npoints = { much = 5 }",
+        [
+            "tiering.criteria.trend.label.en: a label can't be blank",
+            "tiering.criteria.trend.points: required: customer.urgency is a word",
+            "tiering.criteria.amount.points: doesn't go with amount, which is a number",
+        ],
+    ),
+    "points for what an own flag can't be": (
+        '[custom_fields.customer.vip]\nkind = "flag"\nlabel = { zh = "贵宾", en = "VIP" }\n'
+        '[tiering.criteria.vip]\nlabel = { zh = "贵宾", en = "VIP" }\non = "customer.vip"\nweight = 1\npoints = { yes = 9 }',
+        ["tiering.criteria.vip.points.yes: there is no value 'yes'. Allowed: false, true."],
+    ),
     "keys that are no names": (
         'key = "my team"\n[cadences."a b"]\nevery = "1 day"\nlabel = { zh = "新", en = "New" }',
         ["key: 'my team' must be", "cadences.a b: a key is made of letters, digits and underscores"],

@@ -64,7 +64,7 @@ def test_false_drops_what_was_inherited():
 
 
 def test_false_drops_values_and_whole_tables_too_but_no_flag():
-    mine = extending("default_tier = false\ntiers = false\ncadences = false\nvague = false")
+    mine = extending("default_tier = false\ntiers = false\ntiering = false\ncadences = false\nvague = false")
     assert (mine.default_tier, mine.tiers, mine.cadences, mine.vague) == (None, (), (), ())
     flagged = extending("[lifecycle.stages.lost]\nfinal = false")
     assert not flagged.lifecycle.stage("lost").final
@@ -262,7 +262,7 @@ def test_a_value_of_another_type_is_told_with_its_place(path, value):
 def test_whatever_is_dropped_or_misspelt_is_told_or_was_not_needed(path, how):
     data = copy.deepcopy(STANDARD)
     parent, key = at(data, path[:-1]), path[-1]
-    words = re.findall(r"\w+", parent[key] if isinstance(parent, list) else key)
+    words = re.findall(r"\w+", str(parent[key]) if isinstance(parent, list) else key)
     if how == "drop" or isinstance(parent, list):
         del parent[key]
     else:

@@ -17,6 +17,7 @@ from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
+from crmcore.app.tiers import Tiers
 from crmcore.domain import Setting
 from crmcore.errors import DomainError, InvalidURL, PlaybookError
 from crmcore.playbooks import Playbook, load
@@ -48,6 +49,7 @@ class Session:
         self.plans = Plans(crm, actor)
         self.opportunities = Opportunities(crm, actor)
         self.obligations = Obligations(crm, actor)
+        self.tiers = Tiers(crm, actor)
         self.imports = Imports(crm, actor)
         self.exports = Exports(crm, actor)
         self.reports = Reports(crm, actor)

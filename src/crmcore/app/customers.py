@@ -107,8 +107,12 @@ def _refuse_duplicate(work: Work, customer: Customer) -> None:
                 raise DuplicateCustomer(told, number=same.number, id=same.id)
 
 
-def _checked(work: Work, current: Customer, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes in the playbook's words; raises :class:`Invalid` for what may not be changed, or not to that."""
+def _checked(work: Work, current: Customer, changes: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
+    """The changes in the playbook's words; raises :class:`Invalid` for what may not be changed, or not to that.
+
+    Another tier is set by hand for the reason given. Without one it holds until tiers are worked out again: what is set by
+    hand has a reason, and that of the tier before is none for this one.
+    """
     refuse_fixed("customer", changes, _FIXED)
     told = meant("customer", changes, work.playbook)
     merged = {name: told.get(name, getattr(current, name)) for name in Customer.kinds}
@@ -121,6 +125,8 @@ def _checked(work: Work, current: Customer, changes: Mapping[str, Any]) -> dict[
     ]
     if issues:
         raise Invalid(issues)
+    if told.get("tier", current.tier) != current.tier:
+        told = {"tier_reason": reason if told["tier"] else None, "tier_until": None, **told}
     return told
 
 
@@ -130,7 +136,7 @@ def move_customer(
     """Moves within a unit of work; see :meth:`Customers.move`."""
     lifecycle = work.playbook.lifecycle
     target = lifecycle.stage_key(to) or to
-    told = _checked(work, customer, fields)
+    told = _checked(work, customer, fields, reason)
     changed: Customer = work.move(decided(work, lifecycle, customer, target, told, reason=reason), "customer.moved")
     step = lifecycle.transition(customer.stage, target)
     # Whoever takes a customer back means it to stay there.
@@ -184,11 +190,16 @@ class Customers(UseCases):
         return self.customer(customer)
 
     def update(self, customer: CustomerReference, *, reason: str | None = None, **changes: Any) -> Customer:
-        """Changes fields. Stage, owner and number have use cases of their own. Raises :class:`Invalid`, :class:`Conflict`."""
+        """Changes fields. Stage, owner and number have use cases of their own. Raises :class:`Invalid`, :class:`Conflict`.
+
+        A ``tier`` that is given with a ``reason`` is set by hand, as by ``tiers.set``; one without a reason holds until the
+        next ``tiers.run``.
+        """
 
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer, changes)
-            changed = work.change(current, "customer.updated", _checked(work, current, changes), reason=reason)
+            told = _checked(work, current, changes, reason)
+            changed = work.change(current, "customer.updated", told, reason=reason)
             if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
                 _refuse_duplicate(work, changed)
             return carry_customer_on(work, changed, due_move(work, current))

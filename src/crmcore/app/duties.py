@@ -2,64 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from crmcore.app.work import Scope, Work
-from crmcore.domain import Entity, Event, Obligation
+from crmcore.domain import Event, Obligation
 from crmcore.rules.obligations import Settlement, derive, settle
 from crmcore.rules.rulebook import Rulebook
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
-from crmcore.storage.query import And, Eq, In, IsNull, Query, Where
+from crmcore.storage.query import And, In, IsNull, Query, Where
 
-E = TypeVar("E", bound=Entity)
+E = TypeVar("E", Event, Obligation)
 
 #: Of what belongs to no customer only actions of a review are owed.
 _ACTIONS = tuple(f"action_plan.{done}" for done in ("made", "changed", "done", "cancelled"))
+#: So many customers are read at once.
+_AT_ONCE = 100
 
 
 def settle_touched(work: Work) -> None:
     """Settles what is owed to everybody whom the unit of work told something new of: the last thing that it does."""
-    for scope in work.take_touched():
-        settle_scope(work, scope)
+    settle_scopes(work, work.take_touched())
 
 
-def settle_scope(work: Work, scope: Scope) -> Settlement:
-    """Derives what is owed in one scope and writes what differs from the store."""
-    events = work.events_of_new(scope)
-    if events is not None:
-        settlement = settle(derive(events, work.rulebook), ())
-    else:
+def settle_scopes(work: Work, scopes: Sequence[Scope]) -> list[Settlement]:
+    """Derives what is owed in each scope and writes what differs from the store."""
+    settlements, known = [], []
+    for scope in scopes:
+        events = work.events_of_new(scope)
+        if events is None:
+            known.append(scope)
+        else:
+            settlements.append(settle(derive(events, work.rulebook), ()))
+    if known:
         work.flush()
-        settlement = settlement_of(work.transaction, scope, work.rulebook)
-    for begun in settlement.begun:
-        work.add(begun, "obligation.opened")
-    for before, after in settlement.changed:
-        work.put(after, before, f"obligation.{after.state}")
-    for gone in settlement.gone:
-        work.remove(gone)
-    return settlement
+        settlements += settlements_of(work.transaction, known, work.rulebook)
+    for settlement in settlements:
+        for begun in settlement.begun:
+            work.add(begun, "obligation.opened")
+        for before, after in settlement.changed:
+            work.put(after, before, f"obligation.{after.state}")
+        for gone in settlement.gone:
+            work.remove(gone)
+    return settlements
 
 
-def settlement_of(transaction: Transaction, scope: Scope, rulebook: Rulebook) -> Settlement:
-    """What would bring the store in line with what the rules derive in one scope."""
-    return settle(derive(history_of(transaction, scope), rulebook), _find(transaction, Obligation, _own(scope)))
+def settlements_of(transaction: Transaction, scopes: Sequence[Scope], rulebook: Rulebook) -> Iterator[Settlement]:
+    """What would bring the store in line with what the rules derive in each scope."""
+    for start in range(0, len(scopes), _AT_ONCE):
+        some = scopes[start : start + _AT_ONCE]
+        kept = _of_each(transaction, Obligation, some)
+        for scope, events in histories_of(transaction, some).items():
+            yield settle(derive(events, rulebook), kept[scope])
 
 
-def history_of(transaction: Transaction, scope: Scope) -> list[Event]:
-    """Every event of a customer, or of an action that belongs to none."""
-    own = _own(scope)
-    return _find(transaction, Event, own if scope[0] is not None else And(In("action", _ACTIONS), own))
+def histories_of(transaction: Transaction, scopes: Sequence[Scope]) -> dict[Scope, list[Event]]:
+    """Every event of each customer, or of an action that belongs to none."""
+    return _of_each(transaction, Event, scopes, In("action", _ACTIONS))
 
 
-def _own(scope: Scope) -> Where:
-    customer_id, subject_id = scope
-    if customer_id is not None:
-        return Eq("customer_id", customer_id)
-    return And(IsNull("customer_id"), Eq("subject_id", subject_id))
-
-
-def _find(transaction: Transaction, cls: type[E], where: Where) -> list[E]:
+def _of_each(
+    transaction: Transaction, cls: type[E], scopes: Sequence[Scope], unowned: Where | None = None
+) -> dict[Scope, list[E]]:
+    """The records of each scope; ``unowned`` is what else holds for those that belong to no customer."""
     load: Callable[..., E] = CODECS[cls].load
-    return list(map(load, transaction.find(Query(cls.collection, where))))
+    found: dict[Scope, list[E]] = {scope: [] for scope in scopes}
+    if customers := tuple(customer_id for customer_id, _ in scopes if customer_id is not None):
+        for record in map(load, transaction.find(Query(cls.collection, In("customer_id", customers)))):
+            found[record.customer_id, record.customer_id or ""].append(record)
+    if subjects := tuple(subject_id for customer_id, subject_id in scopes if customer_id is None):
+        parts = [IsNull("customer_id"), In("subject_id", subjects), *([unowned] if unowned else [])]
+        for record in map(load, transaction.find(Query(cls.collection, And(*parts)))):
+            found[None, record.subject_id].append(record)
+    return found

@@ -60,6 +60,12 @@ def read_page(
     return Page(cast(tuple[E, ...], tuple(map(CODECS[cls].load, rows))), encode_place(mark) if mark else None)
 
 
+def read_all(transaction: Transaction, cls: type[E], where: Where | None = None) -> Iterator[E]:
+    """The entities that the condition holds for, one by one as they are read."""
+    load: Callable[[Row], E] = CODECS[cls].load
+    return map(load, transaction.find(Query(cls.collection, where)))
+
+
 def customers_of(transaction: Transaction, records: Iterable[Any]) -> dict[str, Customer]:
     """The customers that the records belong to, by id."""
     ids = list(dict.fromkeys(record.customer_id for record in records if record.customer_id is not None))

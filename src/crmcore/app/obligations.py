@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from crmcore.app.duties import history_of, settle_scope, settle_touched, settlement_of
+from crmcore.app.duties import histories_of, settle_scopes, settle_touched, settlements_of
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import MOST, customers_of
 from crmcore.app.work import Scope, Work
@@ -134,7 +134,7 @@ class Obligations(UseCases):
             if isinstance(found, str):
                 raise DomainError("there is no such obligation")
             scope = (found.customer_id, found.customer_id or found.subject_id)
-            case = case_of(history_of(transaction, scope), crm.rulebook)
+            case = case_of(histories_of(transaction, [scope])[scope], crm.rulebook)
             for owed in case.owed():
                 if owed.id == found.id:
                     return explain_owed(owed, case, crm.rulebook, now)
@@ -223,11 +223,11 @@ class Obligations(UseCases):
 
 
 def _settlements(batch: Sequence[Scope], rulebook: Rulebook, transaction: Transaction) -> list[Settlement]:
-    return [settlement_of(transaction, scope, rulebook) for scope in batch]
+    return list(settlements_of(transaction, batch, rulebook))
 
 
 def _settle(batch: Sequence[Scope], work: Work) -> list[Settlement]:
-    return [settle_scope(work, scope) for scope in batch]
+    return settle_scopes(work, batch)
 
 
 def _load(transaction: Transaction, cls: type[E], query: Query) -> list[E]:

@@ -21,7 +21,7 @@ from crmcore.domain.numbering import NumberScheme
 from crmcore.domain.playbook import MOMENTS
 from crmcore.domain.policies import Label, StageGraph
 from crmcore.domain.values import fold
-from crmcore.errors import PlaybookError
+from crmcore.errors import Language, PlaybookError
 from crmcore.metrics import Column, Table
 from crmcore.metrics.tables import Cell, plain
 from crmcore.playbooks import Playbook
@@ -167,6 +167,7 @@ def _tables(shell: Shell, chosen: Playbook, today: date) -> Iterator[Table]:
     for graph in (chosen.lifecycle, *chosen.pipelines.values()):
         yield _stages(shell, chosen, graph)
     yield _table("tiers", ("key", "tier"), tiers.items())
+    yield _table("tiering", ("name", spoken("weight", "integer"), "points"), _criteria(chosen, language))
     yield _table(
         "cadences",
         ("name", "every", "whom", "track", "method", "content"),
@@ -283,6 +284,17 @@ def _calendar(shell: Shell, chosen: Playbook) -> str:
 def _since(shell: Shell, chosen: Playbook, on: str) -> str:
     """From when a target counts: a moment, or a date of the record's own."""
     return shell.text(f"moment.{on}") if on in MOMENTS else chosen.label(on, shell.language)
+
+
+def _criteria(chosen: Playbook, language: Language) -> Iterator[tuple[Cell, ...]]:
+    """What a tier is worked out from: each criterion's points by value, or from a number on."""
+    tiering = chosen.tiering
+    for criterion in tiering.criteria if tiering else ():
+        words = (
+            f"{chosen.choice_label(criterion.on, key, language)} {given}" for key, given in criterion.points.items()
+        )
+        steps = (f"≥{step.at_least:,} {step.points}" for step in criterion.steps)
+        yield criterion.label.text(language), criterion.weight, "; ".join((*words, *steps))
 
 
 def _length(shell: Shell, length: Duration) -> str:

@@ -24,6 +24,7 @@ from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
 from crmcore.cli.setup import doctor, init
 from crmcore.cli.shell import Shell, harmless
+from crmcore.cli.tiering import tier
 from crmcore.errors import CRMError, ImportRejected, Invalid, TransitionRefused
 from crmcore.interchange.rejections import REASONS, reason_text
 
@@ -63,7 +64,7 @@ def program(context: click.Context, shell: Shell) -> None:
 
 _VERBS = (
     *(demo, doctor, due, export, follow, import_, init, list_, move, playbook, recompute, remind, report, show),
-    template,
+    *(template, tier),
 )
 for verb in _VERBS:
     program.add_command(verb)

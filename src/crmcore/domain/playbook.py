@@ -83,6 +83,13 @@ MOMENTS: Mapping[str, str] = {
     "action_plan.done": "the action was carried out",
 }
 
+#: What a tier can be worked out from beside the fields of the customer: measures of its orders in the window of the tiering.
+MEASURES: Mapping[str, str] = {
+    "recency": "days since the last order; not known without one",
+    "frequency": "how many orders",
+    "amount": "their sum in whole units of the playbook's currency; orders in others are left out",
+}
+
 _NAMED_CUSTOMER = {
     f"{entity}.customer_{part}": f"the {part} of a customer that is registered already"
     for entity in ("contact", "opportunity", "order", "follow_up_plan", "follow_up", "feedback", "ticket")

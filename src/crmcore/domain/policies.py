@@ -241,10 +241,11 @@ class Step:
 
 @attrs.frozen(kw_only=True)
 class Criterion:
-    """One thing that a tier is worked out from: a field of the customer, or a measure of its orders, and its weight.
+    """One thing that a tier is worked out from (``on``): a field of the customer, or a key of
+    :data:`crmcore.domain.playbook.MEASURES`; and its weight beside the others.
 
-    A field with words gives ``points`` by value, a number or a measure the points of the highest step it reaches; what is
-    not known gives ``missing``. Points go from 0 to 100.
+    A field with words gives ``points`` by value, a number or a measure the points of the highest of the ``steps`` that it
+    reaches, 0 below the first. What is not known, and a value without points, gives ``missing``. Points go from 0 to 100.
     """
 
     key: str
@@ -258,10 +259,11 @@ class Criterion:
 
 @attrs.frozen(kw_only=True)
 class Tiering:
-    """How a tier is worked out (seeds 001, 003). ``bands`` give the least of each tier: a weighted score from 0 to 100 with the
-    method ``scored``; with ``shares`` the share of the total amount, in percent, that the customers up to there bring in.
+    """How a tier is worked out (seeds 001, 003), the best tier first. With the method ``scored``, ``bands`` give the least
+    score of each tier, from 0 to 100. With ``shares``, in percent: a customer belongs to the first tier whose band lies above the
+    share of the total amount that those bring in who each bring in more than it; so A with 80 are the fewest who bring in 80 %.
 
-    A customer beside the edge of its band stays where it is until it is ``margin`` beyond it. Orders count for ``window``.
+    A customer beside the edge of its band stays where it is until it is ``margin`` points beyond it. Orders count for ``window``.
     """
 
     method: Literal["scored", "shares"] = "scored"

@@ -7,8 +7,12 @@ from crmcore.metrics.funnel import Bottleneck, Funnel, StageFigures, Totals, fun
 from crmcore.metrics.outcomes import Slice
 from crmcore.metrics.review import Review, review
 from crmcore.metrics.tables import Chart, Column, Listing, Table
+from crmcore.metrics.tiering import Retiering, retier
+from crmcore.metrics.value import ABC, RFM, abc, rfm
 
 __all__ = [
+    "ABC",
+    "RFM",
     "Activity",
     "Bottleneck",
     "Chart",
@@ -17,15 +21,19 @@ __all__ = [
     "Due",
     "Funnel",
     "Listing",
+    "Retiering",
     "Review",
     "Slice",
     "StageFigures",
     "Table",
     "Totals",
+    "abc",
     "activity",
     "count_customers",
     "due_list",
     "funnel",
+    "retier",
     "review",
+    "rfm",
     "rule_labels",
 ]

@@ -19,7 +19,8 @@ from crmcore.domain.user import ROLES
 from crmcore.domain.values import fold
 from crmcore.errors import Invalid
 from crmcore.playbooks.graphs import graph_problems
-from crmcore.playbooks.telling import ambiguous, bad_keys, bad_labels, unknown, unknown_fields
+from crmcore.playbooks.telling import ambiguous, bad_keys, bad_labels, fixed_values, unknown, unknown_fields, values_of
+from crmcore.playbooks.tiers import tiering_problems
 from crmcore.rules.calendars import WEEKDAYS
 from crmcore.rules.rulebook import calendar_of
 
@@ -33,7 +34,6 @@ _ENTITIES = {entity.entity for entity in ENTITIES}
 _RECORD = {
     f"record.{name}" for name in ("id", "version", "created_at", "created_by", "updated_at", "updated_by", "custom")
 }
-_FLAG_WORDS = ("true", "false")
 
 
 def problems(playbook: Playbook) -> tuple[str, ...]:
@@ -46,6 +46,7 @@ def problems(playbook: Playbook) -> tuple[str, ...]:
                 _graphs,
                 _numbering,
                 _tiers,
+                tiering_problems,
                 _cadences,
                 _targets,
                 _calendar,
@@ -201,7 +202,7 @@ def _conditions(path: str, target: Target, playbook: Playbook) -> Iterator[str]:
         entity = target.on.partition(".")[0]
         if field.partition(".")[0] not in (entity, "customer"):
             yield f"{path}.where.{field}: must be a field of the {entity} or of its customer"
-        allowed = _values(playbook, field)
+        allowed = values_of(playbook, field)
         if allowed and value not in allowed:
             yield f"{path}.where.{field}: {unknown('value', value, allowed)}"
 
@@ -230,28 +231,12 @@ def _assignment(playbook: Playbook) -> Iterator[str]:
         fields = {key.partition(".")[2] for key in FIELD_KINDS if key.startswith(f"{one.key}.")}
         if one.by not in fields:
             yield f"{path}.by: {unknown('field', one.by, fields)}"
-        allowed = _values(playbook, f"{one.key}.{one.by}")
+        allowed = values_of(playbook, f"{one.key}.{one.by}")
         for value, people in one.to.items():
             if allowed and value not in allowed:
                 yield f"{path}.to: {unknown('value', value, allowed)}"
             if not people or not all(person.strip() for person in people):
                 yield f"{path}.to.{value}: names at least one user or role, and none that is blank"
-
-
-def _values(playbook: Playbook, field: str) -> tuple[str, ...]:
-    """The only values that a field can have; empty where anything goes."""
-    if field == "opportunity.stage":
-        return tuple(stage.key for graph in playbook.pipelines.values() for stage in graph.stages)
-    if field in ("customer.tier", "customer.stage"):
-        return tuple(playbook.vocabulary(field))
-    return _fixed(field)
-
-
-def _fixed(field: str) -> tuple[str, ...]:
-    kind = FIELD_KINDS.get(field)
-    if kind is None:
-        return ()
-    return _FLAG_WORDS if kind.name == "flag" else kind.choices
 
 
 def _reminders(playbook: Playbook) -> Iterator[str]:
@@ -291,7 +276,7 @@ def _required(playbook: Playbook) -> Iterator[str]:
         yield from unknown_fields(path, (field if "." in field else f"{entity}.{field}" for field in fields), known)
         if case:
             field, _, value = case.partition("=")
-            allowed = _values(playbook, f"{entity}.{field}")
+            allowed = values_of(playbook, f"{entity}.{field}")
             if value not in allowed:
                 yield f"{path}: {unknown(f'value of {entity}.{field}', value, allowed)}"
 
@@ -314,7 +299,7 @@ def _words(playbook: Playbook) -> Iterator[str]:
         if field not in known:
             yield f"{path}: {unknown('field', field, known)}"
         yield from ambiguous(path, labels)
-        fixed = _fixed(field)
+        fixed = fixed_values(field)
         for key, label in labels.items():
             yield from bad_labels(f"{path}.{key}", label)
             if fixed and key not in fixed:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
+from crmcore.domain.playbook import FIELD_KINDS, Playbook
 from crmcore.domain.policies import Label
 from crmcore.domain.values import fold
+
+_FLAG_WORDS = ("true", "false")
 
 
 def unknown(what: str, word: str, allowed: Iterable[str]) -> str:
@@ -54,3 +57,20 @@ def ambiguous(path: str, labels: Mapping[str, Label]) -> Iterator[str]:
             first = claimed.setdefault(fold(spelling), key)
             if first != key:
                 yield f"{path}.{key}: {spelling!r} already means {first}"
+
+
+def values_of(playbook: Playbook, field: str) -> tuple[str, ...]:
+    """The only values that a field can have; empty where anything goes."""
+    if field == "opportunity.stage":
+        return tuple(stage.key for graph in playbook.pipelines.values() for stage in graph.stages)
+    if field in ("customer.tier", "customer.stage"):
+        return tuple(playbook.vocabulary(field))
+    return fixed_values(field)
+
+
+def fixed_values(field: str) -> tuple[str, ...]:
+    """The values that the domain fixes for a field; empty where it doesn't."""
+    kind = FIELD_KINDS.get(field)
+    if kind is None:
+        return ()
+    return _FLAG_WORDS if kind.name == "flag" else kind.choices
