@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from crmcore.app.contacts import contact_values
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
+from crmcore.app.referrals import note_won
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Attachment, Contact, Customer, Event
 from crmcore.domain.values import fold
@@ -144,7 +145,11 @@ def move_customer(
             )
     lost = table.stages[target].outcome == "lost"
     changes = {"lost_reason": reason if lost else None, **told, "stage": target, "stage_since": work.now}
-    return work.change(customer, "customer.moved", changes, reason=reason)
+    moved = work.change(customer, "customer.moved", changes, reason=reason)
+    before = table.stages.get(customer.stage)
+    if table.stages[target].outcome == "won" and (before is None or before.outcome != "won"):
+        note_won(work, moved)
+    return moved
 
 
 def _evidence(work: Work, customer: Customer) -> frozenset[str]:

@@ -9,8 +9,9 @@ from typing import Any
 from crmcore.app.customers import move_customer
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
+from crmcore.app.orders import sign_order
 from crmcore.app.work import STAMPS, Work, refuse_fixed
-from crmcore.domain import Customer, Money, Opportunity, Order
+from crmcore.domain import Customer, Money, Opportunity
 from crmcore.domain.values import fold
 from crmcore.errors import DomainError, Invalid, Issue, NotFound, TransitionRefused
 from crmcore.rules.stages import Attempt, StageTable, refusals
@@ -193,8 +194,8 @@ class Opportunities(UseCases):
             target = _first_way(_table(crm.pipelines, current.pipeline), current.stage, "won")
             won = move_opportunity(work, crm.pipelines, crm.lifecycle, current, target, fields)
             if order_number is not None:
-                order = {"number": order_number, "customer_id": won.customer_id, "opportunity_id": won.id}
-                work.create(Order, "order.signed", {**order, "amount": won.amount, "signed_on": won.closed_on})
+                order = {"number": order_number, "opportunity_id": won.id, "amount": won.amount}
+                sign_order(work, work.current(Customer, won.customer_id or ""), {**order, "signed_on": won.closed_on})
             return won
 
         return self.write(decide)
