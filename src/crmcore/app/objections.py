@@ -54,8 +54,7 @@ class Objections(UseCases):
 
         def decide(work: Work) -> Objection:
             current = work.current(Objection, objection, ("outcome", "solution"))
-            told = {"solution": solution, "outcome_note": None}
-            return take(work, OBJECTION, "objection.answered", current, told)
+            return take(work, OBJECTION, "objection.answered", current, {"solution": solution})
 
         return self.write(decide)
 

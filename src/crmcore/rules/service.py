@@ -26,7 +26,7 @@ class Step:
     """An action of a loop, called ``verb``. ``leads`` has each state in which it is possible, and the state after it.
 
     ``requires`` are fields that must be filled in with it or before, ``again`` those that must be from the second cycle on.
-    ``moment`` is set to now, once in a cycle. A step that ``reopens`` begins the next cycle.
+    ``moment`` is set to now, once in a cycle; ``clears`` is what it makes void. A step that ``reopens`` begins the next cycle.
     """
 
     verb: str
@@ -34,6 +34,7 @@ class Step:
     requires: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
     moment: str | None = None
+    clears: tuple[str, ...] = ()
     reason: bool = False
     reopens: bool = False
 
@@ -86,6 +87,7 @@ FEEDBACK = Loop(
             requires=("result",),
             again=("plan",),
             moment="answered_at",
+            clears=("confirmation", "stars", "suggestion"),
         ),
         "feedback.confirmed": Step(
             verb="confirm", leads={"answered": "confirmed"}, requires=("confirmation",), moment="closed_at"
@@ -142,7 +144,12 @@ OBJECTION = Loop(
     state="outcome",
     ends=frozenset({"accepted", "rejected"}),
     steps={
-        "objection.answered": Step(verb="answer", leads={"open": "open", "rejected": "open"}, requires=("solution",)),
+        "objection.answered": Step(
+            verb="answer",
+            leads={"open": "open", "rejected": "open"},
+            requires=("solution",),
+            clears=("outcome_note",),
+        ),
         "objection.settled": Step(verb="settle", leads={"open": "accepted"}, requires=("solution",)),
     },
 )
@@ -196,7 +203,7 @@ def star_issues(entity: str, values: Mapping[str, Any]) -> Iterable[Issue]:
 def changes(loop: Loop, action: str, record: Record, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """What an action changes in a record that it is possible for; a state among the values wins. ``now`` is aware."""
     step = loop.steps[action]
-    changed: dict[str, Any] = dict.fromkeys(loop.cleared) if step.reopens else {}
+    changed: dict[str, Any] = dict.fromkeys((*step.clears, *(loop.cleared if step.reopens else ())))
     changed |= {loop.state: step.leads[getattr(record, loop.state)], **values}
     if step.reopens:
         changed["cycle"] = getattr(record, "cycle") + 1  # noqa: B009 - only some records have cycles
