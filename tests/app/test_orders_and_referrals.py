@@ -87,9 +87,17 @@ def test_an_order_is_paid_in_parts_and_then_in_full(me, clock, customer):
     paid = me.orders.collect(order.id, Money.of(600))
     assert (paid.collected, paid.collected_on) == (Money.of(1000), DAY(2023, 10, 12))
     assert actions(me, customer, "order") == ["order.signed", "order.handed_over", "order.paid", "order.collected"]
+    part = dict(happened(me, customer, "order"))["order.paid"]
+    assert part == {
+        "collected": [None, {"amount": "400.00", "currency": "CNY"}],
+        "paid_on": [None, "2023-10-09"],
+    }
     with pytest.raises(Invalid) as refused:
         me.orders.collect(order.id, Money.of(1))
     assert told(refused) == [("out_of_range", "order.collected")]
+    with pytest.raises(Invalid) as refused:
+        me.orders.collect(order.id, Money.of(1), on=datetime.datetime(2023, 10, 9))
+    assert told(refused) == [("bad_date", "order.collected_on"), ("out_of_range", "order.collected")]
     assert me.orders.get("DD-1") == paid
 
 

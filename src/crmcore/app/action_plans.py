@@ -12,7 +12,7 @@ from crmcore.app.loops import given, take
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import ActionPlan, Customer
 from crmcore.rules.service import ACTION_PLAN
-from crmcore.storage.query import Eq
+from crmcore.storage.query import Eq, Le, Where
 
 _FIXED = (*STAMPS, "customer_id", "state", "result")
 
@@ -59,9 +59,11 @@ class ActionPlans(UseCases):
         self, *, state: str | None = "planned", owner: str | None = None, due_by: date | None = None
     ) -> list[ActionPlan]:
         """The planned actions by their day, with ``state=None`` also those that ended; of one owner, due by a day."""
-        parts = [Eq(name, value) for name, value in (("state", state), ("owner", owner)) if value is not None]
-        found = self.listed(ActionPlan, where_all(parts), ("due_on",))
-        return [plan for plan in found if due_by is None or (plan.due_on is not None and plan.due_on <= due_by)]
+        told = (("state", state), ("owner", owner))
+        parts: list[Where] = [Eq(name, value) for name, value in told if value is not None]
+        if due_by is not None:
+            parts.append(Le("due_on", due_by))
+        return self.listed(ActionPlan, where_all(parts), ("due_on",))
 
     def _take(
         self, action: str, plan: ActionPlan | str, values: Mapping[str, Any], reason: str | None = None

@@ -146,7 +146,7 @@ class Orders(UseCases):
         """Notes a payment (回款), on a day that has come, today unless given; gives the order as it is then.
 
         On an order with instalments it goes to the earliest that are open. Raises :class:`Invalid` for an amount that isn't above
-        zero, that is in another currency, or more than what is still to be paid.
+        zero, that is in another currency, or more than what is still to be paid of the order, or of its instalments.
         """
 
         def decide(work: Work) -> Order:
@@ -154,6 +154,8 @@ class Orders(UseCases):
             parts = _instalments(work, order)
             day = on or work.today
             issues = list(future_issues(work, "order.collected_on", day))
+            if type(day) is not date:
+                issues = [Issue(code="bad_date", field="order.collected_on")]
             if type(amount) is not Money:
                 issues.append(Issue(code="bad_money", field="order.collected"))
             else:
@@ -199,10 +201,19 @@ def _paid(work: Work, instalment: Instalment, amount: Money, day: date) -> Insta
     if collected == instalment.amount:
         told = {"collected": collected, "collected_on": day}
         return work.change(instalment, "instalment.collected", told)
-    return work.change(instalment, "instalment.paid", {"collected": collected})
+    paid = work.change(instalment, "instalment.paid", {"collected": collected}, silent=True)
+    work.note(paid, "instalment.paid", _part(instalment, collected, day), None)
+    return paid
 
 
 def _told(work: Work, order: Order, collected: Money | None, day: date) -> Order:
     if collected == order.amount:
         return work.change(order, "order.collected", {"collected": collected, "collected_on": day})
-    return work.change(order, "order.paid", {"collected": collected})
+    paid = work.change(order, "order.paid", {"collected": collected}, silent=True)
+    work.note(paid, "order.paid", _part(order, collected, day), None)
+    return paid
+
+
+def _part(owed: Order | Instalment, collected: Money | None, day: date) -> dict[str, list[Any]]:
+    """What the event of a part tells: only the last one leaves its day in the record."""
+    return {"collected": [owed.collected, collected], "paid_on": [None, day]}
