@@ -35,13 +35,13 @@ def future_issues(work: Work, field: str, moment: Any) -> Iterable[Issue]:
 
 def build(work: Work, cls: type[R], values: Mapping[str, Any], issues: Iterable[Issue]) -> R:
     """A new record; raises :class:`Invalid` with these issues and those of its fields, all at once."""
-    found = list(issues)
+    found, record = list(issues), None
     try:
         record = work.build(cls, values)
     except Invalid as invalid:
         reported = {issue.field for issue in found}
         found += [issue for issue in invalid.issues if issue.field not in reported]
-    if found:
+    if record is None or found:
         raise Invalid(found)
     return record
 

@@ -250,7 +250,7 @@ class Work:
         """All events of a customer that this unit of work registered; None for any other."""
         return self._new.get(scope[1])
 
-    def announce(self, entity: R, action: str, changes: Mapping[str, Any], reason: str | None = None) -> None:
+    def announce(self, entity: Record, action: str, changes: Mapping[str, Any], reason: str | None = None) -> None:
         """An event about a record that doesn't change by it; plugins are asked about it as about a change."""
         self.note(entity, action, changes, reason)
         self._announced.append(_Pending(entity, entity.version, entity, action, reason))
