@@ -277,3 +277,26 @@ def test_a_user_is_put_on_file_once(me):
         me.users.add("an")
     assert told(refused) == [("duplicate_number", "user.name")]
     assert [user.department for user in me.users.find(active=None)] == ["客服部"]
+
+
+def test_what_is_owed_follows_the_loop(open_crm, clock):
+    me = open_crm("standard").acting_as("li")
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业")
+
+    def owed(rule):
+        return [(item.state, item.owner) for item in me.obligations.of(customer, state=None) if item.rule == rule]
+
+    feedback = me.feedback.receive(customer, description="设备异响", responsible="wang")
+    clock.forward(hours=2)
+    me.feedback.answer(feedback, "已更换")
+    assert owed("target.solve_feedback") == [("met", "wang")]
+    me.feedback.confirm(feedback.id, "to_improve")
+    assert owed("target.solve_feedback") == [("met", "wang"), ("open", "wang")]  # the next cycle has a clock of its own
+    clock.forward(hours=25)
+    me.feedback.plan(feedback.id, "再次更换")
+    me.feedback.answer(feedback.id, "已更换")
+    assert owed("target.solve_feedback") == [("met", "wang"), ("met_late", "wang")]
+    ticket = me.tickets.open(customer, subject="无法开机", topic="technical", assignee="hua")
+    assert owed("target.answer_ticket") == [("open", "hua")]
+    me.tickets.solve(ticket, "更换电源")  # which answers it
+    assert owed("target.answer_ticket") == [("met", "hua")]
