@@ -62,6 +62,12 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     "reason_required": ("a reason is required", "必须填写原因"),
     "evidence_required": ("{label} is required before this step", "进入此阶段前须有{label}"),
     "refused": ("{why}", "{why}"),
+    "not_possible": (
+        "{action} is not possible while it is {state}; possible are: {allowed}",
+        "当前状态为{state},不能{action};可以:{allowed}",
+    ),
+    "other_currency": ("{label} is not in {currency}", "{label}的币种不是{currency}"),
+    "sum_differs": ("{label} do not add up to {limit}", "{label}合计与{limit}不符"),
     "ignored_column": ("the column {label} is not known and was left out", "不认识的列“{label}”未导入"),
     "shared_column": (
         "the columns {label} say the same field; the first that is filled counts",

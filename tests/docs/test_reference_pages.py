@@ -108,9 +108,21 @@ def used_actions() -> Iterator[str]:
     """Every action that a use case hands to its unit of work, but of counters and obligations, which no hook sees."""
     for path in (ROOT / "src" / "crmcore" / "app").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, (ast.Attribute, ast.Name)):
                 continue
-            if node.func.attr not in ("begin", "create", "change", "move", "add", "put", "_lists"):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+            if called.strip("_") not in (
+                "begin",
+                "create",
+                "change",
+                "move",
+                "add",
+                "put",
+                "lists",
+                "announce",
+                "take",
+                "contribute",
+            ):
                 continue
             for argument in node.args:
                 value = argument.value if isinstance(argument, ast.Constant) else None

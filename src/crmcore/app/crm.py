@@ -6,18 +6,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
 from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
+from crmcore.app.feedback import Feedbacks
 from crmcore.app.follow_ups import FollowUps, Plans
 from crmcore.app.imports import Imports
+from crmcore.app.objections import Objections
 from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
+from crmcore.app.orders import Orders
+from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
+from crmcore.app.tickets import Tickets
 from crmcore.app.tiers import Tiers
+from crmcore.app.users import Users
 from crmcore.domain import Setting
 from crmcore.errors import DomainError, InvalidURL, PlaybookError
 from crmcore.playbooks import Playbook, load
@@ -48,6 +55,13 @@ class Session:
         self.follow_ups = FollowUps(crm, actor)
         self.plans = Plans(crm, actor)
         self.opportunities = Opportunities(crm, actor)
+        self.objections = Objections(crm, actor)
+        self.orders = Orders(crm, actor)
+        self.referrals = Referrals(crm, actor)
+        self.feedback = Feedbacks(crm, actor)
+        self.tickets = Tickets(crm, actor)
+        self.action_plans = ActionPlans(crm, actor)
+        self.users = Users(crm, actor)
         self.obligations = Obligations(crm, actor)
         self.tiers = Tiers(crm, actor)
         self.imports = Imports(crm, actor)

@@ -10,12 +10,13 @@ from crmcore.app.contacts import contact_values
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
 from crmcore.app.moving import carry_on, decided, due_move, read_visits, told_automatic
+from crmcore.app.referrals import note_won
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Contact, Customer, Event
 from crmcore.domain.policies import Stage, Transition
 from crmcore.domain.values import fold
 from crmcore.errors import DuplicateCustomer, Invalid, Issue
-from crmcore.rules.stages import NO_FIELDS, moved
+from crmcore.rules.stages import NO_FIELDS, Move, moved
 from crmcore.rules.timing import day_start, zone_named
 from crmcore.rules.validation import check_customer, meant
 from crmcore.rules.visits import Visit
@@ -137,27 +138,34 @@ def move_customer(
     lifecycle = work.playbook.lifecycle
     target = lifecycle.stage_key(to) or to
     told = _checked(work, customer, fields, reason)
-    changed: Customer = work.move(decided(work, lifecycle, customer, target, told, reason=reason), "customer.moved")
+    changed = _moved(work, decided(work, lifecycle, customer, target, told, reason=reason))
     step = lifecycle.transition(customer.stage, target)
     # Whoever takes a customer back means it to stay there.
     return changed if step is not None and step.rollback else carry_customer_on(work, changed)
 
 
+def _moved(work: Work, move: Move) -> Customer:
+    """Writes a move down; who was won makes the referral that brought them a success."""
+    changed: Customer = work.move(move, "customer.moved")
+    stages = [work.playbook.lifecycle.find(stage) for stage in (move.before.stage, changed.stage)]
+    before, after = [stage.outcome if stage else None for stage in stages]
+    if after == "won" and before != "won":
+        note_won(work, changed)
+    return changed
+
+
 def bring_customer(work: Work, customer: Customer, stage: Stage, *, reason: str) -> Customer:
     """Brings to a stage, from any other and without guards, what something else has made of it: a won opportunity."""
     brought = moved(customer, stage, at=work.now, on=work.today, by=work.actor, reason=reason)
-    changed: Customer = work.move(brought, "customer.moved")
-    return carry_customer_on(work, changed)
+    return carry_customer_on(work, _moved(work, brought))
 
 
 def carry_customer_on(work: Work, customer: Customer, was_due: Transition | None = None) -> Customer:
     """Makes the automatic moves that a change has made due; ``was_due`` as in :func:`carry_on`."""
 
     def move(present: Customer, step: Transition) -> Customer:
-        further: Customer = work.move(
-            decided(work, work.playbook.lifecycle, present, step.target, reason=told_automatic(step)), "customer.moved"
-        )
-        return further
+        further = decided(work, work.playbook.lifecycle, present, step.target, reason=told_automatic(step))
+        return _moved(work, further)
 
     return carry_on(work, customer, move, was_due)
 

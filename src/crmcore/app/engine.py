@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
 from crmcore.app.duties import settle_touched
-from crmcore.app.finding import find_customer
+from crmcore.app.finding import find_customer, find_one
 from crmcore.app.sources import Clock, IdSource
 from crmcore.app.work import Work
-from crmcore.domain import ENTITIES, Customer
+from crmcore.domain import ENTITIES, Customer, Entity
 from crmcore.domain.fields import Unclean, clean_instant
 from crmcore.errors import CRMError, DomainError, DuplicateKey, Invalid, Issue, NotFound
 from crmcore.playbooks import Playbook
 from crmcore.plugins import Plugins
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.timing import local_day, zone_named
+from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Insert, Store, Transaction
 from crmcore.storage.memory import MemoryData, MemoryStore
+from crmcore.storage.query import Query, Where
+from crmcore.storage.schema import Row
 
+E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
 
 ATTEMPTS = 3
@@ -139,3 +143,16 @@ class UseCases:
         if found is None:
             raise NotFound("there is no such customer", entity="customer")
         return found
+
+    def one(self, cls: type[E], wanted: E | str, name: str | None = None) -> E:
+        """The entity as it is now, by itself, by id, or by the field ``name``. Raises :class:`NotFound`."""
+        found = self.engine.read(lambda transaction: find_one(transaction, cls, wanted, name))
+        if found is None:
+            raise NotFound(f"there is no such {cls.entity}", entity=cls.entity)
+        return found
+
+    def listed(self, cls: type[E], where: Where | None = None, order: Sequence[str] = ("id",)) -> list[E]:
+        """Every entity that the condition holds for."""
+        query = Query(cls.collection, where, tuple(order))
+        load: Callable[[Row], E] = CODECS[cls].load
+        return self.engine.read(lambda transaction: list(map(load, transaction.find(query))))

@@ -12,7 +12,7 @@ from crmcore.domain import Customer, Entity
 from crmcore.errors import DomainError, QueryError
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
-from crmcore.storage.query import Eq, Query, Where, decode_place, encode_place, place_of
+from crmcore.storage.query import And, Eq, Query, Where, decode_place, encode_place, place_of
 from crmcore.storage.schema import Row
 
 E = TypeVar("E", bound=Entity)
@@ -64,6 +64,24 @@ def read_all(transaction: Transaction, cls: type[E], where: Where | None = None)
     """The entities that the condition holds for, one by one as they are read."""
     load: Callable[[Row], E] = CODECS[cls].load
     return map(load, transaction.find(Query(cls.collection, where)))
+
+
+def where_all(parts: Iterable[Where | None]) -> Where | None:
+    """The condition that holds where all of these do; None where there are none."""
+    conditions = [part for part in parts if part is not None]
+    return conditions[0] if len(conditions) == 1 else And(*conditions) if conditions else None
+
+
+def find_one(transaction: Transaction, cls: type[E], wanted: E | str, name: str | None = None) -> E | None:
+    """An entity as the transaction sees it, by itself, by id, or by a field that names it."""
+    load: Callable[[Row], E] = CODECS[cls].load
+    if not isinstance(wanted, (str, cls)):
+        raise DomainError(f"a {cls.entity} is named by itself or by its id")
+    if isinstance(wanted, str) and name is not None:
+        for row in transaction.find(Query(cls.collection, Eq(name, wanted), limit=1)):
+            return load(row)
+    found = transaction.get(cls.collection, wanted if isinstance(wanted, str) else wanted.id)
+    return load(found) if found else None
 
 
 def customers_of(transaction: Transaction, records: Iterable[Any]) -> dict[str, Customer]:

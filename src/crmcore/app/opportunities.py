@@ -10,8 +10,9 @@ from crmcore.app.customers import bring_customer
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, read_page
 from crmcore.app.moving import carry_on, decided, due_move, read_visits, told_automatic
+from crmcore.app.orders import sign_order
 from crmcore.app.work import STAMPS, Work, refuse_fixed
-from crmcore.domain import Customer, Money, Opportunity, Order
+from crmcore.domain import Customer, Money, Opportunity
 from crmcore.domain.policies import StageGraph, Transition
 from crmcore.domain.values import fold
 from crmcore.errors import DomainError, Invalid, Issue, NotFound
@@ -191,8 +192,8 @@ class Opportunities(UseCases):
             target = _first_way(_pipeline(work, current.pipeline), current.stage, "won")
             won = move_opportunity(work, current, target, fields)
             if order_number is not None:
-                order = {"number": order_number, "customer_id": won.customer_id, "opportunity_id": won.id}
-                work.create(Order, "order.signed", {**order, "amount": won.amount, "signed_on": won.closed_on})
+                order = {"number": order_number, "opportunity_id": won.id, "amount": won.amount}
+                sign_order(work, work.current(Customer, won.customer_id or ""), {**order, "signed_on": won.closed_on})
             return won
 
         return self.write(decide)

@@ -27,7 +27,7 @@ from crmcore.rules.stages import Move
 from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS, to_plain
 from crmcore.storage.contract import Change, Delete, Insert, Transaction, Update
-from crmcore.storage.query import Query, Where
+from crmcore.storage.query import Eq, Query, Where
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R", bound=Record)
@@ -78,6 +78,7 @@ class Work:
         self._plugins = plugins
         self._loaded: dict[tuple[type[Entity], str], Entity] = {}
         self._pending: dict[str, _Pending] = {}
+        self._announced: list[_Pending] = []
         self._events: list[Event] = []
         self._removed: list[Entity] = []
         self._touched: dict[Scope, None] = {}
@@ -137,6 +138,11 @@ class Work:
         if found is None:
             raise NotFound(f"there is no such {cls.entity}", entity=cls.entity)
         return found
+
+    def current_by(self, cls: type[E], wanted: E | str, name: str, decided_on: Iterable[str] = ()) -> E:
+        """The same for an entity that a text can also name by one of its fields: a ticket by its number."""
+        named = self.find(cls, Eq(name, wanted), limit=1) if isinstance(wanted, str) else ()
+        return self.current(cls, named[0].id if named else wanted, decided_on)
 
     # Writing
 
@@ -222,7 +228,10 @@ class Work:
 
     def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> None:
         """The event of a change: what was done, and each field before and after."""
-        customer_id = entity.id if type(entity) is Customer else getattr(entity, "customer_id", None)
+        if type(entity) is Customer:
+            customer_id: str | None = entity.id
+        else:  # a referral hangs on the customer who made it
+            customer_id = getattr(entity, "customer_id", None) or getattr(entity, "referrer_id", None)
         event = Event(
             id=self.new_id(),
             customer_id=customer_id,
@@ -251,6 +260,11 @@ class Work:
     def events_of_new(self, scope: Scope) -> list[Event] | None:
         """All events of a customer that this unit of work registered; None for any other."""
         return self._new.get(scope[1])
+
+    def announce(self, entity: Record, action: str, changes: Mapping[str, Any], reason: str | None = None) -> None:
+        """An event about a record that doesn't change by it; plugins are asked about it as about a change."""
+        self.note(entity, action, changes, reason)
+        self._announced.append(_Pending(entity, entity.version, entity, action, reason))
 
     def draw_number(self, series: str, *, on: date, short_name: str | None = None) -> str:
         """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails."""
@@ -286,7 +300,7 @@ class Work:
             return
         if self._plugins.checks:
             context = Context(now=self.now, actor=self.actor, get=self.get)
-            for item in self._pending.values():
+            for item in (*self._pending.values(), *self._announced):
                 if isinstance(item.entity, Record):
                     proposed = ProposedChange(
                         action=item.action, before=item.before, after=item.entity, reason=item.reason
@@ -296,6 +310,7 @@ class Work:
         self.transaction.apply(chain(_batch(self._pending.values(), self._events), taken))
         self._pending.clear()
         self._removed.clear()
+        self._announced.clear()
         self._events.clear()
 
 

@@ -38,7 +38,7 @@ class Feedback(Record):
     closed_at: datetime | None = optional_instant()
 
 
-@entity(collection="tickets", indexes=["customer_id", ("state", "assignee")])
+@entity(collection="tickets", indexes=["customer_id", ("state", "assignee"), "number"])
 class Ticket(Record):
     """服务工单, from a service channel to its rating in stars (seed 002). While ``waiting`` it waits for the customer.
 

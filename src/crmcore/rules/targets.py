@@ -315,10 +315,11 @@ class Targets:
                 run.owner = self._owner(run.target, told.entity, told.values)
             elif run.person not in people:
                 self._close(run, "superseded", told.at)
-            if told.action == "ticket.waited":
-                run.paused_since = run.paused_since or told.at
-            elif told.action == "ticket.resumed":
-                run.resume(told.at)
+            if told.entity == "ticket" and "state" in told.changes:
+                if told.values["state"] == "waiting":
+                    run.paused_since = run.paused_since or told.at
+                else:
+                    run.resume(told.at)
         if "collaborators" in told.changes:
             for target in {
                 run.target.key: run.target for run in self.runs if run.subject_id == told.subject_id
