@@ -235,6 +235,17 @@ BROKEN = {
             "scale_bands.huge: there is no scale 'huge'",
         ],
     ),
+    "risks out of bounds": (
+        '[risks]\nsilent_tiers = ["D"]\nwindow = "9 hours"\nactivity_fall = 101\nsatisfied_stars = 6\nreferrals = 0\nsignals = 5',
+        [
+            "risks.window: is counted in days, weeks, months or years",
+            "risks.silent_tiers: there is no tier 'D'",
+            "risks.activity_fall: must be a whole number from 1 to 100",
+            "risks.referrals: must be a whole number from 1 on",
+            "risks.satisfied_stars: must be a whole number from 1 to 5",
+            "risks.signals: must be a whole number from 1 to 4",
+        ],
+    ),
     "keys that are no names": (
         'key = "my team"\n[cadences."a b"]\nevery = "1 day"\nlabel = { zh = "新", en = "New" }',
         ["key: 'my team' must be", "cadences.a b: a key is made of letters, digits and underscores"],
