@@ -236,8 +236,10 @@ BROKEN = {
         ],
     ),
     "risks out of bounds": (
-        '[risks]\nsilent_tiers = ["D"]\nwindow = "9 hours"\nactivity_fall = 101\nsatisfied_stars = 6\nreferrals = 0\nsignals = 5',
+        '[risks]\nsilent_tiers = ["D"]\nwindow = "9 hours"\nsilent_for = "11 years"\n'
+        "activity_fall = 101\nsatisfied_stars = 6\nreferrals = 0\nsignals = 5",
         [
+            "risks.silent_for: must be at most 10 years",
             "risks.window: is counted in days, weeks, months or years",
             "risks.silent_tiers: there is no tier 'D'",
             "risks.activity_fall: must be a whole number from 1 to 100",

@@ -190,6 +190,11 @@ def _earlier(day: date, length: Duration) -> date:
     return day - timedelta(days=length.amount)
 
 
+def first_day_compared(policy: Risks, today: date) -> date:
+    """The day after which the window before the last one begins."""
+    return _earlier(_earlier(today, policy.window), policy.window)
+
+
 def _gathered(
     policy: Risks,
     today: date,
@@ -202,7 +207,7 @@ def _gathered(
 ) -> dict[str, _Evidence]:
     """Everything that is known of each customer, in one pass over each kind of record."""
     middle = _earlier(today, policy.window)
-    first = _earlier(middle, policy.window)
+    first = first_day_compared(policy, today)
 
     def window(day: date | None) -> int | None:
         """0 for the window before, 1 for the last."""

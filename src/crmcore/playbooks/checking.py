@@ -287,6 +287,8 @@ def _risks(playbook: Playbook) -> Iterator[str]:
         length = getattr(policy, name)
         if length is not None and length.unit not in ("days", "months"):
             yield f"risks.{name}: is counted in days, weeks, months or years"
+        elif length is not None and length.amount > {"days": 3660, "months": 120}[length.unit]:
+            yield f"risks.{name}: must be at most 10 years"
     yield from (
         f"risks.silent_tiers: {unknown('tier', tier, tiers)}"
         for tier in policy.silent_tiers
