@@ -11,6 +11,7 @@ from crmcore.app.engine import UseCases
 from crmcore.app.scope import Of, Scope, checked_of
 from crmcore.domain import (
     Contact,
+    Customer,
     Event,
     Feedback,
     FollowUp,
@@ -32,6 +33,7 @@ from crmcore.metrics import (
     Duties,
     Forecast,
     Funnel,
+    Overview,
     Quality,
     Review,
     Risk,
@@ -49,6 +51,8 @@ from crmcore.metrics import (
     service,
 )
 from crmcore.metrics.activity import LOGGED_WITHIN
+from crmcore.metrics.dimensions import FACETS
+from crmcore.metrics.overview import along, with_breached
 from crmcore.metrics.risk import first_day_compared
 from crmcore.rules.timing import add_months, day_end, day_start
 from crmcore.storage.query import And, Eq, Ge, Gt, In, Le, Lt, Or, Where
@@ -70,6 +74,26 @@ class Reports(UseCases):
     ``of={"owner": "sales.east"}``; None as a value stands for those that don't give it. Each report raises
     :class:`QueryError` for a period that ends before it begins, and for a restriction that isn't one.
     """
+
+    def overview(self, *, of: Of | None = None) -> Overview:
+        """How much there is of everything now, counted by the store where it can. See :class:`crmcore.metrics.Overview`."""
+        crm = self.engine
+        late = And(Eq("state", "open"), Le("due_at", crm.now()))
+
+        def look(scope: Scope) -> Overview:
+            people = scope.tally(Customer, tuple(FACETS))
+            return Overview(
+                playbook=crm.playbook,
+                customers={name: along(people, place) for place, name in enumerate(FACETS)},
+                duties=with_breached(
+                    scope.tally(Obligation, ("rule", "state")), scope.tally(Obligation, ("rule",), late)
+                ),
+                opportunities=scope.tally(Opportunity, ("pipeline", "stage", "outcome")),
+                tickets=scope.tally(Ticket, ("state",)),
+                feedback=scope.tally(Feedback, ("state",)),
+            )
+
+        return self._look(of, look)
 
     def funnel(
         self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None, of: Of | None = None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from crmcore.app.finding import customers_of
 from crmcore.domain import Customer, Entity
 from crmcore.domain.playbook import Playbook
 from crmcore.errors import QueryError
 from crmcore.metrics.dimensions import FACETS
+from crmcore.metrics.overview import Counts, counted
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import And, Eq, IsNull, Query, Where
@@ -64,6 +65,14 @@ class Scope:
             return found
         ids = self.customers
         return (one for one in found if getattr(one, by) in ids)
+
+    def tally(self, cls: type[Entity], by: Sequence[str], where: Where | None = None) -> Counts:
+        """How many records there are of each group: asked of the store where it can tell, else counted here."""
+        if cls is not Customer and self._of:
+            return counted(self.all(cls, where), by)
+        parts = [part for part in (where, self.where if cls is Customer else None) if part is not None]
+        rows = self.transaction.tally(cls.collection, And(*parts) if parts else None, by)
+        return {tuple(cast(tuple[str | None, ...], row[:-1])): cast(int, row[-1]) for row in rows}
 
     def named(self, records: Iterable[Any]) -> Mapping[str, Customer]:
         """The customers of these records by id; of a restricted report, all that it has."""

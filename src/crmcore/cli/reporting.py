@@ -36,6 +36,7 @@ def _due(due: Due) -> _Found:
 
 #: How each report is asked for; those in ``_TIMELESS`` are about now, and have no period.
 _REPORTS: Mapping[str, Callable[..., _Found]] = {
+    "overview": lambda me, **asked: _whole(me.reports.overview(**asked)),
     "funnel": lambda me, **asked: _whole(me.reports.funnel(**asked)),
     "customers": lambda me, **asked: _whole(me.reports.customer_funnel(**asked)),
     "forecast": lambda me, **asked: _whole(me.reports.forecast(**asked)),
@@ -48,7 +49,7 @@ _REPORTS: Mapping[str, Callable[..., _Found]] = {
     "review": lambda me, **asked: _whole(me.reports.review(**asked)),
     "monthly": lambda me, **asked: _whole(me.reports.review(**asked)),
 }
-_TIMELESS = ("due", "risk")
+_TIMELESS = ("overview", "due", "risk")
 KINDS = tuple(_REPORTS)
 
 

@@ -8,6 +8,7 @@ from crmcore.metrics.duties import Duties, DutyOutcomes, duties
 from crmcore.metrics.forecast import Forecast, ForecastLine, forecast
 from crmcore.metrics.funnel import Funnel, StageFigures, Totals, funnel
 from crmcore.metrics.outcomes import Slice
+from crmcore.metrics.overview import Overview
 from crmcore.metrics.quality import Filled, Quality, quality
 from crmcore.metrics.replay import Replay, RuleReplay, replay
 from crmcore.metrics.review import Review, review
@@ -34,6 +35,7 @@ __all__ = [
     "ForecastLine",
     "Funnel",
     "Listing",
+    "Overview",
     "Quality",
     "Replay",
     "Review",

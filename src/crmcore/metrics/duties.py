@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from statistics import median
@@ -136,44 +137,45 @@ class Duties:
 
 
 class _Counting:
-    __slots__ = ("breached", "late", "met", "met_late", "open", "spent", "superseded", "waived")
+    __slots__ = ("late", "outcomes", "spent")
 
     def __init__(self) -> None:
-        self.met = self.met_late = self.breached = self.open = self.waived = self.superseded = 0
+        self.outcomes: Counter[str] = Counter()
         self.spent: list[float] = []
         self.late: list[float] = []
 
-    def add(self, one: Obligation, outcome: str, now: datetime) -> None:
-        setattr(self, outcome, getattr(self, outcome) + 1)
-        if outcome in ("met", "met_late"):
-            self.spent.append(max(0.0, ((one.closed_at or one.due_at) - one.opened_at) / _HOUR))
-        if outcome in ("met_late", "breached"):
-            ended = one.closed_at or one.due_at if outcome == "met_late" else now
-            self.late.append((ended - one.due_at) / _HOUR)
+    def add(self, outcome: str, spent: float | None, late: float | None) -> None:
+        self.outcomes[outcome] += 1
+        if spent is not None:
+            self.spent.append(spent)
+        if late is not None:
+            self.late.append(late)
 
-    @property
-    def decided(self) -> int:
-        return self.met + self.met_late + self.breached
-
-    def outcomes(self, key: str | None, threshold: int) -> DutyOutcomes:
-        owed = self.decided + self.open
-        spent = sorted(self.spent)
+    def figures(self, key: str | None, threshold: int) -> DutyOutcomes:
+        count, spent = self.outcomes, sorted(self.spent)
+        decided = count["met"] + count["met_late"] + count["breached"]
+        owed = decided + count["open"]
         return DutyOutcomes(
             key=key,
             owed=owed,
-            met=self.met,
-            met_late=self.met_late,
-            breached=self.breached,
-            open=self.open,
-            waived=self.waived,
-            superseded=self.superseded,
-            share_in_time=rate(self.met, self.decided),
-            overdue_rate=rate(self.met_late + self.breached, owed),
+            **{name: count[name] for name in ("met", "met_late", "breached", "open", "waived", "superseded")},
+            share_in_time=rate(count["met"], decided),
+            overdue_rate=rate(count["met_late"] + count["breached"], owed),
             median_hours=median(spent) if spent else None,
             p90_hours=percentile(spent, 90),
             late_hours=median(self.late) if self.late else None,
-            small=self.decided < threshold,
+            small=decided < threshold,
         )
+
+
+def _times(one: Obligation, outcome: str, now: datetime) -> tuple[float | None, float | None]:
+    """Hours from opening to meeting, and hours late; None for what it has none of."""
+    if outcome == "breached":
+        return None, (now - one.due_at) / _HOUR
+    if outcome not in ("met", "met_late"):
+        return None, None
+    ended = one.closed_at or one.due_at
+    return max(0.0, (ended - one.opened_at) / _HOUR), (ended - one.due_at) / _HOUR if outcome == "met_late" else None
 
 
 def outcome_of(obligation: Obligation, now: datetime) -> str:
@@ -212,15 +214,16 @@ def duties(
         if not in_period(day, since, until):
             continue
         outcome = outcome_of(one, now)
-        total.add(one, outcome, now)
+        spent, late = _times(one, outcome, now)
+        total.add(outcome, spent, late)
         keys = facets_of(customers.get(one.customer_id or ""))
         keys |= {"rule": one.rule, "owner": one.owner, "month": month_of(day)}
         for name, group in groups.items():
             key = keys[name]
-            (group.get(key) or group.setdefault(key, _Counting())).add(one, outcome, now)
+            (group.get(key) or group.setdefault(key, _Counting())).add(outcome, spent, late)
     return Duties(
         playbook=playbook,
-        total=total.outcomes(None, threshold),
+        total=total.figures(None, threshold),
         slices={f"by_{name}": _sliced(name, group, playbook, threshold) for name, group in groups.items()},
         threshold=threshold,
     )
@@ -229,7 +232,7 @@ def duties(
 def _sliced(
     name: str, group: Mapping[str | None, _Counting], playbook: Playbook, threshold: int
 ) -> tuple[DutyOutcomes, ...]:
-    found = {key: counted.outcomes(key, threshold) for key, counted in group.items()}
+    found = {key: counted.figures(key, threshold) for key, counted in group.items()}
     known = {
         "rule": list(rule_labels(playbook)),
         "tier": list(playbook.vocabulary("customer.tier")),
