@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -155,3 +160,58 @@ def test_one_more_ticket_changes_the_row_of_its_assignee_alone() -> None:
         return sorted((one for one in found if one.key != "east"), key=lambda one: str(one.key))
 
     assert others(made) == others([*made, ticket("d", assignee="east", state="solved", cycle=2)])
+
+
+@pytest.fixture(scope="module")
+def helpdesk(shared_data: Path) -> list[dict[str, str]]:
+    with (shared_data / "helpdesk_italian" / "helpdesk.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _moment(row: dict[str, str]) -> datetime:
+    return datetime.strptime(row["Complete Timestamp"], "%Y/%m/%d %H:%M:%S.%f").replace(tzinfo=UTC)
+
+
+def test_a_public_help_desk_agrees_with_independent_counting(helpdesk: list[dict[str, str]]) -> None:
+    logs = {case: list(rows) for case, rows in groupby(helpdesk, key=lambda row: row["Case ID"])}
+    made = []
+    for case, rows in logs.items():
+        at = {row["Activity"]: _moment(row) for row in rows}  # of several, the last
+        first = {row["Activity"]: _moment(row) for row in reversed(rows)}
+        resolved = sum(row["Activity"] == "Resolve ticket" for row in rows)
+        made.append(
+            ticket(
+                case,
+                opened_at=_moment(rows[0]),
+                answered_at=first.get("Take in charge ticket"),
+                solved_at=at.get("Resolve ticket"),
+                closed_at=at.get("Closed"),
+                state="closed" if "Closed" in at else "solved" if resolved else "in_progress",
+                cycle=max(1, resolved),
+                assignee=rows[-1]["Resource"],
+            )
+        )
+    found = service([], made, PLAYBOOK, zone=ZONE)
+    # The same, from the rows alone, in SQL.
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE log (number INTEGER PRIMARY KEY, id TEXT, activity TEXT, at REAL)")
+        database.executemany(
+            "INSERT INTO log (id, activity, at) VALUES (?, ?, ?)",
+            [(row["Case ID"], row["Activity"], _moment(row).timestamp()) for row in helpdesk],
+        )
+        cases, solved, mean_hours, reopened, answered = database.execute(
+            """WITH one AS (
+                SELECT id, min(at) AS began,
+                    max(at) FILTER (WHERE activity = 'Resolve ticket') AS solved,
+                    max(at) FILTER (WHERE activity = 'Closed') AS closed,
+                    sum(activity = 'Resolve ticket') AS times,
+                    sum(activity = 'Take in charge ticket') AS taken
+                FROM log GROUP BY id)
+            SELECT count(*), count(coalesce(solved, closed)), avg(coalesce(solved, closed) - began) / 3600.0,
+                sum(times > 1), sum(taken > 0) FROM one"""
+        ).fetchone()
+    tickets = found.tickets
+    assert (tickets.count, tickets.resolved, tickets.reopened, tickets.answered) == (cases, solved, reopened, answered)
+    assert tickets.count == 4580
+    assert tickets.solution_mean == pytest.approx(mean_hours)
+    assert sum(one.solved for one in found.slices["by_person"]) == solved
