@@ -98,7 +98,7 @@ class Funnel:
             stages_table(self),
             totals_table(self),
             amounts_table(self),
-            *(slices_table(dimension, slices) for dimension, slices in self.slices.items()),
+            *(slices_table(dimension, slices, self.threshold) for dimension, slices in self.slices.items()),
         )
 
     def to_plain(self) -> dict[str, Any]:
