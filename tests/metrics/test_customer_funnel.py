@@ -67,7 +67,8 @@ def test_reached_is_the_furthest_stage_and_all_before_in_every_dimension(
     for slices in found.slices.values():
         assert sum(one.count for one in slices) == found.count == len(drawn)
         assert {key: sum(one.reached[key] for one in slices) for key in PATH} == {key: expected[key] for key in PATH}
-        assert all(one.won_rate is not None and 0 <= one.won_rate <= 1 for one in slices)
+        assert sum(one.won for one in slices) == expected["won"]
+        assert all(one.won_rate == one.won / one.count <= 1 for one in slices)
         assert len({one.key for one in slices}) == len(slices)
     assert json.dumps(found.to_plain())
     assert all(table.to_text("zh-CN") for table in found.tables)

@@ -172,9 +172,11 @@ def test_a_report_can_be_about_one_rule_or_one_sort(rule: str | None, count: int
 
 def test_a_share_of_few_cases_is_shown_and_marked() -> None:
     made = [obligation(str(index), state="met", closed_at=NOW) for index in range(20)]
-    (table, *_) = duties(made, CUSTOMERS, PLAYBOOK, now=NOW, zone=ZONE).tables
+    enough, too_few = (duties(some, CUSTOMERS, PLAYBOOK, now=NOW, zone=ZONE) for some in (made, made[1:]))
+    assert (enough.total.small, too_few.total.small) == (False, True)
+    (table, *_) = enough.tables
     assert [(row["share_in_time"], row["sample"]) for row in table.records()] == [(1.0, None)]
-    (table, *_) = duties(made[1:], CUSTOMERS, PLAYBOOK, now=NOW, zone=ZONE).tables
+    (table, *_) = too_few.tables
     assert [(row["share_in_time"], row["sample"]) for row in table.records()] == [(1.0, "few")]
     assert "样本少" in table.to_text("zh-CN")
 

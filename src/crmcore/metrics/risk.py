@@ -308,7 +308,7 @@ def _chances(known: _Evidence, policy: Risks) -> Iterator[Finding]:
         yield _finding("needs", f"{known.needs}的跟进记录了需求变化", f"changed needs noted on {known.needs}")
     if policy.orders_growth is not None:
         for currency, (before, now) in known.orders.items():
-            if before > 0 and now > before and (now - before) * 100 >= before * policy.orders_growth:
+            if before > 0 and (now - before) * 100 >= before * policy.orders_growth:
                 was, is_now = (Money(minor, currency) for minor in (before, now))
                 yield _finding("orders", f"订单由{was}增至{is_now}", f"orders grew from {was} to {is_now}")
                 break
