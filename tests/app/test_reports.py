@@ -115,7 +115,10 @@ def test_what_was_owed_in_a_month_is_told_with_its_outcome(team) -> None:
     assert found.total.owed + found.total.waived + found.total.superseded == len(stored) > 0
     assert found.total.met == sum(one.state == "met" for one in stored)
     assert found.total.breached == sum(one.state == "open" for one in stored)
-    assert team.reports.duties(rule="cadence", since=date(2023, 10, 1), until=date(2023, 10, 31)).total == found.total
+    cadences = team.reports.duties(rule="cadence", since=date(2023, 10, 1), until=date(2023, 10, 31))
+    assert cadences.total.owed == sum(
+        one.owed for one in found.slices["by_rule"] if str(one.key).startswith("cadence.")
+    )
 
 
 def test_the_workbook_of_a_review_holds_what_the_review_says(team, tmp_path) -> None:
