@@ -116,3 +116,55 @@ def test_importing_again_changes_nothing(maven):
     for stage in (*before["stages"], *after["stages"]):
         del stage["days_running"]
     assert after == before
+
+
+def test_the_forecast_of_what_was_won_equals_an_independent_count(maven, rows):
+    me, *_ = maven
+    found = me.reports.forecast().to_plain()
+    won = [row for row in rows if row["deal_stage"] == "Won"]
+    for name, key in (("month", lambda row: row["close_date"][:7]), ("owner", lambda row: row["sales_agent"])):
+        amount, count = defaultdict(Decimal), Counter()
+        for row in won:
+            amount[key(row)] += Decimal(row["close_value"])
+            count[key(row)] += 1
+        lines = found[f"by_{name}"]
+        assert {line[name]: line["won"] for line in lines} == count
+        assert {line[name]: Decimal(line["outlook"][0]["amount"]) for line in lines} == amount
+    # No deal here has a day on which it is expected to close, so every open one stands apart.
+    assert found["undated"]["open"] == sum(row["deal_stage"] in ("Prospecting", "Engaging") for row in rows)
+    assert (found["total"]["open"], found["overdue"]["open"]) == (0, 0)
+
+
+def test_the_customers_funnel_equals_an_independent_count(maven, rows):
+    me, *_ = maven
+    found = me.reports.customer_funnel()
+    won = {row["account"] for row in rows if row["deal_stage"] == "Won" and row["account"]}
+    stages = {stage.stage: stage for stage in found.stages}
+    assert (found.count, stages["prospect"].reached, stages["customer"].reached) == (85, 85, len(won))
+    with (maven[3] / "accounts.csv").open(encoding="utf-8") as file:
+        sectors = {row["account"]: row["sector"] for row in csv.DictReader(file)}
+    assert {one.key: (one.count, one.won) for one in found.slices["by_industry"]} == {
+        sector: (
+            sum(other == sector for other in sectors.values()),
+            sum(sectors[account] == sector for account in won),
+        )
+        for sector in sectors.values()
+    }
+
+
+def test_a_report_of_one_industry_counts_its_deals_alone(maven, rows):
+    me, *_ = maven
+    with (maven[3] / "accounts.csv").open(encoding="utf-8") as file:
+        accounts = {row["account"] for row in csv.DictReader(file) if row["sector"] == "medical"}
+    totals = me.reports.funnel(of={"industry": "medical"}).totals
+    stages = Counter(row["deal_stage"] for row in rows if row["account"] in accounts)
+    assert (totals.won, totals.lost) == (stages["Won"], stages["Lost"])
+    assert totals.open == stages["Prospecting"] + stages["Engaging"]
+    review = me.reports.review(of={"industry": "medical"})
+    assert (review.customers.total, review.funnel.totals.count) == (len(accounts), stages.total())
+
+
+def test_the_overview_agrees_with_the_funnel(maven, rows):
+    me, *_ = maven
+    counted = Counter(STAGES[row["deal_stage"]] for row in rows)
+    assert {stage: count for (_, stage, _), count in me.reports.overview().opportunities.items()} == counted

@@ -10,6 +10,7 @@ import pytest
 
 import crmcore
 from crmcore.cli.issues import column_letters
+from crmcore.cli.reporting import KINDS
 from crmcore.cli.shell import harmless
 
 TODAY = datetime.now(UTC).date()
@@ -178,7 +179,7 @@ def test_a_won_opportunity_takes_its_customer_along(command) -> None:
     assert command("report", "funnel", "--json", "--since", "2020-01-01", "--until", today).json["totals"]["won"] == 1
 
 
-@pytest.mark.parametrize("kind", ["funnel", "due", "activity", "review"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_report_comes_as_text_as_json_and_as_a_workbook(command, kind) -> None:
     assert command("report", kind).out
     assert isinstance(command("report", kind, "--json").json, dict)
@@ -186,6 +187,24 @@ def test_every_report_comes_as_text_as_json_and_as_a_workbook(command, kind) -> 
     assert written.json == {"file": "report.xlsx"}
     with zipfile.ZipFile("report.xlsx") as archive:
         assert archive.testzip() is None
+
+
+def test_a_report_of_some_customers_leaves_the_others_out(command) -> None:
+    whole, chen = (command("report", "customers", "--json", *of).json for of in ((), ("--of", "owner=chen")))
+    assert (whole["count"], chen["count"]) == (2, 1)
+    assert [row["owner"] for row in chen["by_owner"]] == ["chen"]
+    assert command("report", "customers", "--json", "--of", "owner=chen", "--of", "stage=意向客户").json["count"] == 0
+    assert command("report", "customers", "--json", "--of", "industry=").json["count"] == 2
+
+
+def test_a_monthly_review_is_of_the_month_asked_for_or_the_last(command) -> None:
+    january = command("report", "monthly", "--month", "2026-01", "--json").json
+    assert january["summary"][0]["new_customers"] == 1
+    assert command("report", "monthly", "--month", "2026-1", "--json").json["summary"] == january["summary"]
+    told = command("report", "monthly", "--month", "2026-01", "--language", "zh-CN").out
+    assert "期间:2026-01-01至2026-01-31" in told
+    ended = TODAY.replace(day=1) - timedelta(days=1)
+    assert f"{ended.replace(day=1)} to {ended}" in command("report", "monthly").out
 
 
 def test_the_doctor_says_what_runs_and_what_is_kept(command) -> None:

@@ -143,6 +143,7 @@ CLASSES = {
     "Targets": policies.Target,
     "Reminders": policies.Reminder,
     "Assignment": policies.Assignment,
+    "Risks": policies.Risks,
     "Tables": policies.Table,
     "Custom fields": policies.CustomField,
     "Labels": policies.Label,

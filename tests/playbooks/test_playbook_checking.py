@@ -335,6 +335,19 @@ BROKEN = {
         '[tiering.criteria.vip]\nlabel = { zh = "贵宾", en = "VIP" }\non = "customer.vip"\nweight = 1\npoints = { yes = 9 }',
         ["tiering.criteria.vip.points.yes: there is no value 'yes'. Allowed: false, true."],
     ),
+    "risks out of bounds": (
+        '[risks]\nsilent_tiers = ["D"]\nwindow = "9 hours"\nsilent_for = "11 years"\n'
+        "activity_fall = 101\nsatisfied_stars = 6\nreferrals = 0\nsignals = 5",
+        [
+            "risks.silent_for: must be at most 10 years",
+            "risks.window: is counted in days, weeks, months or years",
+            "risks.silent_tiers: there is no tier 'D'",
+            "risks.activity_fall: must be a whole number from 1 to 100",
+            "risks.referrals: must be a whole number from 1 on",
+            "risks.satisfied_stars: must be a whole number from 1 to 5",
+            "risks.signals: must be a whole number from 1 to 4",
+        ],
+    ),
     "keys that are no names": (
         'key = "my team"\n[cadences."a b"]\nevery = "1 day"\nlabel = { zh = "新", en = "New" }',
         ["key: 'my team' must be", "cadences.a b: a key is made of letters, digits and underscores"],

@@ -2,89 +2,332 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import customers_of
-from crmcore.domain import Customer, Entity, Event, FollowUp, ImportedRow, Obligation, Opportunity
-from crmcore.domain.fields import LAST_DAY
+from crmcore.app.scope import Of, Scope, checked_of
+from crmcore.domain import (
+    Contact,
+    Customer,
+    Event,
+    Feedback,
+    FollowUp,
+    ImportedRow,
+    Obligation,
+    Opportunity,
+    Order,
+    Referral,
+    Ticket,
+)
+from crmcore.domain.fields import FIRST_DAY, LAST_DAY
+from crmcore.domain.policies import StageGraph
 from crmcore.errors import Language, QueryError
 from crmcore.interchange.sheets import workbooks
-from crmcore.metrics import Activity, Due, Funnel, Review, activity, due_list, funnel, review, rule_labels
+from crmcore.metrics import (
+    Activity,
+    CustomerFunnel,
+    Due,
+    Duties,
+    Forecast,
+    Funnel,
+    Overview,
+    Quality,
+    Review,
+    Risk,
+    Service,
+    activity,
+    customer_funnel,
+    due_list,
+    duties,
+    forecast,
+    funnel,
+    quality,
+    review,
+    risk,
+    rule_labels,
+    service,
+)
 from crmcore.metrics.activity import LOGGED_WITHIN
-from crmcore.rules.timing import day_end, day_start
-from crmcore.storage.codec import CODECS
-from crmcore.storage.contract import Transaction
-from crmcore.storage.query import And, Eq, Ge, In, Lt, Query, Where
+from crmcore.metrics.dimensions import FACETS
+from crmcore.metrics.overview import along, with_breached
+from crmcore.metrics.risk import first_day_compared
+from crmcore.rules.timing import add_months, day_end, day_start
+from crmcore.storage.query import And, Eq, Ge, Gt, In, Le, Lt, Or, Where
 
-E = TypeVar("E", bound=Entity)
+T = TypeVar("T")
 
-_MOVES = In("action", ("opportunity.opened", "opportunity.moved"))
+#: The day whose start is a moment that a record can hold in any zone.
+_FIRST = FIRST_DAY + timedelta(days=1)
 
-
-def _load(transaction: Transaction, cls: type[E], where: Where | None = None) -> Iterable[E]:
-    load: Callable[..., E] = CODECS[cls].load
-    return map(load, transaction.find(Query(cls.collection, where)))
+_DEALS = In("action", ("opportunity.opened", "opportunity.moved"))
+_CUSTOMERS = In("action", ("customer.registered", "customer.moved"))
 
 
 class Reports(UseCases):
-    """What the store adds up to, for one user. ``since`` and ``until`` are days of the team's calendar, both included."""
+    """What the store adds up to, for one user.
 
-    def funnel(self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None) -> Funnel:
+    ``since`` and ``until`` are days of the team's calendar, both included. ``of`` restricts a report to some customers and
+    what hangs on them, by the customer's ``owner``, ``tier``, ``stage``, ``industry`` and ``source``, as they are now:
+    ``of={"owner": "sales.east"}``; None as a value stands for those that don't give it. Each report raises
+    :class:`QueryError` for a period that ends before it begins, and for a restriction that isn't one.
+    """
+
+    def overview(self, *, of: Of | None = None) -> Overview:
+        """How much there is of everything now, counted by the store where it can. See :class:`crmcore.metrics.Overview`."""
+        crm = self.engine
+        late = And(Eq("state", "open"), Le("due_at", crm.now()))
+
+        def look(scope: Scope) -> Overview:
+            people = scope.tally(Customer, tuple(FACETS))
+            return Overview(
+                playbook=crm.playbook,
+                customers={name: along(people, place) for place, name in enumerate(FACETS)},
+                duties=with_breached(
+                    scope.tally(Obligation, ("rule", "state")), scope.tally(Obligation, ("rule",), late)
+                ),
+                opportunities=scope.tally(Opportunity, ("pipeline", "stage", "outcome")),
+                tickets=scope.tally(Ticket, ("state",)),
+                feedback=scope.tally(Feedback, ("state",)),
+            )
+
+        return self._look(of, look)
+
+    def funnel(
+        self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None, of: Of | None = None
+    ) -> Funnel:
         """Counts, conversion, amounts and time in stage of one pipeline, the playbook's default unless named.
 
         Raises :class:`QueryError` for a pipeline that isn't there. See :func:`crmcore.metrics.funnel`.
         """
+        graph, now = self._pipeline(pipeline), self.engine.now()
         _check_period(since, until)
-        crm = self.engine
-        key = pipeline or crm.playbook.default_pipeline
-        if key not in crm.playbook.pipelines:
-            raise QueryError(f"there is no pipeline {key}; there are {', '.join(crm.playbook.pipelines)}")
-        graph = crm.playbook.pipelines[key]
-
-        def look(transaction: Transaction) -> Funnel:
-            return funnel(
-                _load(transaction, Opportunity, Eq("pipeline", key)),
-                _load(transaction, Event, _MOVES),
+        return self._look(
+            of,
+            lambda scope: funnel(
+                scope.all(Opportunity, Eq("pipeline", graph.key)),
+                Scope(scope.transaction, {}).all(Event, _DEALS),
                 graph,
-                now=crm.now(),
+                now=now,
                 since=since,
                 until=_day_after(until),
-            )
+            ),
+        )
 
-        return crm.read(look)
+    def customer_funnel(
+        self, *, since: date | None = None, until: date | None = None, of: Of | None = None
+    ) -> CustomerFunnel:
+        """How far the customers that came in the period got in the lifecycle. See :func:`crmcore.metrics.customer_funnel`."""
+        crm = self.engine
+        _check_period(since, until)
+        return self._look(
+            of,
+            lambda scope: customer_funnel(
+                scope.customers.values(),
+                scope.all(Event, _CUSTOMERS),
+                crm.playbook,
+                now=crm.now(),
+                zone=crm.zone,
+                since=since,
+                until=_day_after(until),
+            ),
+        )
 
-    def due(self) -> Due:
+    def forecast(
+        self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None, of: Of | None = None
+    ) -> Forecast:
+        """What the opportunities of one pipeline are likely to bring, by month. See :func:`crmcore.metrics.forecast`."""
+        graph, today = self._pipeline(pipeline), self.engine.today()
+        _check_period(since, until)
+        return self._look(
+            of,
+            lambda scope: forecast(
+                scope.all(Opportunity, Eq("pipeline", graph.key)),
+                graph,
+                today=today,
+                since=since,
+                until=_day_after(until),
+            ),
+        )
+
+    def due(self, *, of: Of | None = None) -> Due:
         """Every open obligation, the earliest due first, and the share that is late."""
         crm = self.engine
 
-        def look(transaction: Transaction) -> Due:
-            found = list(_load(transaction, Obligation, Eq("state", "open")))
-            customers = customers_of(transaction, found)
-            return due_list(found, customers, labels=rule_labels(crm.playbook), now=crm.now(), zone=crm.zone)
+        def look(scope: Scope) -> Due:
+            found = list(scope.all(Obligation, Eq("state", "open")))
+            return due_list(found, scope.named(found), labels=rule_labels(crm.playbook), now=crm.now(), zone=crm.zone)
 
-        return crm.read(look)
+        return self._look(of, look)
 
-    def activity(self, *, since: date | None = None, until: date | None = None) -> Activity:
-        """Who followed up how often and how, and what was written down within the time that the playbook sets."""
-        _check_period(since, until)
+    def duties(
+        self,
+        *,
+        rule: str | None = None,
+        since: date | None = None,
+        until: date | None = None,
+        of: Of | None = None,
+    ) -> Duties:
+        """What became of what was owed, against its due times: response and solution times, records, cadences.
+
+        ``rule`` takes one rule (``target.answer_ticket``) or one sort (``target``, ``cadence``, ``plan``). Those count that
+        were due in the period. See :func:`crmcore.metrics.duties`.
+        """
         crm = self.engine
+        _check_period(since, until)
 
-        def look(transaction: Transaction) -> Activity:
-            return activity(
-                _load(transaction, FollowUp, self._held(since, until)),
+        def look(scope: Scope) -> Duties:
+            found = list(scope.all(Obligation, self._due_in(since, until)))
+            return duties(
+                found,
+                scope.named(found),
+                crm.playbook,
+                now=crm.now(),
+                zone=crm.zone,
+                since=since,
+                until=_day_after(until),
+                rule=rule,
+            )
+
+        return self._look(of, look)
+
+    def service(self, *, since: date | None = None, until: date | None = None, of: Of | None = None) -> Service:
+        """Feedback and tickets that came in: how many, how soon, how well. See :func:`crmcore.metrics.service`."""
+        crm = self.engine
+        _check_period(since, until)
+        return self._look(
+            of,
+            lambda scope: service(
+                scope.all(Feedback, _between("received_at", self._start(since), self._end(until))),
+                scope.all(Ticket, _between("opened_at", self._start(since), self._end(until))),
                 crm.playbook,
                 zone=crm.zone,
                 since=since,
                 until=_day_after(until),
-                imported_ids=_imported(transaction),
+            ),
+        )
+
+    def risk(self, *, of: Of | None = None) -> Risk:
+        """Who may be lost and who may want more, each with the reasons. See :func:`crmcore.metrics.risk`."""
+        crm = self.engine
+        first = self._start(first_day_compared(crm.playbook.risks, crm.today()))
+        return self._look(
+            of,
+            lambda scope: risk(
+                crm.playbook,
+                customers=scope.customers.values(),
+                follow_ups=scope.all(FollowUp, _between("at", first, None)),
+                feedback=scope.all(Feedback),
+                tickets=scope.all(Ticket),
+                orders=scope.all(Order),
+                referrals=scope.all(Referral, by="referrer_id"),
+                now=crm.now(),
+                zone=crm.zone,
+            ),
+        )
+
+    def quality(self, *, since: date | None = None, until: date | None = None, of: Of | None = None) -> Quality:
+        """How complete the files are (now), and how soon what was said in the period is in them.
+
+        See :func:`crmcore.metrics.quality`.
+        """
+        crm = self.engine
+        _check_period(since, until)
+        return self._look(
+            of,
+            lambda scope: quality(
+                scope.customers.values(),
+                scope.all(Contact),
+                crm.playbook,
+                follow_ups=scope.all(FollowUp, _between("at", self._start(since), self._end(until))),
+                imported_ids=_imported(scope),
                 within=self._logged_within(),
+            ),
+        )
+
+    def activity(self, *, since: date | None = None, until: date | None = None, of: Of | None = None) -> Activity:
+        """Who followed up how often and how, and what was written down within the time that the playbook sets."""
+        crm = self.engine
+        _check_period(since, until)
+        return self._look(
+            of,
+            lambda scope: activity(
+                scope.all(FollowUp, _between("at", self._start(since), self._end(until))),
+                crm.playbook,
+                zone=crm.zone,
+                since=since,
+                until=_day_after(until),
+                imported_ids=_imported(scope),
+                within=self._logged_within(),
+            ),
+        )
+
+    def review(
+        self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None, of: Of | None = None
+    ) -> Review:
+        """Everything that a team looks at together, with the charts that belong to it."""
+        crm, graph = self.engine, self._pipeline(pipeline)
+        _check_period(since, until)
+        start, first = self._start(since), self._start(first_day_compared(crm.playbook.risks, crm.today()))
+        conversations = _between("at", min(start, first), None) if start and first else None
+
+        def look(scope: Scope) -> Review:
+            owed = self._due_in(since, until)
+            return review(
+                crm.playbook,
+                customers=scope.customers.values(),
+                contacts=scope.all(Contact),
+                opportunities=scope.all(Opportunity, Eq("pipeline", graph.key)),
+                moves=scope.all(Event, Or(_DEALS, _CUSTOMERS)),
+                follow_ups=scope.all(FollowUp, conversations),
+                feedback=scope.all(Feedback),
+                tickets=scope.all(Ticket),
+                orders=scope.all(Order),
+                referrals=scope.all(Referral, by="referrer_id"),
+                obligations=scope.all(Obligation, Or(Eq("state", "open"), owed) if owed else None),
+                now=crm.now(),
+                zone=crm.zone,
+                since=since,
+                until=_day_after(until),
+                pipeline=graph.key,
+                imported_ids=_imported(scope),
+                within=self._logged_within(),
+                of=checked_of(of, crm.playbook),
             )
 
-        return crm.read(look)
+        return self._look(of, look)
+
+    def monthly(self, year: int, month: int, *, pipeline: str | None = None, of: Of | None = None) -> Review:
+        """The review of one calendar month 月度复盘. Raises :class:`QueryError` for a month that isn't one."""
+        since, until = month_days(year, month)
+        return self.review(pipeline=pipeline, since=since, until=until, of=of)
+
+    def write_review(
+        self,
+        path: Path | str,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        of: Of | None = None,
+        language: Language = "zh-CN",
+    ) -> Path:
+        """The review as a workbook with native charts. Needs the extra ``excel``."""
+        found = self.review(since=since, until=until, of=of)
+        workbooks().write(Path(path), found.tables, found.charts, language=language)
+        return Path(path)
+
+    def _look(self, of: Of | None, look: Callable[[Scope], T]) -> T:
+        chosen = checked_of(of, self.engine.playbook)
+        return self.engine.read(lambda transaction: look(Scope(transaction, chosen)))
+
+    def _pipeline(self, key: str | None) -> StageGraph:
+        playbook = self.engine.playbook
+        wanted = key or playbook.default_pipeline
+        if wanted not in playbook.pipelines:
+            raise QueryError(f"there is no pipeline {wanted}; there are {', '.join(playbook.pipelines)}")
+        return playbook.pipelines[wanted]
 
     def _logged_within(self) -> timedelta:
         """Within what time the playbook wants a conversation written down (seeds 001, 003, 004: 24 h)."""
@@ -98,51 +341,39 @@ class Reports(UseCases):
                 return timedelta(hours=within.amount)
         return LOGGED_WITHIN
 
-    def review(self, *, pipeline: str | None = None, since: date | None = None, until: date | None = None) -> Review:
-        """Everything that a team looks at together, with the charts that belong to it."""
-        _check_period(since, until)
-        crm = self.engine
+    def _start(self, since: date | None) -> datetime | None:
+        return None if since is None or since <= _FIRST else day_start(since, self.engine.zone)
 
-        def look(transaction: Transaction) -> Review:
-            return review(
-                crm.playbook,
-                customers=_load(transaction, Customer),
-                opportunities=_load(transaction, Opportunity),
-                moves=_load(transaction, Event, _MOVES),
-                follow_ups=_load(transaction, FollowUp, self._held(since, until)),
-                obligations=_load(transaction, Obligation, Eq("state", "open")),
-                now=crm.now(),
-                zone=crm.zone,
-                since=since,
-                until=_day_after(until),
-                pipeline=pipeline,
-                imported_ids=_imported(transaction),
-                within=self._logged_within(),
-            )
+    def _end(self, until: date | None) -> datetime | None:
+        return None if until is None else day_end(min(until, LAST_DAY), self.engine.zone)
 
-        return crm.read(look)
-
-    def write_review(
-        self,
-        path: Path | str,
-        *,
-        since: date | None = None,
-        until: date | None = None,
-        language: Language = "zh-CN",
-    ) -> Path:
-        """The review as a workbook with native charts. Needs the extra ``excel``."""
-        found = self.review(since=since, until=until)
-        workbooks().write(Path(path), found.tables, found.charts, language=language)
-        return Path(path)
-
-    def _held(self, since: date | None, until: date | None) -> Where | None:
-        zone = self.engine.zone
+    def _due_in(self, since: date | None, until: date | None) -> Where | None:
+        """What has its last day in time in the period: it is late from some moment after the first day's start on."""
+        start, end = self._start(since), self._end(until)
         parts: list[Where] = []
-        if since is not None:
-            parts.append(Ge("at", day_start(since, zone)))
-        if until is not None:
-            parts.append(Lt("at", day_end(min(until, LAST_DAY), zone)))
+        if start is not None:
+            parts.append(Gt("due_at", start))
+        if end is not None:
+            parts.append(Le("due_at", end))
         return And(*parts) if parts else None
+
+
+def month_days(year: int, month: int) -> tuple[date, date]:
+    """The first and the last day of a month. Raises :class:`QueryError` for a month that isn't one."""
+    whole = type(year) is int and type(month) is int and FIRST_DAY.year <= year <= LAST_DAY.year
+    if not whole or not 1 <= month <= 12:
+        raise QueryError("a month is a year and a number from 1 to 12")
+    first = date(year, month, 1)
+    return first, add_months(first, 1) - timedelta(days=1)
+
+
+def _between(field: str, start: datetime | None, end: datetime | None) -> Where | None:
+    parts: list[Where] = []
+    if start is not None:
+        parts.append(Ge(field, start))
+    if end is not None:
+        parts.append(Lt(field, end))
+    return And(*parts) if parts else None
 
 
 def _check_period(since: date | None, until: date | None) -> None:
@@ -158,5 +389,5 @@ def _day_after(day: date | None) -> date | None:
     return None if day is None else min(day, LAST_DAY) + timedelta(days=1)
 
 
-def _imported(transaction: Transaction) -> frozenset[str]:
-    return frozenset(row.record_id for row in _load(transaction, ImportedRow))
+def _imported(scope: Scope) -> frozenset[str]:
+    return frozenset(row.record_id for row in Scope(scope.transaction, {}).all(ImportedRow))

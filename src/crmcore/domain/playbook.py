@@ -21,6 +21,7 @@ from crmcore.domain.policies import (
     CustomField,
     Label,
     Reminder,
+    Risks,
     StageGraph,
     Table,
     Target,
@@ -166,6 +167,7 @@ class Playbook:
     calendar: Mapping[str, Any] = attrs.field(factory=FrozenMap, converter=frozen_map)
     tiering: Tiering | None = None
     assignment: tuple[Assignment, ...] = ()
+    risks: Risks = attrs.field(factory=Risks)
     scale_bands: Mapping[str, int] = attrs.field(factory=FrozenMap, converter=frozen_map)
     fields: Mapping[str, Label] = attrs.field(factory=FrozenMap, converter=frozen_map)
     choices: Mapping[str, Mapping[str, Label]] = attrs.field(factory=FrozenMap, converter=frozen_map)

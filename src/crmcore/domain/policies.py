@@ -274,6 +274,28 @@ class Tiering:
 
 
 @attrs.frozen(kw_only=True)
+class Risks:
+    """When a customer may be lost, and when one may want more (seed 001). A rule that isn't given finds nobody.
+
+    Durations are calendar time. The last ``window`` is compared with the one before it. Percents are whole numbers.
+    What each rule finds says :func:`crmcore.metrics.risk.risk`.
+    """
+
+    silent_for: Duration | None = None
+    silent_tiers: tuple[str, ...] = ()
+    renewal_within: Duration | None = None
+    open_complaint: bool = False
+    window: Duration = attrs.field(factory=lambda: Duration(3, "months"))
+    activity_fall: int | None = None
+    activity_least: int = 1
+    changed_needs: bool = False
+    orders_growth: int | None = None
+    referrals: int | None = None
+    satisfied_stars: int | None = None
+    signals: int = 1
+
+
+@attrs.frozen(kw_only=True)
 class Table:
     """A sheet as the team knows it: dotted fields in the order of its columns, and one example row by field."""
 

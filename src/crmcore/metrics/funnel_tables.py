@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crmcore.domain.policies import Label
+from crmcore.metrics.dimensions import FEW_COLUMN, few, few_note
 from crmcore.metrics.outcomes import money_cells, money_columns
 from crmcore.metrics.tables import Cell, Column, Table, period_label
 
@@ -68,10 +69,11 @@ def stages_table(funnel: Funnel) -> Table:
             *(money_cells(one.expected, open_names) if is_open else blank),
             *(blank if one.weighted is None or not is_open else money_cells(one.weighted, open_names)),
             *((None,) * len(names) if one.outcome == "lost" else money_cells(one.won_amount, names)),
+            None if one.conversion is None else few(one.reached or 0, funnel.threshold),
         )
 
-    columns = (Column("stage", "阶段", "Stage", labels=labels), *_STAGE_COLUMNS, *expected, *weighted, *won)
-    notes = [*_NOTES, *_bottleneck_note(funnel), *_period_notes(funnel)]
+    columns = (Column("stage", "阶段", "Stage", labels=labels), *_STAGE_COLUMNS, *expected, *weighted, *won, FEW_COLUMN)
+    notes = [*_NOTES, *_bottleneck_note(funnel), few_note(funnel.threshold), *_period_notes(funnel)]
     return Table("funnel_stages", "销售漏斗", "Sales funnel", columns, tuple(map(row, funnel.stages)), tuple(notes))
 
 

@@ -10,6 +10,7 @@ import attrs
 
 from crmcore.domain.opportunity import Opportunity
 from crmcore.domain.values import Money
+from crmcore.metrics.dimensions import FEW_COLUMN, few, few_note
 from crmcore.metrics.tables import NOT_GIVEN, Cell, Column, Table, plain
 
 _COUNTS = (
@@ -145,8 +146,8 @@ def money_cells(sums: tuple[Money, ...], names: tuple[str, ...]) -> tuple[Cell, 
     return tuple(by_currency.get(name, Money(0, name)) for name in names)
 
 
-def slices_table(dimension: str, slices: tuple[Slice, ...]) -> Table:
-    """The slices as a table, with one money column per currency."""
+def slices_table(dimension: str, slices: tuple[Slice, ...], threshold: int) -> Table:
+    """The slices as a table, with one money column per currency; a win rate of fewer than ``threshold`` is marked."""
     column = DIMENSIONS[dimension]
     names, amounts = money_columns("won_amount", "赢单金额", "Won amount", (one.won_amount for one in slices))
     counts = _COUNTS[1:] if dimension in PERIODS else _COUNTS
@@ -155,8 +156,9 @@ def slices_table(dimension: str, slices: tuple[Slice, ...]) -> Table:
             one.key,
             *(getattr(one, count.key) for count in counts),
             *money_cells(one.won_amount, names),
+            few(one.won + one.lost, threshold),
         )
         for one in slices
     )
     titles = f"机会按{column.zh}", f"Deals by {column.en.lower()}"
-    return Table(f"funnel_{dimension}", *titles, (column, *counts, *amounts), rows)
+    return Table(f"funnel_{dimension}", *titles, (column, *counts, *amounts, FEW_COLUMN), rows, (few_note(threshold),))

@@ -9,15 +9,34 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from crmcore.domain import Customer, Event, FollowUp, Obligation, Opportunity
+from crmcore.domain import (
+    Contact,
+    Customer,
+    Event,
+    Feedback,
+    FollowUp,
+    Obligation,
+    Opportunity,
+    Order,
+    Referral,
+    Ticket,
+)
 from crmcore.domain.playbook import Playbook
 from crmcore.domain.policies import Label
 from crmcore.metrics.activity import LOGGED_WITHIN, Activity, activity
+from crmcore.metrics.customer_funnel import CustomerFunnel, customer_funnel
 from crmcore.metrics.customers import CustomerCounts, count_customers
+from crmcore.metrics.dimensions import FACETS, FEW, in_period
 from crmcore.metrics.due import Due, due_list, rule_labels
+from crmcore.metrics.duties import Duties, duties
+from crmcore.metrics.forecast import Forecast, forecast
 from crmcore.metrics.funnel import Funnel, funnel
-from crmcore.metrics.outcomes import money_cells, money_columns
-from crmcore.metrics.tables import Chart, Column, Table, period_label, plain
+from crmcore.metrics.outcomes import money_cells, money_columns, rate
+from crmcore.metrics.quality import Quality, quality
+from crmcore.metrics.risk import Risk, risk
+from crmcore.metrics.service import Service, service
+from crmcore.metrics.tables import NOT_GIVEN, Chart, Column, Table, period_label, plain
+from crmcore.rules.timing import local_day
 
 #: The trend shows this many months at most, unless a period is asked for.
 TREND_MONTHS = 24
@@ -27,10 +46,20 @@ MOST_OWNERS = 10
 
 @attrs.frozen
 class Review:
-    """Tables, the one-row summary first, and charts of them."""
+    """Tables, the one-row summary first, and charts of them; and each part by itself, with more than the tables show."""
 
     tables: tuple[Table, ...]
     charts: tuple[Chart, ...]
+    customers: CustomerCounts = attrs.field(kw_only=True)
+    customer_funnel: CustomerFunnel = attrs.field(kw_only=True)
+    funnel: Funnel = attrs.field(kw_only=True)
+    forecast: Forecast = attrs.field(kw_only=True)
+    activity: Activity = attrs.field(kw_only=True)
+    due: Due = attrs.field(kw_only=True)
+    duties: Duties = attrs.field(kw_only=True)
+    service: Service = attrs.field(kw_only=True)
+    risk: Risk = attrs.field(kw_only=True)
+    quality: Quality = attrs.field(kw_only=True)
 
     def table(self, key: str) -> Table:
         """The table of that key; raises KeyError."""
@@ -48,9 +77,14 @@ def review(
     playbook: Playbook,
     *,
     customers: Iterable[Customer],
+    contacts: Iterable[Contact] = (),
     opportunities: Iterable[Opportunity] = (),
     moves: Iterable[Event] = (),
     follow_ups: Iterable[FollowUp] = (),
+    feedback: Iterable[Feedback] = (),
+    tickets: Iterable[Ticket] = (),
+    orders: Iterable[Order] = (),
+    referrals: Iterable[Referral] = (),
     obligations: Iterable[Obligation] = (),
     now: datetime,
     zone: ZoneInfo,
@@ -59,37 +93,93 @@ def review(
     pipeline: str | None = None,
     imported_ids: Collection[str] = frozenset(),
     within: timedelta = LOGGED_WITHIN,
+    of: Mapping[str, str | None] | None = None,
+    threshold: int = FEW,
 ) -> Review:
     """The review of a period, from ``since`` (the first day in) to ``until`` (the first day out), or of all that there is.
 
-    Of the opportunities those of one pipeline count, the playbook's default where none is named. See :func:`funnel`,
-    :func:`count_customers`, :func:`activity` and :func:`due_list` for what each part counts.
+    Of the opportunities those of one pipeline count, the playbook's default where none is named; ``moves`` are their events
+    and those of the customers. What is due and who may be lost is told as of ``now``, the forecast from the period on: the
+    rest of it is about the period. ``of`` is only told in the heading: the records that are handed in are those that it
+    leaves. For what each part counts see :func:`count_customers`, :func:`customer_funnel`, :func:`funnel`, :func:`forecast`,
+    :func:`activity`, :func:`due_list`, :func:`duties`, :func:`service`, :func:`risk` and :func:`quality`.
     """
     by_id = {customer.id: customer for customer in customers}
     graph = playbook.pipelines[pipeline or playbook.default_pipeline]
-    sales = funnel(
-        (one for one in opportunities if one.pipeline == graph.key), moves, graph, now=now, since=since, until=until
+    deals = [one for one in opportunities if one.pipeline == graph.key]
+    events, held, owed = list(moves), list(follow_ups), list(obligations)
+    told, cases = list(feedback), list(tickets)
+    period: Any = {"since": since, "until": until}
+    sales = funnel(deals, events, graph, now=now, threshold=threshold, **period)
+    path = customer_funnel(by_id.values(), events, playbook, now=now, zone=zone, threshold=threshold, **period)
+    people = count_customers(by_id.values(), playbook, zone=zone, **period)
+    done = activity(held, playbook, zone=zone, imported_ids=imported_ids, within=within, **period)
+    found = Review(
+        tables=(),
+        charts=(),
+        customers=people,
+        customer_funnel=path,
+        funnel=sales,
+        forecast=forecast(deals, graph, today=local_day(now, zone), since=since),
+        activity=done,
+        due=due_list(owed, by_id, labels=rule_labels(playbook), now=now, zone=zone),
+        duties=duties(owed, by_id, playbook, now=now, zone=zone, threshold=threshold, **period),
+        service=service(told, cases, playbook, zone=zone, threshold=threshold, **period),
+        risk=risk(
+            playbook,
+            customers=by_id.values(),
+            follow_ups=held,
+            feedback=told,
+            tickets=cases,
+            orders=orders,
+            referrals=referrals,
+            now=now,
+            zone=zone,
+        ),
+        quality=quality(
+            by_id.values(),
+            contacts,
+            playbook,
+            follow_ups=(one for one in held if in_period(local_day(one.at, zone), since, until)),
+            imported_ids=imported_ids,
+            within=within,
+            threshold=threshold,
+        ),
     )
-    people = count_customers(by_id.values(), playbook, zone=zone, since=since, until=until)
-    done = activity(follow_ups, playbook, zone=zone, since=since, until=until, imported_ids=imported_ids, within=within)
-    due = due_list(obligations, by_id, labels=rule_labels(playbook), now=now, zone=zone)
+    notes = [_when(now, zone, since, until), *_whom(playbook, of or {})]
+    tables = [table for table in _parts(found, playbook, since, until) if _says_something(table)]
+    return attrs.evolve(found, tables=(_summary(found, notes), *tables), charts=tuple(_charts(tables, sales)))
+
+
+def _parts(found: Review, playbook: Playbook, since: date | None, until: date | None) -> Iterable[Table]:
+    """Every table in the order in which a team goes through it."""
+    sales, people = found.funnel, found.customers
     stages, _, amounts, *dimensions = sales.tables
     sources = playbook.vocabulary("customer.source")
     by_stage, _, by_tier, by_owner, _ = people.tables
-    parts = [
+    customer_stages, *customer_slices = found.customer_funnel.tables
+    return (
         *((stages, amounts) if sales.totals.count else ()),
         _trend(people, sales, since, until),
         by_stage,
+        *((customer_stages,) if found.customer_funnel.count else ()),
+        *_named(customer_slices, "customer_funnel_by_source", "customer_funnel_by_owner"),
         people.source_shares(),
         by_tier,
         by_owner,
         *(table.labelled("source", sources) if table.key == "funnel_by_source" else table for table in dimensions),
-        due.table,
-        *done.tables,
-    ]
-    tables = [table for table in parts if _says_something(table)]
-    notes = _when(now, zone, since, until)
-    return Review((_summary(people, sales, done, due, notes), *tables), tuple(_charts(tables, sales)))
+        *(found.forecast.tables if sales.totals.count else ()),
+        *_named(found.duties.tables, "duties_by_rule", "duties_by_owner"),
+        *_named(found.service.tables, "service", "service_by_type", "service_by_priority", "service_by_person"),
+        *found.risk.tables,
+        *(_named(found.quality.tables, "quality", "quality_by_field") if found.quality.customers else ()),
+        found.due.table,
+        *found.activity.tables,
+    )
+
+
+def _named(tables: Iterable[Table], *keys: str) -> Iterable[Table]:
+    return (table for table in tables if table.key in keys)
 
 
 def _when(now: datetime, zone: ZoneInfo, since: date | None, until: date | None) -> Label:
@@ -100,13 +190,30 @@ def _when(now: datetime, zone: ZoneInfo, since: date | None, until: date | None)
     return Label(zh=f"期间:{span.zh};截至{moment}({zone})", en=f"{span.en}; as of {moment} ({zone})")
 
 
+def _whom(playbook: Playbook, of: Mapping[str, str | None]) -> Iterable[Label]:
+    """Which customers the review is restricted to."""
+    for name, value in of.items():
+        zh, en = (
+            (NOT_GIVEN.zh, NOT_GIVEN.en)
+            if value is None
+            else (
+                playbook.choice_label(f"customer.{name}", value, "zh-CN"),
+                playbook.choice_label(f"customer.{name}", value),
+            )
+        )
+        yield Label(
+            zh=f"仅限客户:{FACETS[name].zh}为{zh}", en=f"Only customers whose {FACETS[name].en.lower()} is {en}"
+        )
+
+
 def _says_something(table: Table) -> bool:
     """Whether a table has a row, beyond the one row of those that don't give what the table is about."""
     return len(table.rows) > 1 or (len(table.rows) == 1 and table.rows[0][0] is not None)
 
 
-def _summary(people: CustomerCounts, sales: Funnel, done: Activity, due: Due, when: Label) -> Table:
-    totals = sales.totals
+def _summary(found: Review, notes: Iterable[Label]) -> Table:
+    people, done, due = found.customers, found.activity, found.due
+    totals, feedback, tickets = found.funnel.totals, found.service.feedback, found.service.tickets
     won_in, won = money_columns("won_amount", "赢单金额", "Won amount", [totals.won_amount])
     open_in, weighted = money_columns("weighted", "加权预计金额", "Weighted pipeline", [totals.weighted])
     columns = (
@@ -122,6 +229,12 @@ def _summary(people: CustomerCounts, sales: Funnel, done: Activity, due: Due, wh
         Column("due", "待办事项", "Open duties", "integer"),
         Column("overdue", "已逾期", "Overdue", "integer"),
         Column("overdue_rate", "逾期率", "Overdue rate", "percent"),
+        Column("share_in_time", "按时完成率", "Duties met in time", "percent"),
+        Column("resolution_rate", "问题解决率", "Resolution rate", "percent"),
+        Column("satisfaction", "满意度", "Satisfaction", "percent"),
+        Column("at_risk", "流失风险客户", "At risk", "integer"),
+        Column("candidates", "升级候选客户", "Upgrade candidates", "integer"),
+        Column("completeness", "信息完整率", "Completeness", "percent"),
     )
     row = (
         people.total,
@@ -136,8 +249,14 @@ def _summary(people: CustomerCounts, sales: Funnel, done: Activity, due: Due, wh
         due.open,
         due.overdue,
         due.overdue_rate,
+        found.duties.total.share_in_time,
+        rate(feedback.resolved + tickets.resolved, feedback.count + tickets.count),
+        feedback.satisfaction,
+        len(found.risk.at_risk),
+        len(found.risk.candidates),
+        found.quality.completeness,
     )
-    return Table("summary", "客户复盘", "Customer review", columns, (row,), (when,))
+    return Table("summary", "客户复盘", "Customer review", columns, (row,), tuple(notes))
 
 
 def _trend(people: CustomerCounts, sales: Funnel, since: date | None, until: date | None) -> Table:

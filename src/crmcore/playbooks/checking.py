@@ -52,6 +52,7 @@ def problems(playbook: Playbook) -> tuple[str, ...]:
                 _calendar,
                 _assignment,
                 _reminders,
+                _risks,
                 _required,
                 _words,
                 _tables,
@@ -263,6 +264,34 @@ def _reminders(playbook: Playbook) -> Iterator[str]:
             yield f"reminders.{reminder.key}.to: somebody must be told; allowed: {', '.join(wanted)}"
         if reminder.on not in rules and reminder.on not in dated:
             yield f"reminders.{reminder.key}.on: {unknown('rule or date field', reminder.on, rules | dated)}"
+
+
+def _risks(playbook: Playbook) -> Iterator[str]:
+    policy, tiers = playbook.risks, [tier.key for tier in playbook.tiers]
+    for name in ("silent_for", "renewal_within", "window"):
+        length = getattr(policy, name)
+        if length is not None and length.unit not in ("days", "months"):
+            yield f"risks.{name}: is counted in days, weeks, months or years"
+        elif length is not None and length.amount > {"days": 3660, "months": 120}[length.unit]:
+            yield f"risks.{name}: must be at most 10 years"
+    yield from (
+        f"risks.silent_tiers: {unknown('tier', tier, tiers)}"
+        for tier in policy.silent_tiers
+        if tiers and tier not in tiers
+    )
+    least = {
+        "activity_fall": 1,
+        "activity_least": 1,
+        "orders_growth": 1,
+        "referrals": 1,
+        "satisfied_stars": 1,
+        "signals": 1,
+    }
+    most = {"activity_fall": 100, "satisfied_stars": 5, "signals": 4}
+    for name, low in least.items():
+        number, high = getattr(policy, name), most.get(name)
+        if number is not None and (number < low or (high is not None and number > high)):
+            yield f"risks.{name}: must be a whole number from {low} {f'to {high}' if high else 'on'}"
 
 
 def _required(playbook: Playbook) -> Iterator[str]:
