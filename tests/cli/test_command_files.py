@@ -252,6 +252,7 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "playbook",
         "recompute",
         "remind",
+        "replay",
         "tier",
     }
     assert set(program.commands) == promised

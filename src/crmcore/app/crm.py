@@ -28,6 +28,7 @@ from crmcore.app.users import Users
 from crmcore.domain import Setting
 from crmcore.errors import DomainError, InvalidURL, PlaybookError
 from crmcore.playbooks import Playbook, load
+from crmcore.playbooks.loading import load_or_check
 from crmcore.plugins import Plugins, open_store
 from crmcore.storage.codec import CODECS, SCHEMA
 from crmcore.storage.contract import Insert, Store, Update
@@ -89,15 +90,17 @@ def open(
     :class:`StorageError`.
     """
     registered = Plugins(plugins)
-    extra = {key: source.toml for key, source in registered.playbooks().items()}
+    extra = registered.playbook_texts()
     # A playbook at fault is reported before a store is made.
-    chosen = playbook if isinstance(playbook, Playbook) or playbook is None else load(playbook, extra)
+    chosen = None if playbook is None else load_or_check(playbook, extra)
     if not isinstance(url, (str, Store)):
         raise InvalidURL("a store is named by a URL such as sqlite:///crm.db, or is one that is open")
     store = open_store(url, SCHEMA) if isinstance(url, str) else url
     try:
         settled = _settle_playbook(store, _playbook_name(playbook), switch=switch_playbook)
         crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source())
+        if not crm.read(crm.kept_rules):
+            crm.write("crmcore", crm.keep_rules)
         registered.opened(crm)
     except BaseException:
         if isinstance(url, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from crmcore.app.work import Scope, Work
+from crmcore.app.work import Whose, Work
 from crmcore.domain import Event, Obligation
 from crmcore.rules.obligations import Settlement, derive, settle
 from crmcore.rules.rulebook import Rulebook
@@ -26,7 +26,7 @@ def settle_touched(work: Work) -> None:
     settle_scopes(work, work.take_touched())
 
 
-def settle_scopes(work: Work, scopes: Sequence[Scope]) -> list[Settlement]:
+def settle_scopes(work: Work, scopes: Sequence[Whose]) -> list[Settlement]:
     """Derives what is owed in each scope and writes what differs from the store."""
     settlements, known = [], []
     for scope in scopes:
@@ -48,7 +48,7 @@ def settle_scopes(work: Work, scopes: Sequence[Scope]) -> list[Settlement]:
     return settlements
 
 
-def settlements_of(transaction: Transaction, scopes: Sequence[Scope], rulebook: Rulebook) -> Iterator[Settlement]:
+def settlements_of(transaction: Transaction, scopes: Sequence[Whose], rulebook: Rulebook) -> Iterator[Settlement]:
     """What would bring the store in line with what the rules derive in each scope."""
     for start in range(0, len(scopes), _AT_ONCE):
         some = scopes[start : start + _AT_ONCE]
@@ -57,17 +57,23 @@ def settlements_of(transaction: Transaction, scopes: Sequence[Scope], rulebook: 
             yield settle(derive(events, rulebook), kept[scope])
 
 
-def histories_of(transaction: Transaction, scopes: Sequence[Scope]) -> dict[Scope, list[Event]]:
+def histories_of(transaction: Transaction, scopes: Sequence[Whose]) -> dict[Whose, list[Event]]:
     """Every event of each customer, or of an action that belongs to none."""
     return _of_each(transaction, Event, scopes, In("action", _ACTIONS))
 
 
+def histories_of_all(transaction: Transaction, everybody: Sequence[Whose]) -> Iterator[list[Event]]:
+    """Every event of each, some at a time, so that memory doesn't follow their number."""
+    for start in range(0, len(everybody), _AT_ONCE):
+        yield from histories_of(transaction, everybody[start : start + _AT_ONCE]).values()
+
+
 def _of_each(
-    transaction: Transaction, cls: type[E], scopes: Sequence[Scope], unowned: Where | None = None
-) -> dict[Scope, list[E]]:
+    transaction: Transaction, cls: type[E], scopes: Sequence[Whose], unowned: Where | None = None
+) -> dict[Whose, list[E]]:
     """The records of each scope; ``unowned`` is what else holds for those that belong to no customer."""
     load: Callable[..., E] = CODECS[cls].load
-    found: dict[Scope, list[E]] = {scope: [] for scope in scopes}
+    found: dict[Whose, list[E]] = {scope: [] for scope in scopes}
     if customers := tuple(customer_id for customer_id, _ in scopes if customer_id is not None):
         for record in map(load, transaction.find(Query(cls.collection, In("customer_id", customers)))):
             found[record.customer_id, record.customer_id or ""].append(record)

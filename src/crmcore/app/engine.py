@@ -13,7 +13,7 @@ from crmcore.app.duties import settle_touched
 from crmcore.app.finding import find_customer, find_one
 from crmcore.app.sources import Clock, IdSource
 from crmcore.app.work import Work
-from crmcore.domain import ENTITIES, Customer, Entity
+from crmcore.domain import ENTITIES, Customer, Entity, Setting
 from crmcore.domain.fields import Unclean, clean_instant
 from crmcore.errors import CRMError, DomainError, DuplicateKey, Invalid, Issue, NotFound
 from crmcore.playbooks import Playbook
@@ -33,6 +33,7 @@ ATTEMPTS = 3
 """How often a unit of work is tried when the store says that trying again may help."""
 PAUSE_SECONDS = 0.05
 
+_RULES = "rules"
 _ENTITY_OF = {cls.collection: cls.entity for cls in ENTITIES}
 
 
@@ -48,6 +49,19 @@ class Engine:
         self.clock = clock
         self.new_id = ids
         self._closed = False
+
+    def kept_rules(self, transaction: Transaction) -> str | None:
+        """The digest of the rules under which what is owed was last worked out; None in a store that is new."""
+        row = transaction.get("settings", _RULES)
+        return None if row is None else str(CODECS[Setting].load(row).value)
+
+    def keep_rules(self, work: Work) -> None:
+        """Notes that what is owed is worked out under the playbook as it is now."""
+        kept = work.get(Setting, _RULES)
+        if kept is None:
+            work.add(Setting(id=_RULES, value=self.rulebook.digest), "setting.kept")
+        elif kept.value != self.rulebook.digest:
+            work.put(kept.replace(value=self.rulebook.digest, version=kept.version + 1), kept, "setting.kept")
 
     def now(self) -> datetime:
         """The clock's moment: UTC, in milliseconds."""

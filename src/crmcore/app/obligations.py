@@ -12,7 +12,7 @@ import attrs
 from crmcore.app.duties import histories_of, settle_scopes, settle_touched, settlements_of
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import MOST, customers_of
-from crmcore.app.work import Scope, Work
+from crmcore.app.work import Whose, Work
 from crmcore.domain import ActionPlan, Customer, Entity, FollowUpPlan, Obligation, User
 from crmcore.domain.fields import LAST_DAY
 from crmcore.domain.policies import Label
@@ -200,6 +200,11 @@ class Obligations(UseCases):
 
         return sorted(crm.read(look), key=lambda notice: (notice.at, notice.id))
 
+    def outdated(self) -> bool:
+        """Whether the playbook's rules have changed since what is owed was worked out; :meth:`recompute` brings it in line."""
+        crm = self.engine
+        return crm.read(crm.kept_rules) != crm.rulebook.digest
+
     def recompute(self, *, dry_run: bool = False, progress: Progress | None = None) -> Recomputed:
         """Derives everything that is owed anew from what happened, after the playbook was changed; a batch per transaction.
 
@@ -219,14 +224,16 @@ class Obligations(UseCases):
             gone += sum(len(one.gone) for one in found)
             if progress:
                 progress(start + len(batch), len(scopes))
+        if not dry_run:
+            self.write(crm.keep_rules)
         return Recomputed(looked_at=len(scopes), begun=begun, changed=changed, gone=gone)
 
 
-def _settlements(batch: Sequence[Scope], rulebook: Rulebook, transaction: Transaction) -> list[Settlement]:
+def _settlements(batch: Sequence[Whose], rulebook: Rulebook, transaction: Transaction) -> list[Settlement]:
     return list(settlements_of(transaction, batch, rulebook))
 
 
-def _settle(batch: Sequence[Scope], work: Work) -> list[Settlement]:
+def _settle(batch: Sequence[Whose], work: Work) -> list[Settlement]:
     return settle_scopes(work, batch)
 
 
@@ -235,10 +242,10 @@ def _load(transaction: Transaction, cls: type[E], query: Query) -> list[E]:
     return list(map(load, transaction.find(query)))
 
 
-def _scopes(transaction: Transaction) -> list[Scope]:
+def _scopes(transaction: Transaction) -> list[Whose]:
     """Everybody to whom something may be owed, and every action that belongs to nobody."""
-    customers: list[Scope] = [(row[0], row[0]) for row in transaction.find(Query("customers"))]  # type: ignore[misc]
-    actions: list[Scope] = [
+    customers: list[Whose] = [(row[0], row[0]) for row in transaction.find(Query("customers"))]  # type: ignore[misc]
+    actions: list[Whose] = [
         (None, plan.id) for plan in _load(transaction, ActionPlan, Query("action_plans", IsNull("customer_id")))
     ]
     return customers + actions

@@ -7,8 +7,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from crmcore.app.duties import histories_of_all
 from crmcore.app.engine import UseCases
 from crmcore.app.scope import Of, Scope, checked_of
+from crmcore.app.work import Whose
 from crmcore.domain import (
     Contact,
     Customer,
@@ -23,6 +25,7 @@ from crmcore.domain import (
     Ticket,
 )
 from crmcore.domain.fields import FIRST_DAY, LAST_DAY
+from crmcore.domain.playbook import Playbook
 from crmcore.domain.policies import StageGraph
 from crmcore.errors import Language, QueryError
 from crmcore.interchange.sheets import workbooks
@@ -35,6 +38,7 @@ from crmcore.metrics import (
     Funnel,
     Overview,
     Quality,
+    Replay,
     Review,
     Risk,
     Service,
@@ -45,6 +49,7 @@ from crmcore.metrics import (
     forecast,
     funnel,
     quality,
+    replay,
     review,
     risk,
     rule_labels,
@@ -54,7 +59,11 @@ from crmcore.metrics.activity import LOGGED_WITHIN
 from crmcore.metrics.dimensions import FACETS
 from crmcore.metrics.overview import along, with_breached
 from crmcore.metrics.risk import first_day_compared
-from crmcore.rules.timing import add_months, day_end, day_start
+from crmcore.playbooks.loading import load_or_check
+from crmcore.rules.obligations import derive
+from crmcore.rules.owed import Owed
+from crmcore.rules.rulebook import Rulebook
+from crmcore.rules.timing import add_months, day_end, day_start, due_day
 from crmcore.storage.query import And, Eq, Ge, Gt, In, Le, Lt, Or, Where
 
 T = TypeVar("T")
@@ -299,6 +308,34 @@ class Reports(UseCases):
 
         return self._look(of, look)
 
+    def replay(
+        self,
+        playbook: str | Path | Playbook,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        of: Of | None = None,
+    ) -> Replay:
+        """What the same history would have owed under another playbook, rule by rule beside the present one.
+
+        ``playbook`` is the key of a bundled one, a TOML file or a playbook. Those count that were due in the period. Raises
+        :class:`PlaybookError`. See :func:`crmcore.metrics.replay`.
+        """
+        crm = self.engine
+        _check_period(since, until)
+        other = load_or_check(playbook, crm.plugins.playbook_texts())
+        rulebooks = (crm.rulebook, Rulebook(other))
+
+        def look(scope: Scope) -> Replay:
+            sides: tuple[list[Owed], list[Owed]] = ([], [])
+            whose: list[Whose] = [(id, id) for id in scope.customers]
+            for events in histories_of_all(scope.transaction, whose):
+                for rulebook, side in zip(rulebooks, sides, strict=True):
+                    side.extend(one for one in derive(events, rulebook) if _is_due_in(rulebook, one, since, until))
+            return replay(*sides, now=crm.now(), labels={**rule_labels(other), **rule_labels(crm.playbook)})
+
+        return self._look(of, look)
+
     def monthly(self, year: int, month: int, *, pipeline: str | None = None, of: Of | None = None) -> Review:
         """The review of one calendar month 月度复盘. Raises :class:`QueryError` for a month that isn't one."""
         since, until = month_days(year, month)
@@ -374,6 +411,11 @@ def _between(field: str, start: datetime | None, end: datetime | None) -> Where 
     if end is not None:
         parts.append(Lt(field, end))
     return And(*parts) if parts else None
+
+
+def _is_due_in(rulebook: Rulebook, owed: Owed, since: date | None, until: date | None) -> bool:
+    last = due_day(owed.due_at, rulebook.zone)
+    return (since is None or last >= since) and (until is None or last <= until)
 
 
 def _check_period(since: date | None, until: date | None) -> None:

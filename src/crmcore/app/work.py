@@ -32,7 +32,7 @@ from crmcore.storage.query import Eq, Query, Where
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R", bound=Record)
 
-Scope: TypeAlias = tuple[str | None, str]
+Whose: TypeAlias = tuple[str | None, str]
 """Whose obligations are derived together: a customer's (its id, twice), or those of a record without one (None, its id)."""
 
 #: What every record carries and only the library sets.
@@ -81,7 +81,7 @@ class Work:
         self._announced: list[_Pending] = []
         self._events: list[Event] = []
         self._removed: list[Entity] = []
-        self._touched: dict[Scope, None] = {}
+        self._touched: dict[Whose, None] = {}
         self._new: dict[str, list[Event]] = {}
 
     # Reading
@@ -251,13 +251,13 @@ class Work:
         if (customer_id is not None or entity.entity == "action_plan") and self.rulebook.hears(action):
             self._touched[customer_id, customer_id or entity.id] = None
 
-    def take_touched(self) -> list[Scope]:
+    def take_touched(self) -> list[Whose]:
         """Whom something new was told of that can change what is owed, since it was last asked."""
         touched = list(self._touched)
         self._touched.clear()
         return touched
 
-    def events_of_new(self, scope: Scope) -> list[Event] | None:
+    def events_of_new(self, scope: Whose) -> list[Event] | None:
         """All events of a customer that this unit of work registered; None for any other."""
         return self._new.get(scope[1])
 

@@ -146,6 +146,8 @@ def _without(table: Table, *keys: str) -> Table:
 def due(shell: Shell, until: date | None, owner: str | None, limit: int | None, why: bool) -> None:
     """Who is due, the oldest first."""
     duties = shell.me.obligations.due(until, owner=owner, limit=limit)
+    if shell.me.obligations.outdated():
+        shell.say(shell.text("rules_outdated"))
     reasons = (
         [shell.me.obligations.explain(duty).text(shell.language) for duty in duties] if why else [None] * len(duties)
     )

@@ -1,4 +1,4 @@
-"""Verbs about what is owed: remind, recompute."""
+"""Verbs about what is owed: remind, recompute, replay."""
 
 from __future__ import annotations
 
@@ -58,3 +58,17 @@ def recompute(shell: Shell, dry_run: bool) -> None:
         shell.write_json(figures)
     else:
         shell.say(shell.text("recomputed", **figures))
+
+
+@click.command("replay")
+@click.argument("key_or_file", metavar="KEY|FILE")
+@click.option("--since", metavar="DATE", callback=day, help="Only what was due from this day on.")
+@click.option("--until", metavar="DATE", callback=day, help="Only what was due up to this day.")
+@with_global_options
+def replay(shell: Shell, key_or_file: str, since: date | None, until: date | None) -> None:
+    """What the same history would have owed under another playbook, beside the store's own. Writes nothing."""
+    found = shell.me.reports.replay(shell.load_playbook(key_or_file), since=since, until=until)
+    if shell.json:
+        shell.write_json(found.to_plain())
+    else:
+        shell.write_table(found.table)

@@ -19,7 +19,7 @@ from crmcore.cli.importing import import_
 from crmcore.cli.issues import line
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
-from crmcore.cli.owing import recompute, remind
+from crmcore.cli.owing import recompute, remind, replay
 from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
 from crmcore.cli.setup import doctor, init
@@ -63,8 +63,8 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(demo, doctor, due, export, follow, import_, init, list_, move, playbook, recompute, remind, report, show),
-    *(template, tier),
+    *(demo, doctor, due, export, follow, import_, init, list_, move, playbook, recompute, remind, replay),
+    *(report, show, template, tier),
 )
 for verb in _VERBS:
     program.add_command(verb)

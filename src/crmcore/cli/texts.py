@@ -201,6 +201,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "looked at {looked_at}: {begun} new, {changed} changed, {gone} gone",
         "已检查{looked_at}项:新增{begun},变更{changed},移除{gone}",
     ),
+    "rules_outdated": (
+        "the playbook's rules have changed since what is owed was worked out: run crmcore recompute",
+        "方案的规则已变更,请运行 crmcore recompute 重新计算待办事项",
+    ),
     "nothing_to_remind": ("nothing to be reminded of", "没有需要提醒的事项"),
     "reminders_due": ("Reminders", "提醒"),
     "reminder": ("Reminder", "提醒"),

@@ -30,6 +30,7 @@ from crmcore.metrics.dimensions import (
 from crmcore.metrics.due import rule_labels
 from crmcore.metrics.outcomes import month_of, rate
 from crmcore.metrics.tables import Column, Table, plain
+from crmcore.rules.owed import Owed
 from crmcore.rules.timing import due_day
 
 _HOUR = timedelta(hours=1)
@@ -178,7 +179,7 @@ def _times(one: Obligation, outcome: str, now: datetime) -> tuple[float | None, 
     return max(0.0, (ended - one.opened_at) / _HOUR), (ended - one.due_at) / _HOUR if outcome == "met_late" else None
 
 
-def outcome_of(obligation: Obligation, now: datetime) -> str:
+def outcome_of(obligation: Obligation | Owed, now: datetime) -> str:
     """met, met_late, waived, superseded, breached (open at or past ``due_at``) or open (in time, or paused)."""
     if obligation.state == "open" and now >= obligation.due_at:
         return "breached"

@@ -13,6 +13,7 @@ from crmcore.domain.obligation import Obligation
 from crmcore.domain.policies import Label
 from crmcore.metrics.duties import outcome_of
 from crmcore.metrics.tables import Cell, Column, Table, plain
+from crmcore.rules.owed import Owed
 
 COUNTED: Mapping[str, Label] = {
     "owed": Label(zh="应完成", en="Owed"),
@@ -67,6 +68,11 @@ class Replay:
             "replay", "方案对比", "Replay under two playbooks", tuple(columns), tuple(map(_row, self.rules)), (_NOTE,)
         )
 
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The one table."""
+        return (self.table,)
+
     def to_plain(self) -> dict[str, Any]:
         """For JSON: a list of rules."""
         return {"rules": plain(self.rules)}
@@ -82,8 +88,8 @@ def _row(one: RuleReplay) -> tuple[Cell, ...]:
 
 
 def replay(
-    before: Iterable[Obligation],
-    after: Iterable[Obligation],
+    before: Iterable[Obligation | Owed],
+    after: Iterable[Obligation | Owed],
     *,
     now: datetime,
     labels: Mapping[str, Label] | None = None,
@@ -110,7 +116,7 @@ def replay(
     return Replay(rules=tuple(rules), labels=dict(labels or {}))
 
 
-def _counted(obligations: Iterable[Obligation], now: datetime) -> dict[str, Counter[str]]:
+def _counted(obligations: Iterable[Obligation | Owed], now: datetime) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {}
     for one in obligations:
         found.setdefault(one.rule, Counter())[outcome_of(one, now)] += 1

@@ -49,6 +49,15 @@ def load(key_or_path: str | Path, extra: Mapping[str, Path | str] | None = None)
     return build(_read(name, offered, ()), name)
 
 
+def load_or_check(playbook: str | Path | Playbook, extra: Mapping[str, Path | str] | None = None) -> Playbook:
+    """The playbook that is named, see :func:`load`; one that is a value already is checked as if it were loaded."""
+    if not isinstance(playbook, Playbook):
+        return load(playbook, extra)
+    if found := problems(playbook):
+        raise PlaybookError(playbook.key, found)
+    return playbook
+
+
 def build(data: Mapping[str, Any], source: str) -> Playbook:
     """A playbook from what its TOML file says, on top of the shared labels; ``source`` names it in errors."""
     try:

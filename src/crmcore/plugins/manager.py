@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -81,6 +82,10 @@ class Plugins:
                     raise PluginConflict(f"two plugins bring a playbook {source.key}", key=source.key)
                 found[source.key] = source
         return found
+
+    def playbook_texts(self) -> dict[str, Path | str]:
+        """Every playbook that a plugin brings, by key: its TOML or where that is."""
+        return {key: source.toml for key, source in self.playbooks().items()}
 
     def check(self, change: ProposedChange, context: Context) -> None:
         """Lets every plugin refuse the change."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from hashlib import sha256
 from typing import NamedTuple
 
 from crmcore.domain.duration import Duration
@@ -46,6 +47,9 @@ EFFECTIVE: Mapping[str, str] = {
 }
 #: The field of a record that says who owes what is due of it, where its target names none.
 OWED_BY: Mapping[str, str] = {"feedback": "responsible", "ticket": "assignee", "follow_up": "recorder"}
+
+_CADENCE = ("key", "every", "track", "tiers", "stages", "method", "working_days", "any_contact")
+_TARGET = ("key", "on", "met_by", "within", "fields", "owed_by", "warn", "pause", "reopening", "boundary")
 
 # Any day serves to compare two durations, as long as it is the same for both and starts a long month.
 _SOME_DAY, _DAY = date(2026, 1, 1), timedelta(days=1)
@@ -96,6 +100,20 @@ class Rulebook:
     def working(self) -> WorkingTime:
         """The team's working time; beyond the days for which it is confirmed it answers all the same."""
         return working_time(calendar_of(self.playbook)).unchecked
+
+    @cached_property
+    def digest(self) -> str:
+        """A text that differs for two playbooks under which something else may be owed; labels don't count."""
+        playbook = self.playbook
+        graphs = (playbook.lifecycle, *playbook.pipelines.values())
+        said = (
+            (playbook.timezone, playbook.cadence_policy, playbook.default_tier, sorted(playbook.calendar.items())),
+            [[(one.key, one.outcome, one.final) for one in graph.stages] for graph in graphs],
+            [(move.source, move.target) for graph in graphs for move in graph.transitions if move.rollback],
+            [[getattr(one, name) for name in _CADENCE] for one in playbook.cadences],
+            [[getattr(one, name) for name in _TARGET] + [sorted(one.where.items())] for one in playbook.targets],
+        )
+        return sha256(repr(said).encode()).hexdigest()
 
     @cached_property
     def listens(self) -> frozenset[str]:

@@ -1,0 +1,124 @@
+"""What is owed after the playbook was changed: told, replayed, recomputed; and stored is what is derived."""
+
+from __future__ import annotations
+
+import datetime
+
+import attrs
+import pytest
+
+import crmcore
+from crmcore.domain.duration import Duration
+from crmcore.errors import DomainError, Invalid, PlaybookError, QueryError
+from crmcore.playbooks import load
+
+MARKETING = load("marketing")
+FASTER = attrs.evolve(
+    MARKETING,
+    cadences=tuple(
+        attrs.evolve(one, every=Duration(3, "days")) if one.key == "tier_a_contact" else one
+        for one in MARKETING.cadences
+    ),
+)
+
+
+@pytest.fixture
+def reopen(store_url, clock):
+    """Opens one store after another under the playbook given; a memory store is handed on."""
+    state: dict[str, crmcore.CRM] = {}
+
+    def under(playbook):
+        if "crm" in state and store_url != "memory:":
+            state["crm"].close()
+        store = state["crm"].store if "crm" in state and store_url == "memory:" else store_url
+        state["crm"] = crmcore.open(store, playbook, clock=clock)
+        return state["crm"].acting_as("li")
+
+    yield under
+    state["crm"].close()
+
+
+def lived(me, clock):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", tier="A")
+    for days in (5, 2, 9):
+        clock.forward(days=days)
+        me.follow_ups.log(customer, summary="x")
+    return customer
+
+
+def contacts(me, customer):
+    found = me.obligations.of(customer, state=None)
+    return [one.state for one in found if one.rule == "cadence.tier_a_contact"]
+
+
+def test_a_change_of_the_playbook_is_told_replayed_and_recomputed(reopen, clock):
+    me = reopen(MARKETING)
+    customer = lived(me, clock)
+    assert contacts(me, customer) == ["met", "met", "met_late", "open"]
+    assert not me.obligations.outdated()
+
+    found = {one.rule: one for one in me.reports.replay(FASTER).rules}
+    assert (found["cadence.tier_a_contact"].before["late"], found["cadence.tier_a_contact"].after["late"]) == (1, 2)
+    assert set(found["target.record_follow_up"].change.values()) == {0}
+    assert contacts(me, customer) == ["met", "met", "met_late", "open"]  # a replay writes nothing
+
+    me = reopen(FASTER)
+    assert me.obligations.outdated()
+    told = me.obligations.recompute(dry_run=True)
+    assert (told.looked_at, told.begun, told.changed, told.gone) == (1, 0, 4, 0)
+    assert me.obligations.outdated()
+    assert me.obligations.recompute() == told
+    assert contacts(me, customer) == ["met_late", "met", "met_late", "open"]
+    assert not me.obligations.outdated()
+    assert me.obligations.recompute() == attrs.evolve(told, changed=0)
+
+
+def test_a_replay_looks_at_what_was_due_in_its_time(reopen, clock):
+    me = reopen(MARKETING)
+    lived(me, clock)
+    today = me.crm.today()
+    whole = {one.rule: one.before["owed"] for one in me.reports.replay("marketing").rules}
+    first = {one.rule: one.before["owed"] for one in me.reports.replay("marketing", until=today).rules}
+    later = {
+        one.rule: one.before["owed"]
+        for one in me.reports.replay("marketing", since=today + datetime.timedelta(days=1)).rules
+    }
+    assert {rule: first.get(rule, 0) + later.get(rule, 0) for rule in whole} == whole
+    with pytest.raises(PlaybookError):
+        me.reports.replay("marketting")
+    with pytest.raises(QueryError):
+        me.reports.replay("marketing", since=today, until=today - datetime.timedelta(days=1))
+
+
+def test_a_label_is_no_rule(reopen, clock):
+    me = reopen(MARKETING)
+    lived(me, clock)
+    renamed = attrs.evolve(MARKETING, title=attrs.evolve(MARKETING.title, en="Another name"))
+    assert not reopen(renamed).obligations.outdated()
+
+
+def test_a_playbook_that_is_handed_in_is_checked_like_one_that_is_read():
+    stages = attrs.evolve(MARKETING.lifecycle, initial="nowhere")
+    with pytest.raises(PlaybookError, match="nowhere"):
+        crmcore.open("memory:", attrs.evolve(MARKETING, lifecycle=stages))
+
+
+def test_what_cannot_be_explained_or_waived_says_so(me):
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", tier="A")
+    (contact,) = me.obligations.of(customer)
+    with pytest.raises(DomainError, match="no such obligation"):
+        me.obligations.explain("nothing")
+    with pytest.raises(Invalid, match="reason"):
+        me.obligations.waive(contact, reason=" ")
+    assert me.obligations.waive(contact, reason="客户休假").state == "waived"
+    assert me.obligations.explain(contact).end == contact.due_at
+    with pytest.raises(DomainError, match="waived already"):
+        me.obligations.waive(contact.id, reason="again")
+    plan = me.action_plans.add(what="优化方案设计", due_on=me.crm.today())
+    (duty,) = me.obligations.due()
+    assert (duty.customer, duty.about) == (None, "优化方案设计")
+    assert "优化方案设计" in duty.explain("zh-CN")
+    with pytest.raises(DomainError, match="cancelled, not waived"):
+        me.obligations.waive(duty.obligation, reason="x")
+    me.action_plans.done(plan)
+    assert me.obligations.due() == []
