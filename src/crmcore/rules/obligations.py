@@ -17,7 +17,7 @@ import attrs
 from crmcore.domain import Event, Obligation
 from crmcore.domain.policies import StageGraph
 from crmcore.rules.cadences import Conversation, Standing, Waiver, owed_by_cadence
-from crmcore.rules.owed import Owed, differs
+from crmcore.rules.owed import Owed, different
 from crmcore.rules.rulebook import Rulebook, advanced
 from crmcore.rules.targets import Run, Targets, Told
 
@@ -80,18 +80,19 @@ class Case:
         """The run of a target by the id of its obligation."""
         return next((run for run in self.targets.runs if run.id == id), None)
 
-    def take(self, events: Iterable[Event]) -> None:
+    def take(self, events: Sequence[Event]) -> None:
         """The events that come next in the log, in its order."""
+        # One text is read faster than two hundred.
+        told = _decode(f"[{','.join([event.changes or '{}' for event in events])}]")[0]
         # A customer's whole history passes through here at every change: what is looked up often is bound once.
         reaction, known, targets, now = self.rulebook.reaction, self._values, self.targets, self._now
-        for event in events:
-            subject, told_changes = event.subject_id, event.changes
+        for event, changes in zip(events, told, strict=True):
+            subject = event.subject_id
             now = event.at if now is None or event.at > now else now
-            entity, done, moments, concerns = reaction(event.action)
+            entity, done, moments, begins, meets = reaction(event.action)
             if entity == "obligation":
                 self._waive(event, now)
                 continue
-            changes = _decode(told_changes)[0] if told_changes else {}
             values = known.get(subject)
             if values is None:
                 values = known[subject] = {name: change[1] for name, change in changes.items()}
@@ -102,14 +103,14 @@ class Case:
                 self._plan(subject, event.id, now, done, values)
             elif entity == "follow_up":
                 self._talk(subject, event.id, now, values)
-            if concerns or subject in targets.open:
+            if begins or (targets.open and (meets or subject in targets.open)):
                 if "stage" in changes and entity in ("customer", "opportunity"):
                     moments = self._with_outcome(entity, moments, changes["stage"], values)
-                told = Told(event.id, now, event.action, entity, subject, changes, values, moments)
+                news = Told(event.id, now, event.action, entity, subject, changes, values, moments)
                 if entity == "customer":
                     targets.customer = values
-                    self._stand(told, done)
-                targets.take(told)
+                    self._stand(news, done)
+                targets.take(news)
         self._now = now
 
     def _with_outcome(
@@ -242,8 +243,8 @@ def settle(owed: Sequence[Owed], kept: Iterable[Obligation]) -> Settlement:
         old = before.pop(one.id, None)
         if old is None:
             begun.append(Obligation(id=one.id, **one.fields()))
-        elif differs(one, old):
-            changed.append((old, old.replace(version=old.version + 1, **one.fields())))
+        elif changes := different(one, old):
+            changed.append((old, old.replace(version=old.version + 1, **changes)))
     return Settlement(tuple(begun), tuple(changed), tuple(before.values()))
 
 

@@ -53,6 +53,6 @@ class Owed:
         return {name: getattr(self, name) for name in FIELDS}
 
 
-def differs(owed: Owed, kept: Obligation) -> bool:
-    """Whether what is kept says something else."""
-    return any(getattr(owed, name) != getattr(kept, name) for name in FIELDS)
+def different(owed: Owed, kept: Obligation) -> dict[str, Any]:
+    """The fields in which what is kept says something else, as they should be."""
+    return {name: value for name in FIELDS if (value := getattr(owed, name)) != getattr(kept, name)}

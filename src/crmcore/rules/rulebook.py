@@ -63,13 +63,14 @@ def calendar_of(playbook: Playbook) -> WorkingCalendar:
 
 
 class Reaction(NamedTuple):
-    """What an action says by its name: of which entity, what was done, the moments it brings about; whether a target
-    ``concerns`` itself with it."""
+    """What an action says by its name: of which entity, what was done, the moments it brings about; whether a target can
+    begin or change by it, whatever is open, or be met by it if it is."""
 
     entity: str
     done: str
     moments: tuple[str, ...]
-    concerns: bool
+    begins: bool
+    meets: bool
 
 
 class Rulebook:
@@ -88,7 +89,8 @@ class Rulebook:
         self.met_by = _by((target.met_by, target) for target in targets)
         self.conditional = _by((entity_of(target), target) for target in targets if target.where)
         self.dated = _by((entity_of(target), target) for target in targets if target.on not in MOMENTS)
-        self.changing = tuple(target for target in targets if target.on == "customer.changed")
+        looked_at = [(f.partition(".")[0], t) for t in targets if t.on == "customer.changed" for f in t.fields]
+        self.changing = _by(dict.fromkeys(looked_at))
         self.completing = tuple(target for target in targets if target.met_by == "customer.completed")
         self.names = {one.key: (f"cadence.{one.key}", f"cadence.{one.track}") for one in playbook.cadences}
         self._reactions: dict[str, Reaction] = {}
@@ -123,11 +125,7 @@ class Rulebook:
         told |= {action for action, moments in REOPENS.items() if own & moments}
         entities = {entity_of(target) for target in self.playbook.targets}
         told |= {action for action in ENDS if action.partition(".")[0] in entities}
-        fields = {
-            *self.conditional,
-            *self.dated,
-            *(field.partition(".")[0] for one in self.changing for field in one.fields),
-        }
+        fields = {*self.conditional, *self.dated, *self.changing}
         return frozenset((*own, *told, *(f"{entity}.*" for entity in (*fields, *_ALWAYS))))
 
     def hears(self, action: str) -> bool:
@@ -140,14 +138,19 @@ class Rulebook:
         if known is None:
             entity, _, done = action.partition(".")
             moments = moments_of(action)
-            listened = [*self.on, *self.met_by, *REOPENS, *ENDS]
-            concerns = any(moment in listened for moment in moments)
-            concerns = concerns or entity in self.conditional or entity in self.dated or entity == "customer"
+            began = [*self.on, *REOPENS, *ENDS]
             # What a stage means stands in the event alone.
-            concerns = concerns or (entity == "opportunity" and any(key.startswith("opportunity.") for key in listened))
-            fields = [field for target in self.changing for field in target.fields]
-            concerns = concerns or any(field.startswith(f"{entity}.") for field in fields)
-            known = self._reactions[action] = Reaction(entity, done, moments, concerns)
+            moved = entity == "opportunity" and any(key.startswith("opportunity.") for key in (*began, *self.met_by))
+            known = self._reactions[action] = Reaction(
+                entity,
+                done,
+                moments,
+                begins=moved
+                or entity == "customer"
+                or any(moment in began for moment in moments)
+                or any(entity in kinds for kinds in (self.conditional, self.dated, self.changing)),
+                meets=any(moment in self.met_by for moment in moments),
+            )
         return known
 
     # Stages and cadences

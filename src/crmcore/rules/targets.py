@@ -168,7 +168,7 @@ class Targets:
             self._look_again(target, told)
         for target in rulebook.dated.get(entity, ()):
             self._date(target, told)
-        for target in rulebook.changing:
+        for target in rulebook.changing.get(entity, ()):
             if any(_is_news(field, told) for field in target.fields):
                 self._start(target, told, "customer.changed", self.customer_id or told.subject_id)
         if mine := self.open.get(told.subject_id):
