@@ -34,7 +34,14 @@ def remind(shell: Shell, since: date | None, until: date | None) -> None:
         Column("id", "提醒标识", "Notice"),
     )
     rows = tuple(
-        (one.at, one.reminder.label.text(shell.language), ", ".join(one.to), one.due_at, one.customer_id, one.id)
+        (
+            one.at.astimezone(crm.zone),
+            one.reminder.label.text(shell.language),
+            ", ".join(one.to),
+            one.due_at.astimezone(crm.zone),
+            one.customer_id,
+            one.id,
+        )
         for one in found
     )
     english, chinese = TEXTS["reminders_due"]

@@ -256,12 +256,12 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
 
 
 def length_text(length: timedelta, language: Language = "en") -> str:
-    """A length of time in hours, minutes and seconds: ``8 h``, ``-1 h 30 min``, ``8小时``."""
-    microseconds = abs(length) // timedelta(microseconds=1)
-    seconds, fraction = divmod(microseconds, 1_000_000)
+    """A length of time in hours, minutes and whole seconds: ``8 h``, ``-1 h 30 min``, ``8小时``. Only what is shorter than a second
+    is told to the microsecond."""
+    seconds, fraction = divmod(abs(length) // timedelta(microseconds=1), 1_000_000)
     units = _WORDS[language]["lengths"].split(",")
     gap = " " if language == "en" else ""
-    rest = f"{seconds % 60}.{fraction:06}".rstrip("0") if fraction else f"{seconds % 60}"
+    rest = f"{seconds % 60}" if seconds or not fraction else f"0.{fraction:06}".rstrip("0")
     parts = [f"{seconds // 3600}", f"{seconds // 60 % 60}", rest]
     kept = [f"{part}{gap}{unit}" for part, unit in zip(parts, units, strict=True) if part != "0"]
     return ("-" if length < _NOTHING else "") + (gap.join(kept) or f"0{gap}{units[0]}")
@@ -273,7 +273,7 @@ def _day(moment: datetime, language: Language) -> str:
 
 def _moment(moment: datetime, zone: ZoneInfo, language: Language) -> str:
     local = moment.astimezone(zone)
-    seconds = f"{local:%H:%M}" if not (local.second or local.microsecond) else local.time().isoformat()
+    seconds = f"{local:%H:%M}" if not local.second else local.time().isoformat("seconds")
     return f"{_day(local, language)} {seconds}"
 
 
