@@ -122,3 +122,15 @@ def test_what_cannot_be_explained_or_waived_says_so(me):
         me.obligations.waive(duty.obligation, reason="x")
     me.action_plans.done(plan)
     assert me.obligations.due() == []
+
+
+def test_what_is_due_beyond_the_confirmed_days_is_told_with_a_warning(open_crm, clock):
+    me = open_crm("standard").acting_as("li")
+    clock.now = datetime.datetime(2026, 12, 31, 2, tzinfo=datetime.UTC)
+    customer = me.customers.register(name="示例科技有限公司")
+    me.tickets.open(customer, subject="无法开机")
+    (solve,) = [one for one in me.obligations.of(customer) if one.rule == "target.solve_ticket"]
+    told = me.obligations.explain(solve)
+    assert told.end == solve.due_at
+    assert [issue.code for issue in told.warnings] == ["unconfirmed"]
+    assert "2026-12-31" in told.text("zh-CN").splitlines()[-1]

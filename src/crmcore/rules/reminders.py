@@ -94,7 +94,7 @@ def _later(due: datetime, after: Duration, rulebook: Rulebook) -> datetime:
     if after.unit in ("minutes", "hours"):
         return due + timedelta(**{after.unit: after.amount})
     if after.unit == "working_hours":
-        return rulebook.working.due(due, timedelta(hours=after.amount))
+        return rulebook.working.unchecked.due(due, timedelta(hours=after.amount))
     return rulebook.day_end(rulebook.day_after(due_day(due, rulebook.zone), after))
 
 

@@ -100,8 +100,9 @@ class Rulebook:
 
     @cached_property
     def working(self) -> WorkingTime:
-        """The team's working time; beyond the days for which it is confirmed it answers all the same."""
-        return working_time(calendar_of(self.playbook)).unchecked
+        """The team's working time. What is due beyond the days for which it is confirmed is worked out all the same; the
+        explanation of it says so."""
+        return working_time(calendar_of(self.playbook))
 
     @cached_property
     def digest(self) -> str:
@@ -199,7 +200,7 @@ class Rulebook:
     def day_after(self, day: date, duration: Duration) -> date:
         """The day that lies a duration of days, months or working days after another."""
         if duration.unit == "working_days":
-            return working_day_after(self.working, day, duration.amount)
+            return working_day_after(self.working.unchecked, day, duration.amount)
         return day_after(day, duration)
 
     def cadence_day(self, cadence: Cadence, base: date) -> date:
@@ -208,8 +209,8 @@ class Rulebook:
         known = self._days.get(key)
         if known is None:
             known = min(self.day_after(base, cadence.every), LAST_DAY)
-            if cadence.working_days and not is_working_day(self.working, known):
-                known = working_day_after(self.working, known, 1)
+            if cadence.working_days and not is_working_day(self.working.unchecked, known):
+                known = working_day_after(self.working.unchecked, known, 1)
             self._days[key] = known
         return known
 
@@ -235,10 +236,10 @@ class Rulebook:
         if lead.unit in ("minutes", "hours"):
             return due - timedelta(**{lead.unit: lead.amount})
         if lead.unit == "working_hours":
-            return self.working.due(due, -timedelta(hours=lead.amount))
+            return self.working.unchecked.due(due, -timedelta(hours=lead.amount))
         last = due_day(due, self.zone)
         if lead.unit == "working_days":
-            return day_start(working_day_after(self.working, last, -lead.amount), self.zone)
+            return day_start(working_day_after(self.working.unchecked, last, -lead.amount), self.zone)
         return day_start(day_after(last, lead, back=True), self.zone)
 
 
