@@ -8,8 +8,9 @@ import attrs
 import pytest
 
 import crmcore
+from crmcore.domain import Money
 from crmcore.domain.duration import Duration
-from crmcore.errors import DomainError, Invalid, PlaybookError, QueryError
+from crmcore.errors import DomainError, Invalid, PlaybookError, QueryError, TransitionRefused
 from crmcore.playbooks import load
 
 MARKETING = load("marketing")
@@ -134,3 +135,40 @@ def test_what_is_due_beyond_the_confirmed_days_is_told_with_a_warning(open_crm, 
     assert told.end == solve.due_at
     assert [issue.code for issue in told.warnings] == ["unconfirmed"]
     assert "2026-12-31" in told.text("zh-CN").splitlines()[-1]
+
+
+def test_an_explanation_ends_where_the_obligation_is_due_also_after_the_clock_went_back(open_crm, clock):
+    me = open_crm("standard").acting_as("li")
+    customer = me.customers.register(name="示例科技有限公司")
+    start = clock.now
+    ticket = me.tickets.open(customer, subject="无法开机", collaborators=["hua"])
+    clock.forward(hours=10)
+    me.tickets.wait(ticket.id)
+    clock.forward(days=5)
+    me.follow_ups.log(customer, summary="x")
+    clock.now = start + datetime.timedelta(days=2)
+    me.tickets.resume(ticket.id)
+    for one in me.obligations.of(customer):
+        assert me.obligations.explain(one).end == one.due_at, one.rule
+
+
+def test_what_stands_at_a_stage_of_another_playbook_is_brought_to_one_of_this_with_a_reason(store_url, clock):
+    crm = crmcore.open(store_url, "standard", clock=clock)
+    me = crm.acting_as("li")
+    customer = me.customers.register(name="示例科技有限公司")
+    deal = me.opportunities.open(name="办公设备采购项目", customer=customer, expected_amount=Money.of(3))
+    with crmcore.open(crm.store, "registration", clock=clock, switch_playbook=True) as other:
+        me = other.acting_as("li")
+        with pytest.raises(TransitionRefused) as refused:
+            me.customers.move(customer.number, "意向客户-方案洽谈")
+        assert [issue.code for issue in refused.value.issues] == ["reason_required"]
+        assert set(refused.value.allowed) == {stage.key for stage in other.playbook.lifecycle.stages}
+        moved = me.customers.move(customer.number, "意向客户-方案洽谈", reason="换方案")
+        assert moved.stage == "proposal"
+        pipeline = other.playbook.pipelines[other.playbook.default_pipeline]
+        target = pipeline.targets(deal.stage)[0] if pipeline.find(deal.stage) else pipeline.initial
+        with pytest.raises(TransitionRefused):
+            me.opportunities.move(deal.id, "火星", reason="x")
+        brought = me.opportunities.move(deal.id, target, reason="换方案")
+        assert (brought.pipeline, brought.stage) == (pipeline.key, target)
+        assert me.obligations.recompute().looked_at == 1

@@ -44,7 +44,8 @@ def decided(
         fields=fields,
     )
     if not isinstance(found, Move):
-        raise TransitionRefused(found, source=record.stage, target=target, allowed=graph.targets(record.stage))
+        allowed = graph.targets(record.stage) if graph.find(record.stage) else graph.keys
+        raise TransitionRefused(found, source=record.stage, target=target, allowed=allowed)
     return found
 
 

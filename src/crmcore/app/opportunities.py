@@ -36,6 +36,13 @@ def _pipeline(work: Work, key: Any) -> StageGraph:
     return graph
 
 
+def _in_a_pipeline(work: Work, opportunity: Opportunity) -> Opportunity:
+    """The opportunity, brought to the default pipeline where its own is none of the playbook's any more."""
+    if opportunity.pipeline in work.playbook.pipelines:
+        return opportunity
+    return work.change(opportunity, "opportunity.updated", {"pipeline": work.playbook.default_pipeline})
+
+
 def _no_customer() -> Invalid:
     return Invalid([Issue(code="evidence_required", field="opportunity.customer_id")])
 
@@ -74,6 +81,7 @@ def move_opportunity(
     reason: str | None = None,
 ) -> Opportunity:
     """Moves within a unit of work; see :meth:`Opportunities.move`."""
+    opportunity = _in_a_pipeline(work, opportunity)
     graph = _pipeline(work, opportunity.pipeline)
     target = graph.stage_key(to) or to
     moved = _moved(work, graph, opportunity, target, fields, reason)
@@ -188,7 +196,7 @@ class Opportunities(UseCases):
         fields = {**{name: value for name, value in given.items() if value is not None}, **fields}
 
         def decide(work: Work) -> Opportunity:
-            current = work.current(Opportunity, opportunity, ("stage", *fields))
+            current = _in_a_pipeline(work, work.current(Opportunity, opportunity, ("stage", *fields)))
             target = _first_way(_pipeline(work, current.pipeline), current.stage, "won")
             won = move_opportunity(work, current, target, fields)
             if order_number is not None:
@@ -202,7 +210,7 @@ class Opportunities(UseCases):
         """Moves to the lost milestone; the reason is kept."""
 
         def decide(work: Work) -> Opportunity:
-            current = work.current(Opportunity, opportunity, ("stage",))
+            current = _in_a_pipeline(work, work.current(Opportunity, opportunity, ("stage",)))
             target = _first_way(_pipeline(work, current.pipeline), current.stage, "lost")
             return move_opportunity(work, current, target, reason=reason)
 

@@ -96,14 +96,21 @@ def refusals(
     """Every reason why a record, as it would be, may not move to ``target``; nothing when it may."""
     move = graph.transition(record.stage, target)
     if move is None:
-        return _no_way(graph, record, target)
+        return _off_the_ways(graph, record, target, reason)
     return tuple(issue for guard in move.guards for issue in GUARDS[guard](record, move, reason, evidence))
 
 
-def _no_way(graph: StageGraph, record: Any, target: str) -> Issues:
+def _off_the_ways(graph: StageGraph, record: Any, target: str, reason: str | None) -> Issues:
+    """What there is against a move that the graph doesn't have. Of a stage that the playbook no longer has there can be no way:
+    a record that stands there may be brought to any other, by whoever says why."""
     if graph.find(target) is None:
         return _unknown(record.entity, graph.keys)
+    if graph.find(record.stage) is None:
+        return _reason(record, _ANY_WAY, reason, NO_EVIDENCE)
     return _other_ways(record.entity, record.stage, graph.targets(record.stage))
+
+
+_ANY_WAY = Transition(source="", target="")
 
 
 @lru_cache
@@ -229,9 +236,11 @@ def decide(
     told = record.replace(**fields) if fields else record
     step = graph.steps.get((told.stage, target))
     if step is None:
-        return _no_way(graph, told, target)
+        if issues := _off_the_ways(graph, told, target, reason):
+            return issues
+        return moved(record, graph.stage(target), at=at, on=on, by=by, reason=reason, fields=fields)
     move, stage = step
-    issues: Issues = ()
+    issues = ()
     for guard in move.guards:
         issues += GUARDS[guard](told, move, reason, evidence)
     if issues:

@@ -69,8 +69,8 @@ class Run:
             self.pauses += (Pause(self.paused_since, at, "waiting"),)
             self.paused_since = None
 
-    def reading(self, rulebook: Rulebook, at: datetime) -> Reading:
-        """Its clock at a moment, in the team's working time."""
+    def reading(self, rulebook: Rulebook, at: datetime | None = None) -> Reading:
+        """Its clock at a moment, in the team's working time; without one when it ended, was stopped, or last changed."""
         target = self.target
         if target.within is None:
             raise ValueError("a target without a time has no clock")
@@ -82,18 +82,14 @@ class Run:
             reopened_at=self.reopened_at,
         )
         policy = ClockPolicy(boundary=target.boundary, pause=target.pause, reopening=target.reopening)
-        return read_clock(target.within, history, rulebook.working, at=max(at, self.started_at), policy=policy)
+        # A clock that went back is read no earlier than the last that is known.
+        known = [self.started_at, *self.met_at, *self.reopened_at, *(pause.end or pause.start for pause in self.pauses)]
+        known += [moment for moment in (self.closed_at, self.paused_since, at) if moment is not None]
+        return read_clock(target.within, history, rulebook.working, at=max(known), policy=policy)
 
     def cycle(self, rulebook: Rulebook) -> Cycle:
         """Its clock as it stood when it ended or was stopped, or as it runs."""
-        moments = [
-            self.started_at,
-            *self.met_at,
-            *self.reopened_at,
-            *(pause.end or pause.start for pause in self.pauses),
-        ]
-        moments += [self.closed_at] if self.closed_at else [self.paused_since] if self.paused_since else []
-        return self.reading(rulebook, max(moments)).current
+        return self.reading(rulebook).current
 
     def due_at(self, rulebook: Rulebook) -> datetime:
         """The first moment that is too late."""
