@@ -429,6 +429,26 @@ def test_each_collaborator_owes_a_part_of_their_own():  # seed 002
     }
 
 
+def test_a_collaborator_is_one_person_whatever_department_is_named():
+    log, now = target_log()
+    ticket(log, now, collaborators=["hua", "hua/售后"])
+    assert [(one.owner, one.state) for one in log.owed("target.contribute_to_ticket")] == [("hua", "open")]
+    log.write(now, "ticket.collaborators_changed", "t", {"collaborators": [["hua", "hua/售后"], ["hua/技术支持"]]})
+    assert [(one.owner, one.state) for one in log.owed("target.contribute_to_ticket")] == [("hua", "open")]
+
+
+def test_what_was_waived_is_owed_anew_once_another_cadence_took_its_place():
+    log = Log(STANDARD, tier=None)
+    log.write(START, "obligation.waived", log.owed()[0].id, {}, "not now")
+    log.stand(START, stage="interested")
+    log.stand(START, stage="prospect")
+    assert [(one.rule, one.state) for one in log.owed() if one.track == "cadence.contact"] == [
+        ("cadence.prospect_contact", "waived"),
+        ("cadence.interested_contact", "superseded"),
+        ("cadence.prospect_contact", "open"),
+    ]
+
+
 def test_working_days_count_in_the_teams_calendar_with_its_make_up_days():
     log, _ = target_log()
     friday = datetime.datetime(2024, 2, 2, 2, tzinfo=UTC)  # Sunday 4 February 2024 is worked for the Spring Festival

@@ -194,7 +194,7 @@ class Targets:
     def _meet(self, target: Target, told: Told) -> None:
         person = told.changes["collaborator"][1] if "collaborator" in told.changes else None
         for run in list(self._runs_met(target, told)):
-            if person is None or run.person is None or _who(person) == _who(run.person):
+            if person is None or run.person is None or _who(person) == run.person:
                 self._close(run, "met", told.at, evidence_id=told.subject_id)
 
     def _runs_met(self, target: Target, told: Told) -> Iterator[Run]:
@@ -346,7 +346,7 @@ class Targets:
         due_on: date | None = None,
     ) -> None:
         subject = subject_id or told.subject_id
-        owner = _who(person) if person else self._owner(target, self.rulebook.entities[target.key], told.values)
+        owner = person or self._owner(target, self.rulebook.entities[target.key], told.values)
         id = f"{told.id}:target.{target.key}" + (f":{person}" if person else "")
         run = Run(target, id, subject, owner, at, told.at if due_on else at, due_on, person)
         self.runs.append(run)
@@ -383,7 +383,8 @@ def _who(person: str) -> str:
 
 
 def _people(value: Any) -> tuple[str, ...]:
-    return tuple(value or ())
+    """Each collaborator once, whatever departments are named."""
+    return tuple(dict.fromkeys(map(_who, value or ())))
 
 
 def _instant(text: str) -> datetime:
