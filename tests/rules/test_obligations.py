@@ -429,6 +429,19 @@ def test_each_collaborator_owes_a_part_of_their_own():  # seed 002
     }
 
 
+def test_who_is_asked_to_help_later_owes_a_part_though_nobody_was_asked_at_first():  # seed 002: 可在工单中添加协作人
+    log, now = target_log()
+    only = tuple(one for one in STANDARD.playbook.targets if one.key == "contribute_to_ticket")
+    log.rulebook = Rulebook(attrs.evolve(STANDARD.playbook, targets=only))
+    assert log.rulebook.hears("ticket.collaborators_changed")
+    ticket(log, now)
+    later = now + datetime.timedelta(hours=5)
+    log.write(later, "ticket.collaborators_changed", "t", {"collaborators": [[], ["hua"]]})
+    assert [(one.owner, one.due_at - now) for one in log.owed("target.contribute_to_ticket")] == [
+        ("hua", datetime.timedelta(hours=29))
+    ]
+
+
 def test_a_collaborator_is_one_person_whatever_department_is_named():
     log, now = target_log()
     ticket(log, now, collaborators=["hua", "hua/售后"])

@@ -169,6 +169,8 @@ class Targets:
                 self._start(target, told, "customer.changed", self.customer_id or told.subject_id)
         if mine := self.open.get(told.subject_id):
             self._follow(mine, told)
+        if "collaborators" in told.changes:
+            self._join(told)
 
     def waive(self, obligation_id: str, at: datetime, reason: str | None) -> None:
         """A run is let go."""
@@ -250,7 +252,7 @@ class Targets:
         at = told.at
         if (field := EFFECTIVE.get(moment)) and (value := told.values.get(field)):
             at = min(_instant(value), at)
-        if self.rulebook.conditions[target.key]:
+        if self.rulebook.conditions[target.key] or target.owed_by == "collaborators":
             self._seen[target.key, subject] = at, told.id
             if not self._holds(target, told):
                 return
@@ -316,16 +318,16 @@ class Targets:
                     run.paused_since = run.paused_since or told.at
                 else:
                     run.resume(told.at)
-        if "collaborators" in told.changes:
-            for target in {
-                run.target.key: run.target for run in self.runs if run.subject_id == told.subject_id
-            }.values():
-                if target.owed_by == "collaborators":
-                    mine = [run for run in self.runs if run.target is target and run.subject_id == told.subject_id]
-                    known = {run.person for run in mine if run.state != "superseded"}
-                    for person in people:
-                        if person not in known:
-                            self._begin(target, told, told.at, person)
+
+    def _join(self, told: Told) -> None:
+        """Whoever is asked to help later owes a part from then on."""
+        for target in self.rulebook.shared.get(told.entity, ()):
+            if (target.key, told.subject_id) in self._seen and self._holds(target, told):
+                mine = [run for run in self.runs if run.target is target and run.subject_id == told.subject_id]
+                known = {run.person for run in mine if run.state != "superseded"}
+                for person in _people(told.values.get("collaborators")):
+                    if person not in known:
+                        self._begin(target, told, told.at, person)
 
     def _begin_each(
         self, target: Target, told: Told, at: datetime, subject_id: str, due_on: date | None = None
