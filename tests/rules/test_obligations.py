@@ -305,6 +305,15 @@ def test_a_major_change_wants_the_plan_updated(action, changes, counts):  # seed
     assert [one.state for one in log.owed("target.update_plan")] == ["met"] * counts
 
 
+def test_a_lost_customer_s_plan_is_not_to_be_updated():
+    log, now = target_log()
+    log.stand(now, stage="lost")
+    log.stand(now, decision_makers=["王总监"])
+    assert log.owed("target.update_plan") == []
+    log.write(now, "customer.moved", "c", {"stage": ["lost", "interested"], "budget": [None, "1.00"]})
+    assert [one.state for one in log.owed("target.update_plan")] == ["open"]
+
+
 def test_a_proposal_is_submitted_within_three_days_and_going_back_is_no_submission():  # seed 002
     log, now = target_log()
     log.write(now, "opportunity.opened", "o", {"stage": [None, "requirements"], "pipeline": [None, "sales"]})

@@ -165,7 +165,7 @@ class Targets:
         for target in rulebook.dated.get(entity, ()):
             self._date(target, told)
         for target in rulebook.changing.get(entity, ()):
-            if any(_is_news(field, told) for field in target.fields):
+            if self._is_owed() and any(_is_news(field, told) for field in target.fields):
                 self._start(target, told, "customer.changed", self.customer_id or told.subject_id)
         if mine := self.open.get(told.subject_id):
             self._follow(mine, told)
@@ -189,6 +189,9 @@ class Targets:
             self._date_from(target, told, told.values.get(_name(target.on)))
 
     # One step each
+
+    def _is_owed(self) -> bool:
+        return self.rulebook.is_owed(self.customer.get("stage", ""))
 
     def _of(self, subject_id: str) -> list[Run]:
         return self.open.get(subject_id, [])
@@ -299,9 +302,7 @@ class Targets:
     def _date_from(self, target: Target, told: Told, value: str | None) -> None:
         if value is None or not self._holds(target, told):
             return
-        if self.rulebook.entities[target.key] == "customer" and not self.rulebook.is_owed(
-            self.customer.get("stage", "")
-        ):
+        if self.rulebook.entities[target.key] == "customer" and not self._is_owed():
             return
         self._begin_each(target, told, told.at, told.subject_id, due_on=date.fromisoformat(value[:10]))
 
