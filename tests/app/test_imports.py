@@ -221,3 +221,13 @@ def test_a_rehearsal_finds_what_only_the_store_can_tell_and_keeps_nothing(us, tm
     assert (rehearsed.created, rehearsed.rejected) == (1, 1)
     assert len(us.opportunities.find()) == 0
     assert plan.apply() == rehearsed
+
+
+def test_a_number_that_people_would_take_for_another_is_named_and_its_neighbours_go_in(us, tmp_path):
+    rows = [["C2023100900007", "甲公司"], ["c2023100900008", "乙公司"], ["KH-9", "丙公司"]]
+    result = us.imports.plan(write(tmp_path / "c.csv", ["客户编号", "客户名称"], *rows)).apply()
+    assert (result.created, result.rejected) == (2, 1)
+    assert [(issue.row, issue.code, issue.field) for issue in result.issues] == [
+        (3, "bad_number_format", "customer.number")
+    ]
+    assert us.customers.register(name="丁公司").number == "C2023100900008"

@@ -238,3 +238,70 @@ def test_a_mark_is_of_one_list_in_one_order(me):
         me.customers.find(limit=1, order=("-name",), after=mark)
     with pytest.raises(crmcore.CRMError, match="another list"):
         me.opportunities.find(limit=1, after=mark)
+
+
+@pytest.mark.parametrize(
+    ("playbook", "number"),
+    [("integration", "crm2023-001"), ("integration", "CRM2023- 007"), ("marketing", "２０２３１０００１")],
+)
+def test_a_given_number_that_only_its_form_tells_from_the_series_is_refused(open_crm, playbook, number):
+    me = open_crm(playbook).acting_as("sales.east")
+    firm = {"name": "甲", "contacts": [{"name": "联系人甲"}]}
+    with pytest.raises(Invalid) as caught:
+        me.customers.register(**firm, number=number, tier="ZZZ" if me.crm.playbook.tiers else None)
+    wanted = ("bad_number_format", "customer.number")
+    assert wanted in {(issue.code, issue.field) for issue in caught.value.issues}
+    assert len(caught.value.issues) == 1 + bool(me.crm.playbook.tiers)  # all at once
+    assert me.customers.register(**firm).number.endswith("001")
+
+
+@pytest.mark.parametrize("number", ["OLD-1", "202313001", "202310000", "20231000001", "客户-7"])
+def test_a_number_of_another_system_is_taken_as_it_is_and_moves_no_series(me, number):
+    assert me.customers.register(name="甲", number=number).number == number
+    assert me.customers.get(number).name == "甲"
+    assert me.customers.register(name="乙").number == "202310001"
+
+
+def test_given_numbers_of_orders_and_tickets_follow_the_same_rule(me):
+    customer = me.customers.register(name="甲")
+    me.orders.sign(customer, number=" O20231000001 ")
+    me.tickets.open(customer, subject="x", number=" T20231000001 ")
+    assert me.orders.sign(customer).number == "O20231000002"
+    assert me.tickets.open(customer, subject="y").number == "T20231000002"
+    for call, field in (
+        (lambda: me.orders.sign(customer, number="o20231000003"), "order.number"),
+        (lambda: me.tickets.open(customer, subject="z", number="ｔ20231000003"), "ticket.number"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            call()
+        assert [(issue.code, issue.field) for issue in caught.value.issues] == [("bad_number_format", field)]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.none(),
+            st.text("0123456789 ", min_size=1, max_size=11),
+            st.integers(1, 30).map(lambda n: f"202310{n:03}"),
+        ),
+        max_size=12,
+    )
+)
+def test_no_given_number_ever_comes_out_of_a_series_again(numbers):
+    now = datetime.datetime(2023, 10, 9, tzinfo=datetime.UTC)
+    with crmcore.open("memory:", "marketing", clock=lambda: now) as crm:
+        me = crm.acting_as("li")
+        kept = []
+        for number in numbers:
+            try:
+                kept.append(me.customers.register(name="甲", number=number, allow_duplicate=True).number)
+            except Invalid as refused:
+                assert number is not None
+                assert {issue.code for issue in refused.issues} <= {
+                    "duplicate_number",
+                    "bad_number_format",
+                    "required",
+                }
+            else:
+                assert number is None or kept[-1] == number.strip()
+        assert len(set(kept)) == len(kept)

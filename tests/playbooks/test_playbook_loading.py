@@ -247,6 +247,8 @@ def test_a_value_of_another_type_is_told_with_its_place(path, value):
     at(data, path[:-1])[path[-1]] = value
     # The windows of a calendar are counted from 1, as it counts its own.
     named = path[:-1] if path[0] == "calendar" and isinstance(path[-1], int) else path
+    # A reminder says when either before or after; the one that is missing is told of the reminder.
+    named = path[:-1] if path[0] == "reminders" and path[-1] in ("before", "after") and value is None else named
     place = ".".join(map(str, named))
     try:
         assert isinstance(build(data, "mine"), Playbook)
@@ -262,7 +264,8 @@ def test_a_value_of_another_type_is_told_with_its_place(path, value):
 def test_whatever_is_dropped_or_misspelt_is_told_or_was_not_needed(path, how):
     data = copy.deepcopy(STANDARD)
     parent, key = at(data, path[:-1]), path[-1]
-    words = re.findall(r"\w+", str(parent[key]) if isinstance(parent, list) else key)
+    # A list that is empty without it is told by its own name.
+    words = re.findall(r"\w+", f"{parent[key]} {path[-2]}" if isinstance(parent, list) else key)
     if how == "drop" or isinstance(parent, list):
         del parent[key]
     else:

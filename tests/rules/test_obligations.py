@@ -305,6 +305,15 @@ def test_a_major_change_wants_the_plan_updated(action, changes, counts):  # seed
     assert [one.state for one in log.owed("target.update_plan")] == ["met"] * counts
 
 
+def test_a_lost_customer_s_plan_is_not_to_be_updated():
+    log, now = target_log()
+    log.stand(now, stage="lost")
+    log.stand(now, decision_makers=["王总监"])
+    assert log.owed("target.update_plan") == []
+    log.write(now, "customer.moved", "c", {"stage": ["lost", "interested"], "budget": [None, "1.00"]})
+    assert [one.state for one in log.owed("target.update_plan")] == ["open"]
+
+
 def test_a_proposal_is_submitted_within_three_days_and_going_back_is_no_submission():  # seed 002
     log, now = target_log()
     log.write(now, "opportunity.opened", "o", {"stage": [None, "requirements"], "pipeline": [None, "sales"]})
@@ -427,6 +436,39 @@ def test_each_collaborator_owes_a_part_of_their_own():  # seed 002
         "hua": "met",
         "min": "superseded",
     }
+
+
+def test_who_is_asked_to_help_later_owes_a_part_though_nobody_was_asked_at_first():  # seed 002: 可在工单中添加协作人
+    log, now = target_log()
+    only = tuple(one for one in STANDARD.playbook.targets if one.key == "contribute_to_ticket")
+    log.rulebook = Rulebook(attrs.evolve(STANDARD.playbook, targets=only))
+    assert log.rulebook.hears("ticket.collaborators_changed")
+    ticket(log, now)
+    later = now + datetime.timedelta(hours=5)
+    log.write(later, "ticket.collaborators_changed", "t", {"collaborators": [[], ["hua"]]})
+    assert [(one.owner, one.due_at - now) for one in log.owed("target.contribute_to_ticket")] == [
+        ("hua", datetime.timedelta(hours=29))
+    ]
+
+
+def test_a_collaborator_is_one_person_whatever_department_is_named():
+    log, now = target_log()
+    ticket(log, now, collaborators=["hua", "hua/售后"])
+    assert [(one.owner, one.state) for one in log.owed("target.contribute_to_ticket")] == [("hua", "open")]
+    log.write(now, "ticket.collaborators_changed", "t", {"collaborators": [["hua", "hua/售后"], ["hua/技术支持"]]})
+    assert [(one.owner, one.state) for one in log.owed("target.contribute_to_ticket")] == [("hua", "open")]
+
+
+def test_what_was_waived_is_owed_anew_once_another_cadence_took_its_place():
+    log = Log(STANDARD, tier=None)
+    log.write(START, "obligation.waived", log.owed()[0].id, {}, "not now")
+    log.stand(START, stage="interested")
+    log.stand(START, stage="prospect")
+    assert [(one.rule, one.state) for one in log.owed() if one.track == "cadence.contact"] == [
+        ("cadence.prospect_contact", "waived"),
+        ("cadence.interested_contact", "superseded"),
+        ("cadence.prospect_contact", "open"),
+    ]
 
 
 def test_working_days_count_in_the_teams_calendar_with_its_make_up_days():

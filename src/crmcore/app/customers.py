@@ -18,7 +18,7 @@ from crmcore.domain.values import fold
 from crmcore.errors import DuplicateCustomer, Invalid, Issue
 from crmcore.rules.stages import NO_FIELDS, Move, moved
 from crmcore.rules.timing import day_start, zone_named
-from crmcore.rules.validation import check_customer, meant
+from crmcore.rules.validation import check_customer, check_number, meant
 from crmcore.rules.visits import Visit
 from crmcore.storage.query import And, Contains, Eq, Ge, Where
 
@@ -49,6 +49,7 @@ def register_customer(
     people = [contact_values(contact) for contact in contacts]
     issues = [issue for issue in check_customer(given, people, playbook) if issue.level == "error"]
     numbered = given.get("number") is not None
+    issues += check_number("customer", given.get("number"), playbook)
     customer, built = None, []
     try:
         customer = work.build(Customer, given if numbered else {**given, "number": "-"})

@@ -12,7 +12,7 @@ from crmcore.domain.fields import clean_instant
 from crmcore.errors import Invalid, Issue
 from crmcore.rules.assignment import candidates, choose
 from crmcore.rules.service import Loop, changes, refusals
-from crmcore.rules.validation import meant
+from crmcore.rules.validation import check_number, meant
 from crmcore.storage.query import And, Eq, In, Where
 
 R = TypeVar("R", bound=Record)
@@ -56,6 +56,7 @@ def new_case(work: Work, loop: Loop, cls: type[R], customer: Customer, who: str,
     )
     whole = {**{name: work.now for name in moments if name in cls.kinds}, **told, "customer_id": customer.id}
     late = [issue for name in moments for issue in future_issues(work, f"{cls.entity}.{name}", whole.get(name))]
+    late += check_number(cls.entity, told.get("number"), work.playbook)
     case = build(work, cls, whole, late)
     if getattr(case, who) is None:
         return case.replace(**{who: _assigned(work, loop, case, who)})

@@ -12,6 +12,7 @@ from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Customer, Instalment, Money, Opportunity, Order
 from crmcore.errors import Invalid, Issue
 from crmcore.rules.payments import collect_issues, currency_of, open_amount, plan_issues, spread, total
+from crmcore.rules.validation import check_number
 from crmcore.storage.query import Eq
 
 _ORDER_FIXED = (*STAMPS, "customer_id", "opportunity_id", "collected", "collected_on")
@@ -25,9 +26,10 @@ def sign_order(
     told = {"signed_on": work.today, **given(values), "customer_id": customer.id}
     if told.get("number") is None and "order" in work.playbook.numbering:
         told["number"] = work.draw_number("order", on=work.today, short_name=customer.short_name)
-    elif isinstance(told.get("number"), str) and "order" in work.playbook.numbering:
-        work.claim_number("order", told["number"])
-    order = build(work, Order, told, future_issues(work, "order.signed_on", told["signed_on"]))
+    late = future_issues(work, "order.signed_on", told["signed_on"])
+    order = build(work, Order, told, [*check_number("order", told.get("number"), work.playbook), *late])
+    if "order" in work.playbook.numbering:
+        work.claim_number("order", order.number)
     issues = [] if order.amount is None or order.amount.minor >= 0 else _negative("order.amount")
     parts: list[Instalment] = []
     for part in instalments:

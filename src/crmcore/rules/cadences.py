@@ -130,6 +130,7 @@ class _Walk:
             rule, old = f"cadence.{cadence.key}", self.open.get(cadence.track)
             if self.waived.get(cadence.track) == rule:
                 continue
+            self.waived.pop(cadence.track, None)
             if old is not None:
                 old.owner = now.owner
                 if old.rule == rule and not (moved_first_contact and cadence.track == CONTACT):

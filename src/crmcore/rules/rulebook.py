@@ -89,6 +89,7 @@ class Rulebook:
         self.met_by = _by((target.met_by, target) for target in targets)
         self.conditional = _by((entity_of(target), target) for target in targets if target.where)
         self.dated = _by((entity_of(target), target) for target in targets if target.on not in MOMENTS)
+        self.shared = _by((entity_of(target), target) for target in targets if target.owed_by == "collaborators")
         looked_at = [(f.partition(".")[0], t) for t in targets if t.on == "customer.changed" for f in t.fields]
         self.changing = _by(dict.fromkeys(looked_at))
         self.completing = tuple(target for target in targets if target.met_by == "customer.completed")
@@ -126,7 +127,7 @@ class Rulebook:
         told |= {action for action, moments in REOPENS.items() if own & moments}
         entities = {entity_of(target) for target in self.playbook.targets}
         told |= {action for action in ENDS if action.partition(".")[0] in entities}
-        fields = {*self.conditional, *self.dated, *self.changing}
+        fields = {*self.conditional, *self.dated, *self.shared, *self.changing}
         return frozenset((*own, *told, *(f"{entity}.*" for entity in (*fields, *_ALWAYS))))
 
     def hears(self, action: str) -> bool:
@@ -149,7 +150,7 @@ class Rulebook:
                 begins=moved
                 or entity == "customer"
                 or any(moment in began for moment in moments)
-                or any(entity in kinds for kinds in (self.conditional, self.dated, self.changing)),
+                or any(entity in kinds for kinds in (self.conditional, self.dated, self.shared, self.changing)),
                 meets=any(moment in self.met_by for moment in moments),
             )
         return known

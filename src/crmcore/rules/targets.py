@@ -165,10 +165,12 @@ class Targets:
         for target in rulebook.dated.get(entity, ()):
             self._date(target, told)
         for target in rulebook.changing.get(entity, ()):
-            if any(_is_news(field, told) for field in target.fields):
+            if self._is_owed() and any(_is_news(field, told) for field in target.fields):
                 self._start(target, told, "customer.changed", self.customer_id or told.subject_id)
         if mine := self.open.get(told.subject_id):
             self._follow(mine, told)
+        if "collaborators" in told.changes:
+            self._join(told)
 
     def waive(self, obligation_id: str, at: datetime, reason: str | None) -> None:
         """A run is let go."""
@@ -188,13 +190,16 @@ class Targets:
 
     # One step each
 
+    def _is_owed(self) -> bool:
+        return self.rulebook.is_owed(self.customer.get("stage", ""))
+
     def _of(self, subject_id: str) -> list[Run]:
         return self.open.get(subject_id, [])
 
     def _meet(self, target: Target, told: Told) -> None:
         person = told.changes["collaborator"][1] if "collaborator" in told.changes else None
         for run in list(self._runs_met(target, told)):
-            if person is None or run.person is None or _who(person) == _who(run.person):
+            if person is None or run.person is None or _who(person) == run.person:
                 self._close(run, "met", told.at, evidence_id=told.subject_id)
 
     def _runs_met(self, target: Target, told: Told) -> Iterator[Run]:
@@ -250,7 +255,7 @@ class Targets:
         at = told.at
         if (field := EFFECTIVE.get(moment)) and (value := told.values.get(field)):
             at = min(_instant(value), at)
-        if self.rulebook.conditions[target.key]:
+        if self.rulebook.conditions[target.key] or target.owed_by == "collaborators":
             self._seen[target.key, subject] = at, told.id
             if not self._holds(target, told):
                 return
@@ -297,9 +302,7 @@ class Targets:
     def _date_from(self, target: Target, told: Told, value: str | None) -> None:
         if value is None or not self._holds(target, told):
             return
-        if self.rulebook.entities[target.key] == "customer" and not self.rulebook.is_owed(
-            self.customer.get("stage", "")
-        ):
+        if self.rulebook.entities[target.key] == "customer" and not self._is_owed():
             return
         self._begin_each(target, told, told.at, told.subject_id, due_on=date.fromisoformat(value[:10]))
 
@@ -316,16 +319,16 @@ class Targets:
                     run.paused_since = run.paused_since or told.at
                 else:
                     run.resume(told.at)
-        if "collaborators" in told.changes:
-            for target in {
-                run.target.key: run.target for run in self.runs if run.subject_id == told.subject_id
-            }.values():
-                if target.owed_by == "collaborators":
-                    mine = [run for run in self.runs if run.target is target and run.subject_id == told.subject_id]
-                    known = {run.person for run in mine if run.state != "superseded"}
-                    for person in people:
-                        if person not in known:
-                            self._begin(target, told, told.at, person)
+
+    def _join(self, told: Told) -> None:
+        """Whoever is asked to help later owes a part from then on."""
+        for target in self.rulebook.shared.get(told.entity, ()):
+            if (target.key, told.subject_id) in self._seen and self._holds(target, told):
+                mine = [run for run in self.runs if run.target is target and run.subject_id == told.subject_id]
+                known = {run.person for run in mine if run.state != "superseded"}
+                for person in _people(told.values.get("collaborators")):
+                    if person not in known:
+                        self._begin(target, told, told.at, person)
 
     def _begin_each(
         self, target: Target, told: Told, at: datetime, subject_id: str, due_on: date | None = None
@@ -346,7 +349,7 @@ class Targets:
         due_on: date | None = None,
     ) -> None:
         subject = subject_id or told.subject_id
-        owner = _who(person) if person else self._owner(target, self.rulebook.entities[target.key], told.values)
+        owner = person or self._owner(target, self.rulebook.entities[target.key], told.values)
         id = f"{told.id}:target.{target.key}" + (f":{person}" if person else "")
         run = Run(target, id, subject, owner, at, told.at if due_on else at, due_on, person)
         self.runs.append(run)
@@ -383,7 +386,8 @@ def _who(person: str) -> str:
 
 
 def _people(value: Any) -> tuple[str, ...]:
-    return tuple(value or ())
+    """Each collaborator once, whatever departments are named."""
+    return tuple(dict.fromkeys(map(_who, value or ())))
 
 
 def _instant(text: str) -> datetime:

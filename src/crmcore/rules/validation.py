@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crmcore.domain.numbering import NumberScheme
 from crmcore.domain.playbook import Playbook
 from crmcore.domain.values import fold
 from crmcore.errors import Issue
@@ -108,3 +109,16 @@ def check_contact(values: Mapping[str, Any]) -> list[Issue]:
     if not all(map(is_email, emails)):
         issues.append(Issue(code="bad_email", field="contact.emails"))
     return issues
+
+
+def check_number(series: str, number: Any, playbook: Playbook) -> list[Issue]:
+    """A given number that only case, width or spaces tell from one of the series: ``crm2024-001`` beside ``CRM2024-001``.
+
+    Any other that the series could not give comes from another system, and stays as it is.
+    """
+    template = playbook.numbering.get(series)
+    if template is None or not isinstance(number, str) or NumberScheme.parse(template).read(number.strip()):
+        return []
+    if NumberScheme.parse(fold(template)).read(fold(number)) is None:
+        return []
+    return [Issue(code="bad_number_format", field=f"{series}.number", facts={"scheme": template})]
