@@ -19,7 +19,8 @@ from crmcore.domain.policies import StageGraph
 from crmcore.rules.cadences import Conversation, Standing, Waiver, owed_by_cadence
 from crmcore.rules.owed import Owed, different
 from crmcore.rules.rulebook import Rulebook, advanced
-from crmcore.rules.targets import Run, Targets, Told
+from crmcore.rules.target_runs import Run
+from crmcore.rules.targets import Targets, Told
 
 PLAN_RULE = "plan"
 
