@@ -127,6 +127,33 @@ def test_a_store_that_somebody_holds(process, store) -> None:
     _clear_error(outcome, "store_busy")
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "export customers -o {}.csv",
+        "export customers -o {}.xlsx",
+        "report review -o {}.xlsx",
+        "report funnel -o {}.xlsx",
+        "template -o {}.xlsx",
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(command, store, verb) -> None:
+    asked = str(Path("nowhere", "made"))
+    outcome = command(*verb.format(asked).split(), "--store", store)
+    assert outcome.code == 1
+    _clear_error(outcome, "file")
+    assert asked in outcome.err and "tmp" not in outcome.err.removeprefix(str(Path.cwd()))
+
+
+def test_a_folder_that_the_demo_did_not_make_is_a_matter_of_files(command) -> None:
+    Path("mine").mkdir()
+    Path("mine", "notes.txt").write_text("mine", "utf-8")
+    outcome = command("demo", "mine")
+    assert outcome.code == 1
+    _clear_error(outcome, "file")
+    assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
+
+
 def _not_a_workbook(path: Path) -> None:
     path.write_text("客户名称,电话\n甲,1\n", "utf-8")
 

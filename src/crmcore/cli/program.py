@@ -25,7 +25,7 @@ from crmcore.cli.reporting import report
 from crmcore.cli.setup import doctor, init
 from crmcore.cli.shell import Shell, harmless
 from crmcore.cli.tiering import tier
-from crmcore.errors import CRMError, ImportRejected, Invalid, TransitionRefused
+from crmcore.errors import CRMError, ImportRejected, Invalid, StorageError, TransitionRefused
 from crmcore.interchange.rejections import REASONS, reason_text
 
 
@@ -127,7 +127,9 @@ def _report(shell: Shell, error: CRMError) -> None:
     if isinstance(error, ImportRejected) and error.reason in REASONS:
         message = reason_text(error.reason, shell.language) + (f" ({error.part})" if error.part else "")
         message = f"{error.reason}: {error.file}: {message}" if error.file else f"{error.reason}: {message}"
-    _complain(error.code, message)
+    # A file that can't be written is named by its path; a store never is.
+    unwritten = isinstance(error, StorageError) and "path" in error.details
+    _complain("file" if unwritten else error.code, message)
 
 
 def _ways_out(shell: Shell, refused: TransitionRefused) -> str:
