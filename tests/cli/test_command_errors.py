@@ -299,6 +299,28 @@ def test_an_invalid_input_prints_each_issue_in_the_readers_language(command, sto
     assert "customer.contract_signed_on bad_date 合同签订日期不是日期" in outcome.err
 
 
+def test_stages_and_choices_are_called_as_the_playbook_calls_them(command, store) -> None:
+    number = command("list", "--store", store, "--json").json["items"][0]["number"]
+    for language, told in (("zh-CN", "从意向客户可以进入:"), ("en", "from Interested the way leads to ")):
+        outcome = command("move", number, "interested", "--store", store, "--language", language)
+        _clear_error(outcome, "transition_refused")
+        assert f"customer.stage no_way {told}" in outcome.err
+        assert "prospect" not in outcome.err
+
+
+def test_errors_are_told_in_the_readers_language(command, store) -> None:
+    def told(*arguments: str) -> str:
+        return command(*arguments, "--store", store, "--language", "zh-CN").err
+
+    assert told("show", "C0") == "error [not_found]: 没有这样的客户\n"
+    period = ("--since", "2026-12-01", "--until", "2026-11-01")
+    assert told("report", "activity", *period) == "error [query]: 时间段的结束不能早于开始\n"
+    assert told("template", "-o", "nowhere/a.xlsx").startswith("error [file]: 文件无法使用(")
+    assert command("list", "--store", "b.db", "--language", "zh-CN").err.startswith(
+        "error [store_unavailable]: sqlite:///b.db不存在"
+    )
+
+
 def test_what_is_stopped_needs_a_reason(command, store) -> None:
     number = command("list", "--store", store, "--json").json["items"][0]["number"]
     before = _counts(command, store)

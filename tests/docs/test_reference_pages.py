@@ -71,6 +71,12 @@ def test_every_error_has_its_line() -> None:
     assert set(listed) == expected
 
 
+def test_every_error_has_its_chinese() -> None:
+    text = sections(REFERENCE / "errors.md")["Classes and codes"]
+    listed = {cells[0].rpartition("</a>")[2].strip("`"): cells[3] for cells in rows(text)}
+    assert listed == errors.MEANINGS
+
+
 def test_every_issue_has_its_line() -> None:
     listed = {cells[0]: (cells[1], cells[2]) for cells in rows(sections(REFERENCE / "errors.md")["Codes of issues"])}
     assert listed == {f'<a id="{code}"></a>`{code}`': texts for code, texts in errors.ISSUES.items()}

@@ -128,7 +128,7 @@ class Shell:
         if self._crm is None:
             if not create and not self.store_is_there():
                 # A typing error would otherwise make an empty store, in which nothing is found.
-                raise StoreUnavailable(self.text("no_store", store=self.store_shown))
+                raise StoreUnavailable(self.text("no_store", store=self.store_shown), language=self.language)
             self._crm = crmcore.open(self.store, self.wanted_playbook, plugins=self.plugins(), switch_playbook=switch)
             self.known_playbook = self._crm.playbook
         return self._crm

@@ -19,6 +19,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "store_there": ("{store} is there already, under the playbook {playbook}", "{store}已存在,采用方案{playbook}"),
     "more": ("there is more; go on with --after {mark}", "还有更多;继续请加 --after {mark}"),
     "nothing_due": ("nothing is due by then", "届时没有到期事项"),
+    "file_failed": ("{trouble}", "文件无法使用({trouble})"),
     "written": ("{rows} rows written to {file}", "已将{rows}行写入{file}"),
     "file_written": ("written: {file}", "已写入:{file}"),
     "followed": ("{number} {name}: follow-up on record", "{number} {name}:跟进已记录"),

@@ -108,8 +108,8 @@ def _no_way(graph: StageGraph, record: Any, target: str) -> Issues:
 
 @lru_cache
 def _other_ways(entity: str, source: str, targets: tuple[str, ...]) -> Issues:
-    why = f"from {source} the way leads to {', '.join(targets) or 'no other stage'}"
-    return (Issue(code="refused", field=f"{entity}.stage", facts={"why": why}),)
+    facts = {"source": source, "allowed": ", ".join(targets) or "no other stage"}
+    return (Issue(code="no_way", field=f"{entity}.stage", facts=facts),)
 
 
 @lru_cache
