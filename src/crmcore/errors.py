@@ -311,7 +311,7 @@ class CRMError(Exception):
         if language == self.details.get("language", "en") or language == "en":
             return self.message
         # A class of a plugin's own means what the class means that it comes from.
-        codes = (vars(cls).get("code") for cls in type(self).__mro__)
+        codes: list[str] = [vars(cls).get("code", "") for cls in type(self).__mro__]
         meaning = next(MEANINGS[code] for code in codes if code in MEANINGS)
         return PHRASES.get(self.message) or f"{meaning}({self.message})"
 
