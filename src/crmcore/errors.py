@@ -41,7 +41,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "holidays and working days are confirmed only as far as {limit}",
         "节假日和调休安排的确认范围以{limit}为界,超出部分未经确认",
     ),
-    "out_of_reach": ("{label} lies out of reach ({limit})", "{label}超出可计算的范围({limit})"),
+    "out_of_reach": (
+        "{label} lies out of reach ({years} years, {limit})",
+        "{label}超出可计算的范围({years}年,{limit})",
+    ),
     "naive_time": ("{label} has no time zone", "{label}没有时区"),
     "bad_money": ("{label} is not an amount of money", "{label}不是金额"),
     "bad_currency": ("{label} is not a currency code", "{label}不是货币代码"),
@@ -62,6 +65,7 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     "reason_required": ("a reason is required", "必须填写原因"),
     "evidence_required": ("{label} is required before this step", "进入此阶段前须有{label}"),
     "refused": ("{why}", "{why}"),
+    "no_way": ("from {source} the way leads to {allowed}", "从{source}可以进入:{allowed}"),
     "not_possible": (
         "{action} is not possible while it is {state}; possible are: {allowed}",
         "当前状态为{state},不能{action};可以:{allowed}",
@@ -76,6 +80,188 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
 }
+
+#: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
+PHRASES: Mapping[str, str] = {
+    # What is expected
+    "text": "文本",
+    "a whole number": "整数",
+    "true or false": "是或否",
+    "text, a whole number, true or false": "文本、整数、是或否",
+    "a date and time": "日期和时间",
+    "a list": "列表",
+    "a list of texts": "文本列表",
+    "a list of mappings, one per person": "联系人列表,每人一组字段",
+    "a mapping": "字段表",
+    "a mapping with names for its keys": "以字段名为键的字段表",
+    "a table": "表",
+    "a pair of moments": "一对起止时间",
+    "seven days, Monday first": "七天,从周一开始",
+    "datetime64 without NaT": "不含NaT的datetime64",
+    # Limits
+    "64 bits": "64位整数",
+    "the years 1900 to 9000": "1900年至9000年",
+    "a band from low to high": "由低到高的区间",
+    "what has happened": "不晚于现在",
+    "the days from the conversation on": "不早于沟通当天",
+    "amounts above zero": "大于零的金额",
+    "amounts from zero on": "不小于零的金额",
+    "what is still to be paid": "未付余额",
+    "more than what was paid of it": "大于已付金额",
+    "no other stage": "无(没有其他阶段)",
+    # Why something is refused
+    "it is not set this way": "不能这样设置",
+    "it is another customer's": "属于其他客户",
+    "it is done already": "已经完成",
+    "it is cancelled already": "已经取消",
+    "it is no opportunity of this customer": "不是该客户的销售机会",
+    "it is paid in full already": "已经全额回款",
+    "the order was paid from already without instalments": "订单已有不分期的回款",
+    "nobody refers themselves": "客户不能介绍自己",
+    "another customer is named already": "已写明其他客户",
+    "the incentive was given already": "激励已经发放",
+    # Messages of errors
+    "there is no such obligation": "没有这样的待办事项",
+    "no customer and no one opportunity goes by this number": "没有此编号对应的客户,也没有唯一对应的销售机会",
+    "somebody must be acting: give the user's name": "须写明操作人的用户名",
+    "a customer is named by itself, its number or its id": "客户须以记录、编号或标识指明",
+    "an action of a review is cancelled, not waived": "复盘行动应取消,不能豁免",
+    "the playbook does not ask for this any more; recompute what is owed": "方案已不再要求此事项,请重新计算待办事项",
+    "the clock must give an aware date and time": "时钟须给出带时区的时间",
+    "a period does not end before it begins": "时间段的结束不能早于开始",
+    "a period is given in dates": "时间段须以日期给出",
+    "a month is a year and a number from 1 to 12": "月份由年份和1至12的数字组成",
+    "reminders are asked for between two aware moments": "查询提醒须给出两个带时区的时间",
+    "what is due is asked until a date, or a date and time": "查询到期事项须给出截止日期或时间",
+    "this is not a page mark": "这不是翻页标记",
+    "this mark belongs to another list, or to another order of it": "此翻页标记属于另一个列表或另一种排序",
+    "the place to go on from belongs to another order": "翻页位置属于另一种排序",
+    "an order is a list of field names": "排序须为字段名列表",
+    "a limit is not negative": "条数上限不能为负数",
+    "a store is named by a URL such as sqlite:///crm.db": "数据库以URL指明,例如 sqlite:///crm.db",
+    "a store is named by a URL such as sqlite:///crm.db, or is one that is open": (
+        "数据库以URL指明,例如 sqlite:///crm.db,或传入已打开的数据库"
+    ),
+    "the options of a store URL are written ?name=value&name=value": "数据库URL的选项写作 ?name=value&name=value",
+    "memory: takes no name; each opening is a new store": "memory: 不带名称,每次打开都是新的数据库",
+    "a SQLite file is named after three slashes: sqlite:///crm.db, sqlite:////srv/crm.db": (
+        "SQLite文件名写在三个斜杠之后:sqlite:///crm.db、sqlite:////srv/crm.db"
+    ),
+    "the URL names no file; write sqlite:///crm.db": "URL中没有文件名,应写作 sqlite:///crm.db",
+    "a database in memory would be gone at the first close; memory: is the store for that": (
+        "内存数据库在首次关闭后即消失,请改用 memory:"
+    ),
+    "a file name holds no NUL": "文件名不能含有NUL字符",
+    "wait is a number of seconds, such as 5 or 0.5s": "wait须为秒数,例如 5 或 0.5s",
+    "journal is auto, wal or truncate": "journal只能是 auto、wal 或 truncate",
+    "the file is a database of another program": "该文件是其他程序的数据库",
+    "the database holds a text that can't be read": "数据库中有无法读取的文本",
+    "the store is closed": "数据库已关闭",
+    "the transaction is over": "事务已结束",
+    "the transaction was not entered": "事务尚未开始",
+    "a transaction is entered once": "一个事务只能开始一次",
+    "the transaction is over, and the answer was not read to its end": "事务已结束,而结果尚未读完",
+    "the transaction had failed; nothing of it was kept": "事务已失败,未写入任何数据",
+    "this transaction only reads": "此事务只能读取",
+    "a plugin is a module or an object, not its name": "插件须为模块或对象,不能只给名称",
+    'SQLite stores need SQLAlchemy: pip install "crmcore[sqlite]"': (
+        'SQLite数据库需要SQLAlchemy:pip install "crmcore[sqlite]"'
+    ),
+    'workbooks need an optional library: pip install "crmcore[excel]"': (
+        '读写工作簿需要可选组件:pip install "crmcore[excel]"'
+    ),
+    'workbooks need python-calamine: pip install "crmcore[excel]"': (
+        '读取工作簿需要python-calamine:pip install "crmcore[excel]"'
+    ),
+    'writing workbooks needs XlsxWriter: pip install "crmcore[excel]"': (
+        '写入工作簿需要XlsxWriter:pip install "crmcore[excel]"'
+    ),
+    'the demo needs XlsxWriter: pip install "crmcore[excel]"': '演示需要XlsxWriter:pip install "crmcore[excel]"',
+    "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
+    "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
+    **{
+        f"there is no such {entity}": f"没有这样的{chinese}"
+        for entity, chinese in {
+            "customer": "客户",
+            "contact": "联系人",
+            "opportunity": "销售机会",
+            "order": "订单",
+            "instalment": "分期回款",
+            "objection": "异议",
+            "follow_up": "跟进记录",
+            "follow_up_plan": "跟进计划",
+            "feedback": "客户反馈",
+            "ticket": "工单",
+            "referral": "转介绍",
+            "attachment": "附件",
+            "action_plan": "行动计划",
+            "obligation": "待办事项",
+            "user": "用户",
+        }.items()
+    },
+}
+
+#: What can be done to a record in a loop, in Chinese.
+ACTIONS: Mapping[str, str] = {
+    "assign": "分配",
+    "add_collaborators": "添加协作人",
+    "contribute": "完成协作",
+    "plan": "制定方案",
+    "answer": "答复",
+    "confirm": "确认",
+    "wait": "等待客户",
+    "resume": "恢复处理",
+    "solve": "解决",
+    "reopen": "重新打开",
+    "close": "关闭",
+    "settle": "登记结果",
+    "change": "修改",
+    "done": "完成",
+    "cancel": "取消",
+}
+
+#: What each class of error says in Chinese where its message has no Chinese text of its own.
+MEANINGS: Mapping[str, str] = {
+    "error": "操作失败",
+    "domain": "规则不允许",
+    "invalid": "输入有误",
+    "transition_refused": "不能进入此阶段",
+    "duplicate_customer": "客户已登记",
+    "numbers_exhausted": "编号已用完",
+    "not_found": "没有这样的记录",
+    "forbidden": "没有权限",
+    "veto": "插件拒绝了此操作",
+    "storage": "数据库出错",
+    "conflict": "记录已被他人修改",
+    "duplicate_key": "数据库中已有相同的值",
+    "store_busy": "数据库正被占用,请稍后再试",
+    "store_unavailable": "数据库无法打开",
+    "read_only": "不能写入",
+    "store_closed": "数据库已关闭",
+    "schema_mismatch": "数据格式与程序不符",
+    "store_corrupt": "数据已损坏",
+    "store_full": "存储空间不足",
+    "query": "查询有误",
+    "invalid_url": "数据库URL有误",
+    "playbook": "方案有误",
+    "import_rejected": "文件无法导入",
+    "plugin": "插件出错",
+    "backend_not_found": "没有可用的数据库组件",
+    "plugin_conflict": "插件冲突",
+    "plugin_load": "插件无法加载",
+    "missing_extra": "缺少可选组件",
+}
+
+
+def _in_chinese(name: str, fact: Any, code: str) -> Any:
+    """A fact of an issue for a Chinese reader: phrases and actions are told, names stay."""
+    if type(fact) is not str:
+        return fact
+    if code == "not_possible" and name in ("action", "allowed"):
+        return ", ".join(ACTIONS.get(word, word) for word in fact.split(", "))
+    if name in ("expected", "limit", "why", "allowed"):
+        return PHRASES.get(fact) or (MEANINGS.get(fact, fact) if name == "why" else fact)
+    return fact
 
 
 @attrs.frozen(kw_only=True)
@@ -97,14 +283,20 @@ class Issue:
     def text(self, language: Language = "en") -> str:
         """The issue for a reader, in English or Chinese."""
         english, chinese = ISSUES[self.code]
-        return (chinese if language == "zh-CN" else english).format_map({"label": self.field, **self.facts})
+        facts = {"label": self.field, **self.facts}
+        if language == "en":
+            return english.format_map(facts)
+        return chinese.format_map({name: _in_chinese(name, fact, self.code) for name, fact in facts.items()})
 
     def __str__(self) -> str:
         return self.text()
 
 
 class CRMError(Exception):
-    """The root. ``retryable`` says that the same call may succeed later, unchanged."""
+    """The root. ``retryable`` says that the same call may succeed later, unchanged.
+
+    A message is English, unless ``details["language"]`` says otherwise.
+    """
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
@@ -113,6 +305,15 @@ class CRMError(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+
+    def text(self, language: Language = "en") -> str:
+        """The message for a reader. What has no Chinese text is told in English behind what its class means."""
+        if language == self.details.get("language", "en") or language == "en":
+            return self.message
+        # A class of a plugin's own means what the class means that it comes from.
+        codes: list[str] = [vars(cls).get("code", "") for cls in type(self).__mro__]
+        meaning = next(MEANINGS[code] for code in codes if code in MEANINGS)
+        return PHRASES.get(self.message) or f"{meaning}({self.message})"
 
     def __str__(self) -> str:
         return self.message
@@ -132,6 +333,10 @@ class Invalid(DomainError):
     def __init__(self, issues: Iterable[Issue]) -> None:
         self.issues = tuple(issues)
         super().__init__("; ".join(f"{issue.field}: {issue}" if issue.field else str(issue) for issue in self.issues))
+
+    def text(self, language: Language = "en") -> str:
+        """The message for a reader: every issue in one line."""
+        return self.message if language == "en" else "; ".join(issue.text(language) for issue in self.issues)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.issues,)

@@ -149,7 +149,7 @@ def test_feedback_is_not_confirmed_before_it_was_answered(me, customer):
         "confirm is not possible while it is received; "
         "possible are: assign, plan, answer, add_collaborators, contribute"
     )
-    assert "不能confirm" in refused.value.issues[0].text("zh-CN")
+    assert "不能确认" in refused.value.issues[0].text("zh-CN")
     assert me.feedback.get(feedback) == feedback
 
 

@@ -127,6 +127,33 @@ def test_a_store_that_somebody_holds(process, store) -> None:
     _clear_error(outcome, "store_busy")
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "export customers -o {}.csv",
+        "export customers -o {}.xlsx",
+        "report review -o {}.xlsx",
+        "report funnel -o {}.xlsx",
+        "template -o {}.xlsx",
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(command, store, verb) -> None:
+    asked = str(Path("nowhere", "made"))
+    outcome = command(*verb.format(asked).split(), "--store", store)
+    assert outcome.code == 1
+    _clear_error(outcome, "file")
+    assert asked in outcome.err and "tmp" not in outcome.err.removeprefix(str(Path.cwd()))
+
+
+def test_a_folder_that_the_demo_did_not_make_is_a_matter_of_files(command) -> None:
+    Path("mine").mkdir()
+    Path("mine", "notes.txt").write_text("mine", "utf-8")
+    outcome = command("demo", "mine")
+    assert outcome.code == 1
+    _clear_error(outcome, "file")
+    assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
+
+
 def _not_a_workbook(path: Path) -> None:
     path.write_text("客户名称,电话\n甲,1\n", "utf-8")
 
@@ -270,6 +297,28 @@ def test_an_invalid_input_prints_each_issue_in_the_readers_language(command, sto
     _clear_error(outcome, "invalid")
     assert "customer.contract_amount bad_money 合同金额不是金额" in outcome.err
     assert "customer.contract_signed_on bad_date 合同签订日期不是日期" in outcome.err
+
+
+def test_stages_and_choices_are_called_as_the_playbook_calls_them(command, store) -> None:
+    number = command("list", "--store", store, "--json").json["items"][0]["number"]
+    for language, told in (("zh-CN", "从意向客户可以进入:"), ("en", "from Interested the way leads to ")):
+        outcome = command("move", number, "interested", "--store", store, "--language", language)
+        _clear_error(outcome, "transition_refused")
+        assert f"customer.stage no_way {told}" in outcome.err
+        assert "prospect" not in outcome.err
+
+
+def test_errors_are_told_in_the_readers_language(command, store) -> None:
+    def told(*arguments: str) -> str:
+        return command(*arguments, "--store", store, "--language", "zh-CN").err
+
+    assert told("show", "C0") == "error [not_found]: 没有这样的客户\n"
+    period = ("--since", "2026-12-01", "--until", "2026-11-01")
+    assert told("report", "activity", *period) == "error [query]: 时间段的结束不能早于开始\n"
+    assert told("template", "-o", "nowhere/a.xlsx").startswith("error [file]: 文件无法使用(")
+    assert command("list", "--store", "b.db", "--language", "zh-CN").err.startswith(
+        "error [store_unavailable]: sqlite:///b.db不存在"
+    )
 
 
 def test_what_is_stopped_needs_a_reason(command, store) -> None:

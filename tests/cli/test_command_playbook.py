@@ -6,10 +6,11 @@ import datetime
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 
 from crmcore.cli.texts import TEXTS
-from crmcore.playbooks import BUNDLED, MOMENTS, load
+from crmcore.playbooks import BUNDLED, MOMENTS, Playbook, load
 from crmcore.playbooks.drawing import dot, mermaid
 
 BROKEN = 'extends = "marketing"\nkey = "mine"\n[tiers]\nC = false\n[tiering]\nbands = { C = false, B = 0 }\n'
@@ -86,10 +87,54 @@ def test_show_as_data(command) -> None:
     every = {cadence["key"]: (cadence["every"], cadence["track"]) for cadence in found["cadences"]}
     assert every["tier_a_contact"] == ("7 days", "contact")
     assert every["executive_meeting"] == ("1 month", "deepening")
-    assert found["lifecycle"]["stages"][0]["label"] == {"zh": "潜在客户", "en": "Prospect"}
+    label = found["lifecycle"]["stages"][0]["label"]
+    assert (label["zh"], label["en"]) == ("潜在客户", "Prospect") and "线索" in label["aliases"]
     assert found["required"] == {"customer": ["name", "industry", "contact.name"]}
     assert found["tables"]["customers"]["columns"][:2] == ["customer.number", "customer.name"]
     assert found["reminders"][0]["before"] == "1 hour" and found["reminders"][0]["after"] is None
+
+
+@pytest.mark.parametrize("key", BUNDLED)
+def test_show_as_data_leaves_nothing_out(command, key) -> None:
+    found = command("playbook", "show", key, "--json").json
+    assert list(found) == [field.name for field in attrs.fields(Playbook)]
+    playbook = load(key)
+    assert found["scale_bands"] == dict(playbook.scale_bands)
+    assert found["vague"] == list(playbook.vague)
+    assert found["fields"]["customer.name"]["zh"] == playbook.fields["customer.name"].zh
+    assert found["choices"]["customer.urgency"]["high"]["aliases"] == ["紧急", "急", "urgent"]
+    assert found["risks"].keys() == {field.name for field in attrs.fields(type(playbook.risks))}
+
+
+def test_show_says_what_stands_beside_the_tables(command) -> None:
+    own = """
+        extends = "standard"
+        key = "mine"
+        vague = ["随便看看"]
+        [risks]
+        silent_for = "60 days"
+        changed_needs = true
+        activity_fall = 37
+        [custom_fields.customer.region]
+        kind = "text"
+        label = { zh = "大区", en = "Region" }
+    """
+    Path("mine.toml").write_text(own, "utf-8")
+    lines = [" ".join(line.split()) for line in command("playbook", "show", "mine.toml").out.splitlines()]
+    for line in (
+        "Pipeline unless named: Sales (sales)",
+        "Needs that are too vague: 随便看看",
+        "At risk: no contact for 60 days",
+        "At risk: fewer conversations, % 37",
+        "May want more: changed needs yes",
+        "Region customer.region text",
+    ):
+        assert line in lines, line
+    won = load("standard").lifecycle.stage(load("standard").won_moves_customer_to).label.en
+    assert any(line.startswith(f"A won opportunity takes its customer to: {won} (") for line in lines)
+    assert any(line.startswith("Scale by employees: ") and "≥1,000" in line for line in lines)
+    chinese = command("playbook", "show", "mine.toml", "--language", "zh-CN").out
+    assert "风险:沟通减少%" in chinese and "大区" in chinese
 
 
 def test_without_a_name_it_is_the_store_s_own_or_the_one_asked_for(command, store) -> None:

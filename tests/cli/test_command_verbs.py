@@ -259,3 +259,43 @@ def test_columns_are_named_as_a_spreadsheet_does(column, letters) -> None:
 
 def test_nothing_that_steers_a_terminal_gets_out() -> None:
     assert harmless("a\x1b[31mb\rc\u202ed\ne\tf") == "a\ufffd[31mb\ufffdc\ufffdd\ne\tf"
+
+
+@pytest.mark.parametrize("bounds", [["--until", "9999-12-31"], ["--since", "0001-01-01"], ["--since", "9999-12-31"]])
+def test_reminders_are_told_for_any_day_of_a_calendar(command, bounds) -> None:
+    found = command("remind", *bounds)
+    assert (found.code, "internal" in found.err) == (0, False)
+
+
+@pytest.mark.parametrize("verb", ["remind", "report activity"])
+def test_a_period_does_not_end_before_it_begins(command, verb) -> None:
+    found = command(*verb.split(), "--since", "2026-12-01", "--until", "2026-11-01")
+    assert (found.code, found.out) == (2, "")
+    assert "a period does not end before it begins" in found.err
+
+
+def test_reminders_name_the_customer_and_keep_the_ids_for_programs(command) -> None:
+    number = _number(command, "South")
+    period = ("--since", "2020-01-01", "--until", "2030-01-01")
+    notices = command("remind", *period, "--json").json
+    assert notices
+    assert list(notices[0]) == ["at", "reminder", "to_whom", "due_at", "number", "name", "customer_id", "id"]
+    assert number in {notice["number"] for notice in notices}
+    shown = command("remind", *period).out
+    assert number in shown and "South Trading Ltd" in shown
+    assert not any(notice["customer_id"] in shown or notice["id"] in shown for notice in notices)
+
+
+def test_another_playbook_is_refused_until_init_switches_to_it(command) -> None:
+    refused = command("list", "--playbook", "marketing")
+    assert refused.code == 2
+    assert "crmcore init --switch-playbook" in refused.err
+    assert command("init", "--switch-playbook").code == 2
+    switched = command("init", "--playbook", "marketing", "--switch-playbook", "--json").json
+    assert (switched["playbook"], switched["made"]) == ("marketing", False)
+    assert command("list", "--playbook", "marketing").code == 0
+
+
+def test_nobody_acts_as_a_blank_name(command) -> None:
+    for name in ("", " "):
+        assert command("list", "--as", name).code == 2

@@ -18,6 +18,7 @@ from markdown_pages import ROOT, blocks_of
 import crmcore.domain
 import crmcore.metrics
 from crmcore import errors
+from crmcore.cli.tables import EVENT_LABELS
 from crmcore.domain import playbook as model
 from crmcore.domain import policies
 from crmcore.interchange.rejections import REASONS
@@ -70,6 +71,12 @@ def test_every_error_has_its_line() -> None:
     assert set(listed) == expected
 
 
+def test_every_error_has_its_chinese() -> None:
+    text = sections(REFERENCE / "errors.md")["Classes and codes"]
+    listed = {cells[0].rpartition("</a>")[2].strip("`"): cells[3] for cells in rows(text)}
+    assert listed == errors.MEANINGS
+
+
 def test_every_issue_has_its_line() -> None:
     listed = {cells[0]: (cells[1], cells[2]) for cells in rows(sections(REFERENCE / "errors.md")["Codes of issues"])}
     assert listed == {f'<a id="{code}"></a>`{code}`': texts for code, texts in errors.ISSUES.items()}
@@ -102,6 +109,18 @@ def test_every_hook_has_its_section_and_signature() -> None:
 
 def test_every_action_has_its_line() -> None:
     assert once(codes(sections(REFERENCE / "hooks.md")["Actions"])) == set(used_actions())
+
+
+def test_every_action_has_its_words_in_both_languages() -> None:
+    section = sections(REFERENCE / "hooks.md")["Actions"]
+    listed = {*codes(section), *re.findall(r"`(obligation\.\w+)`", section)}
+    kept = {f"{cls.entity}.{way}" for cls in crmcore.domain.ENTITIES for way in ("joined", "left")}
+    assert {f"event.{action}" for action in listed | kept} <= EVENT_LABELS.keys()
+    own = {key.removeprefix("event.") for key in EVENT_LABELS} - {"joined", "left"}
+    assert own == listed | kept
+    for label in EVENT_LABELS.values():
+        assert label.en.isascii()
+        assert not re.search("[A-Za-z]", label.zh)
 
 
 def used_actions() -> Iterator[str]:

@@ -352,14 +352,63 @@ BROKEN = {
         'key = "my team"\n[cadences."a b"]\nevery = "1 day"\nlabel = { zh = "新", en = "New" }',
         ["key: 'my team' must be", "cadences.a b: a key is made of letters, digits and underscores"],
     ),
+    "what nobody lives to see": (
+        '[cadences.revisit]\nevery = "36501 days"\n[targets.answer_ticket]\nwithin = "999999 hours"\n'
+        '[reminders.planned_follow_up]\nbefore = "101 years"',
+        [
+            "cadences.revisit.every: must be at most 100 years, so that it can be due",
+            "targets.answer_ticket.within: must be at most 100 years, so that it can be due",
+            "reminders.planned_follow_up.before: must be at most 100 years, so that it can be due",
+        ],
+    ),
+    "a target that warns before it begins": (
+        '[targets.answer_ticket]\nwithin = "24 hours"\nwarn = "2 days"\n'
+        '[targets.plan_feedback]\nwithin = "3 working_days"\nwarn = "4 working_days"',
+        [
+            "targets.answer_ticket.warn: must not be longer than within, 24 hours",
+            "targets.plan_feedback.warn: must not be longer than within, 3 working_days",
+        ],
+    ),
+    "a target that meets itself": (
+        '[targets.answer_ticket]\nmet_by = "ticket.opened"',
+        ["targets.answer_ticket.met_by: is the moment that it counts from, which would meet it at once"],
+    ),
+    "fields that nobody fills in": (
+        '[required]\ncustomer = ["name", "id", "stage_since"]\ncontact = ["created_at"]',
+        [
+            "required.customer: id is set by the library alone; leave it out",
+            "required.customer: stage_since is set by the library alone; leave it out",
+            "required.contact: created_at is set by the library alone; leave it out",
+        ],
+    ),
+    "an example that can't be taken in": (
+        '[tables.customers.example]\n"customer.tier" = "Z"\n"customer.stage" = "晚期"',
+        [
+            "tables.customers.example.customer.stage: there is no value '晚期'",
+            "tables.customers.example.customer.tier: there is no value 'Z'. Allowed: A级, B级, C级.",
+        ],
+    ),
+    "sheets of one name": (
+        '[tables.orders]\nlabel = { zh = "订单", en = "Customers" }',
+        ["tables.orders: 'Customers' already means customers"],
+    ),
+    "bands upside down": (
+        "[scale_bands]\nlarge = 8\nsmall_medium = 1000",
+        ["scale_bands.small_medium: must be less than that of large, 8"],
+    ),
+    "a calendar's key that is none": (
+        "[calendar.weekley]",
+        ["calendar.weekley: there is no key 'weekley'; did you mean weekly? Allowed: annual_holidays, confirmed_from"],
+    ),
     "a blank need": ('vague = [""]', ["vague: a need can't be blank"]),
 }
 
 
 @pytest.mark.parametrize(("patch", "expected"), BROKEN.values(), ids=BROKEN)
 def test_what_is_wrong_is_told_and_nothing_else(patch, expected):
+    own_key = "" if patch.startswith("key") else 'key = "mine"\n'
     with pytest.raises(PlaybookError) as caught:
-        load("mine", extra={"mine": f'extends = "standard"\n{patch}'})
+        load("mine", extra={"mine": f'extends = "standard"\n{own_key}{patch}'})
     told = list(caught.value.problems)
     for part in expected:
         found = [problem for problem in told if part in problem]

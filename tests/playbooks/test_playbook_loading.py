@@ -23,7 +23,7 @@ STANDARD = raw("standard") | raw("labels")
 
 def extending(text):
     """A playbook that extends the standard one by this TOML."""
-    return load("mine", extra={"mine": f'extends = "standard"\n{text}'})
+    return load("mine", extra={"mine": f'extends = "standard"\nkey = "mine"\n{text}'})
 
 
 def problems(text):
@@ -107,6 +107,41 @@ def test_files_extend_files_beside_them(tmp_path):
     branch = load(tmp_path / "branch.toml")
     assert (branch.key, branch.currency) == ("branch", "EUR")
     assert load("ours", extra={"ours": tmp_path / "branch.toml", "other": "key = 1"}) == branch
+
+
+def test_what_extends_another_has_a_name_of_its_own():
+    with pytest.raises(PlaybookError) as caught:
+        load("mine", extra={"mine": 'extends = "standard"'})
+    assert caught.value.problems == ("key: required: a playbook has a name of its own, also one that extends another",)
+
+
+@pytest.mark.parametrize(
+    ("parent", "problem"),
+    [
+        (None, "the file can't be read"),
+        ("key = ", "this is not TOML"),
+        ('extends = "standrad"', "extends: standrad: there is no playbook 'standrad'"),
+    ],
+)
+def test_a_mistake_in_what_is_extended_names_that_file(tmp_path, parent, problem):
+    if parent is not None:
+        (tmp_path / "team.toml").write_text(parent, "utf-8")
+    (tmp_path / "branch.toml").write_text('extends = "team.toml"\nkey = "branch"', "utf-8")
+    with pytest.raises(PlaybookError) as caught:
+        load(tmp_path / "branch.toml")
+    assert caught.value.source == str(tmp_path / "branch.toml")
+    (told,) = caught.value.problems
+    assert told.startswith(f"extends: {tmp_path / 'team.toml'}: {problem}")
+
+
+def test_dropping_what_is_not_there_says_what_is():
+    cadences = ", ".join(sorted(cadence.key for cadence in load("standard").cadences))
+    dropped = "[tiers]\nZ = false\n[cadences]\ntier_z_contact = false\n[numbering]\ninvoice = false"
+    assert set(problems(dropped)) == {
+        "tiers.Z: there is nothing of this name to drop; there is: A, B, C",
+        f"cadences.tier_z_contact: there is nothing of this name to drop; there is: {cadences}",
+        "numbering.invoice: there is nothing of this name to drop; there is: customer, order, ticket",
+    }
 
 
 def test_a_circle_is_told(tmp_path):

@@ -111,8 +111,9 @@ def test_a_way_that_is_none():
     (issue,) = refusals(graph(), Thing(stage="b"), "a")
     assert "no other stage" in issue.text()
     (issue,) = refusals(LIFECYCLES["standard"], customer(), "interested")
-    assert (issue.code, issue.field) == ("refused", "customer.stage")
+    assert (issue.code, issue.field) == ("no_way", "customer.stage")
     assert issue.text() == "from interested the way leads to customer, lost, prospect"
+    assert issue.text("zh-CN") == "从interested可以进入:customer, lost, prospect"
     (issue,) = refusals(graph(), Thing(), "z")
     assert (issue.code, issue.facts) == ("unknown_stage", {"allowed": "a, b"})
     assert "a, b" in issue.text() and "a, b" in issue.text("zh-CN")

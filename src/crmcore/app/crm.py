@@ -142,4 +142,7 @@ def _settle_playbook(store: Store, given: str | None, *, switch: bool) -> str:
 
 
 def _told_kept(value: str) -> str:
-    return f"the store is kept under {value}; open it without a playbook, or with switch_playbook=True"
+    return (
+        f"the store is kept under {value}; name no other playbook, or switch the store to it once: in Python with"
+        " switch_playbook=True, on the command line with crmcore init --switch-playbook"
+    )

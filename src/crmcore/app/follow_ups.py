@@ -22,6 +22,7 @@ from crmcore.storage.query import And, Eq, Query, Where
 
 #: What a conversation is logged with in other ways than as a field.
 _FIXED = (*STAMPS, "customer_id", "plan_id")
+_ENDED = {"done": "it is done already", "cancelled": "it is cancelled already"}
 
 
 def log_follow_up(
@@ -86,7 +87,7 @@ def _follow_up_issues(
             facts = {"limit": "the days from the conversation on"}
             issues.append(Issue(code="out_of_range", field="follow_up.next_on", facts=facts))
     if plan is not None and (plan.customer_id != customer.id or plan.state != "planned"):
-        why = "it is another customer's" if plan.customer_id != customer.id else f"it is {plan.state} already"
+        why = "it is another customer's" if plan.customer_id != customer.id else _ENDED[plan.state]
         issues.append(Issue(code="refused", field="follow_up.plan_id", facts={"why": why}))
     if (deal := told.get("opportunity_id")) is not None:
         found = work.get(Opportunity, deal) if isinstance(deal, str) else None

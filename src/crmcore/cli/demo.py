@@ -18,7 +18,6 @@ from crmcore.cli.reporting import report
 from crmcore.cli.sample.files import write_customers, write_opportunities
 from crmcore.cli.setup import init
 from crmcore.cli.shell import Shell, store_url
-from crmcore.errors import StoreUnavailable
 
 MARKER = ".crmcore-demo"
 """Says that a folder is this verb's own to make anew."""
@@ -63,10 +62,10 @@ def demo(shell: Shell, folder: Path) -> None:
 
 
 def _clear(shell: Shell, folder: Path) -> None:
-    """An empty folder with the marker; raises :class:`StoreUnavailable` for one that holds something else."""
+    """An empty folder with the marker; raises :class:`OSError` for one that holds something else."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / MARKER).exists() and any(folder.iterdir()):
-        raise StoreUnavailable(shell.text("not_ours", folder=folder))
+        raise OSError(shell.text("not_ours", folder=folder))
     for name in _MADE:
         (folder / name).unlink(missing_ok=True)
     (folder / MARKER).touch()

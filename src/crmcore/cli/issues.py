@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from crmcore.errors import Issue, Language
@@ -27,8 +29,25 @@ def place(issue: Issue) -> str:
 
 def said(issue: Issue, playbook: Playbook | None, language: Language) -> str:
     """The issue's text, with its field called as the playbook calls it."""
-    label = playbook.label(issue.field, language) if playbook and issue.field else issue.field
-    return attrs.evolve(issue, facts={"label": label, **issue.facts}).text(language)
+    facts = {"label": issue.field, **issue.facts}
+    if playbook and issue.field:
+        facts = {"label": playbook.label(issue.field, language), **_named(issue, playbook, language)}
+    return attrs.evolve(issue, facts=facts).text(language)
+
+
+def _named(issue: Issue, playbook: Playbook, language: Language) -> dict[str, Any]:
+    """The facts of an issue, with stages, choices and fields called as the playbook calls them."""
+    field, facts = issue.field or "", dict(issue.facts)
+
+    def called(words: str) -> str:
+        found = [(playbook.choice_key(field, word) or word) for word in words.split(", ")]
+        return ", ".join(playbook.choice_label(field, word, language) for word in found)
+
+    choices = ("state", "source") if issue.code == "not_possible" else ("state", "source", "allowed")
+    facts |= {name: called(facts[name]) for name in choices if type(facts.get(name)) is str}
+    if type(limit := facts.get("limit")) is str:
+        facts["limit"] = playbook.label(limit, language)
+    return facts
 
 
 def line(issue: Issue, playbook: Playbook | None, language: Language) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import attrs
 import click
 
+from crmcore.app.finding import customers_of
 from crmcore.app.obligations import Recomputed
 from crmcore.cli.options import day, with_global_options
 from crmcore.cli.shell import Shell
 from crmcore.cli.tables import spoken
 from crmcore.cli.texts import TEXTS
+from crmcore.domain.fields import FIRST_DAY, LAST_DAY
+from crmcore.errors import QueryError
 from crmcore.metrics import Column, Table
 from crmcore.metrics.tables import plain
 from crmcore.rules.timing import day_end, day_start
@@ -22,34 +26,42 @@ from crmcore.rules.timing import day_end, day_start
 @with_global_options
 def remind(shell: Shell, since: date | None, until: date | None) -> None:
     """What somebody is to be reminded of in a time, by the playbook's rules. Prints it; sends nothing."""
-    crm = shell.me.crm
-    start = day_start(since or crm.today() - timedelta(days=1), crm.zone)
-    found = shell.me.obligations.reminders(start, day_end(until, crm.zone) if until else None)
+    me = shell.me
+    crm = me.crm
+    since = since or crm.today() - timedelta(days=1)
+    if until and since > until:
+        raise QueryError("a period does not end before it begins")
+    start = day_start(max(since, FIRST_DAY), crm.zone)
+    found = me.obligations.reminders(start, day_end(min(until, LAST_DAY), crm.zone) if until else None)
+    customers = crm.read(lambda transaction: customers_of(transaction, found))
     columns = (
         spoken("at", "instant"),
         spoken("reminder"),
-        spoken("to_whom"),
+        spoken("to_whom", text="reminded"),
         spoken("due_at", "instant"),
-        Column("customer_id", "客户内部标识", "Customer id"),
-        Column("id", "提醒标识", "Notice"),
+        spoken("number"),
+        spoken("name"),
     )
+    ids = (Column("customer_id", "客户内部标识", "Customer id"), Column("id", "提醒标识", "Notice"))
     rows = tuple(
         (
             one.at.astimezone(crm.zone),
             one.reminder.label.text(shell.language),
             ", ".join(one.to),
             one.due_at.astimezone(crm.zone),
+            *((whose.number, whose.name) if (whose := customers.get(one.customer_id or "")) else (None, None)),
             one.customer_id,
             one.id,
         )
         for one in found
     )
     english, chinese = TEXTS["reminders_due"]
-    table = Table("reminders", chinese, english, columns, rows)
+    table = Table("reminders", chinese, english, (*columns, *ids), rows)
     if shell.json:
         shell.write_json(plain(table.records()))
     elif rows:
-        shell.write_table(table)
+        # The ids are for programs.
+        shell.write_table(attrs.evolve(table, columns=columns, rows=tuple(row[: len(columns)] for row in rows)))
     else:
         shell.say(shell.text("nothing_to_remind"))
 

@@ -19,7 +19,7 @@ from crmcore.cli.texts import TEXTS
 from crmcore.domain.duration import Duration
 from crmcore.domain.numbering import NumberScheme
 from crmcore.domain.playbook import MOMENTS
-from crmcore.domain.policies import Label, StageGraph
+from crmcore.domain.policies import Label, Risks, StageGraph
 from crmcore.domain.values import fold
 from crmcore.errors import Language, PlaybookError
 from crmcore.metrics import Column, Table
@@ -29,10 +29,6 @@ from crmcore.playbooks.drawing import ROLLBACK, dot, guards_told, mermaid
 from crmcore.rules.calendars import WEEKDAYS
 from crmcore.rules.rulebook import calendar_of
 
-_SHOWN = (
-    *("lifecycle", "pipelines", "tiers", "tiering", "cadences", "targets", "calendar", "assignment", "reminders"),
-    *("required", "tables"),
-)
 _SHORT_NAME = "AB"  #: stands for 公司简称 in a number that has one
 _DRAWINGS = {"mermaid": mermaid, "dot": dot}
 
@@ -62,6 +58,8 @@ def show(shell: Shell, key_or_file: str | None) -> None:
         shell.write(f"  {shell.text(key)}: {value}")
     if chosen.calendar:
         shell.write(f"  {shell.text('working_hours')}: {_calendar(shell, chosen)}")
+    for line in _lines(shell, chosen):
+        shell.write(f"  {line}")
     for table in _tables(shell, chosen, today):
         if table.rows:
             shell.write("")
@@ -122,22 +120,24 @@ def _document(chosen: Playbook, today: date) -> dict[str, Any]:
     numbering = {
         entity: {"scheme": scheme, "first_today": _first(scheme, today)} for entity, scheme in chosen.numbering.items()
     }
-    found: dict[str, Any] = {name: getattr(chosen, name) for name in ("key", "title", "timezone", "currency")}
-    found |= {"numbering": numbering, "cadence_policy": chosen.cadence_policy, "default_tier": chosen.default_tier}
-    found |= {name: getattr(chosen, name) for name in _SHOWN}
-    plained: dict[str, Any] = plain(_with_written_durations(found))
+    found: dict[str, Any] = {field.name: getattr(chosen, field.name) for field in attrs.fields(Playbook)}
+    plained: dict[str, Any] = plain(_as_written(found | {"numbering": numbering}))
     return plained
 
 
-def _with_written_durations(value: Any) -> Any:
+def _as_written(value: Any) -> Any:
+    """Durations as text, labels with their aliases where they have any."""
     if isinstance(value, Duration):
         return str(value)
+    if isinstance(value, Label):
+        aliases = {"aliases": list(value.aliases)} if value.aliases else {}
+        return {"zh": value.zh, "en": value.en, **aliases}
     if isinstance(value, Mapping):
-        return {key: _with_written_durations(item) for key, item in value.items()}
+        return {key: _as_written(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_with_written_durations(item) for item in value]
-    if attrs.has(type(value)) and not isinstance(value, Label):
-        return {field.name: _with_written_durations(getattr(value, field.name)) for field in attrs.fields(type(value))}
+        return [_as_written(item) for item in value]
+    if attrs.has(type(value)):
+        return {field.name: _as_written(getattr(value, field.name)) for field in attrs.fields(type(value))}
     return value
 
 
@@ -145,7 +145,39 @@ def _first(scheme: str, today: date) -> str:
     return NumberScheme.parse(scheme).format(1, today, _SHORT_NAME)
 
 
-# ---- As tables ----
+# ---- As text ----
+
+
+def _lines(shell: Shell, chosen: Playbook) -> Iterator[str]:
+    """What is said in a line each."""
+    language = shell.language
+    pipeline = chosen.pipelines[chosen.default_pipeline].label.text(language)
+    yield f"{shell.text('default_pipeline')}: {pipeline} ({chosen.default_pipeline})"
+    if won := chosen.won_moves_customer_to:
+        yield f"{shell.text('won_moves_customer_to')}: {chosen.lifecycle.stage(won).label.text(language)} ({won})"
+    if chosen.default_tier:
+        yield f"{shell.text('default_tier')}: {chosen.choice_label('customer.tier', chosen.default_tier, language)}"
+    if chosen.scale_bands:
+        bands = (
+            f"{chosen.choice_label('customer.scale', key, language)} ≥{headcount:,}"
+            for key, headcount in chosen.scale_bands.items()
+        )
+        yield f"{shell.text('scale_bands')}: {', '.join(bands)}"
+    if chosen.vague:
+        yield f"{shell.text('vague')}: {', '.join(chosen.vague)}"
+
+
+def _risks(shell: Shell, chosen: Playbook) -> Iterator[tuple[Cell, ...]]:
+    """The rules that are given, each with what it says."""
+    for field in attrs.fields(Risks):
+        value = getattr(chosen.risks, field.name)
+        if value in (None, False, ()):
+            continue
+        if isinstance(value, Duration):
+            value = _length(shell, value)
+        elif isinstance(value, tuple):
+            value = ", ".join(chosen.choice_label("customer.tier", key, shell.language) for key in value)
+        yield shell.text(f"risk.{field.name}"), shell.text("yes") if value is True else str(value)
 
 
 def _table(title: str, columns: Iterable[Column | str], rows: Iterable[tuple[Cell, ...]]) -> Table:
@@ -232,6 +264,12 @@ def _tables(shell: Shell, chosen: Playbook, today: date) -> Iterator[Table]:
             )
             for one in chosen.assignment
         ),
+    )
+    yield _table("risks", ("name", "value"), _risks(shell, chosen) if chosen.risks != Risks() else ())
+    yield _table(
+        "custom_fields",
+        ("name", "key", "kind"),
+        ((own.label.text(language), own.key, shell.text(f"kind.{own.kind}")) for own in chosen.custom_fields.values()),
     )
     yield _table(
         "required",

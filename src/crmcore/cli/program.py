@@ -25,7 +25,7 @@ from crmcore.cli.reporting import report
 from crmcore.cli.setup import doctor, init
 from crmcore.cli.shell import Shell, harmless
 from crmcore.cli.tiering import tier
-from crmcore.errors import CRMError, ImportRejected, Invalid, TransitionRefused
+from crmcore.errors import CRMError, ImportRejected, Invalid, StorageError, TransitionRefused
 from crmcore.interchange.rejections import REASONS, reason_text
 
 
@@ -96,7 +96,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _report(shell, error)
         return exit_code(error)
     except OSError as error:
-        _complain("file", f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        trouble = f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
+        _complain("file", shell.text("file_failed", trouble=trouble) if error.strerror else str(error))
         return FAILURE
     except Exception as error:
         _complain("internal", f"{type(error).__name__}: this is a fault of the program; --debug shows where")
@@ -123,11 +124,15 @@ def _report(shell: Shell, error: CRMError) -> None:
             lines.append(_ways_out(shell, error))
         print("\n".join(harmless(f"  {found}") for found in lines), file=sys.stderr)
         return
-    message = error.message
+    message = error.text(shell.language)
     if isinstance(error, ImportRejected) and error.reason in REASONS:
         message = reason_text(error.reason, shell.language) + (f" ({error.part})" if error.part else "")
         message = f"{error.reason}: {error.file}: {message}" if error.file else f"{error.reason}: {message}"
-    _complain(error.code, message)
+    # A file that can't be written is named by its path; a store never is.
+    unwritten = isinstance(error, StorageError) and "path" in error.details
+    if unwritten:
+        message = shell.text("file_failed", trouble=error.message)
+    _complain("file" if unwritten else error.code, message)
 
 
 def _ways_out(shell: Shell, refused: TransitionRefused) -> str:

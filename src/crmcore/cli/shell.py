@@ -86,8 +86,10 @@ class Shell:
     @cached_property
     def user(self) -> str:
         """In whose name things are done."""
-        given = self._given.get("acting_as") or os.environ.get("CRMCORE_USER")
-        if given:
+        asked = self._given.get("acting_as")
+        if asked is not None and not asked.strip():
+            raise click.UsageError("somebody must be acting: give a user's name to --as")
+        if given := asked or os.environ.get("CRMCORE_USER"):
             return str(given)
         try:
             return getpass.getuser()
@@ -118,13 +120,16 @@ class Shell:
 
     # The store
 
-    def open(self, *, create: bool = False) -> CRM:
-        """The CRM on the store; a file that isn't there is made only where ``create`` says so."""
+    def open(self, *, create: bool = False, switch: bool = False) -> CRM:
+        """The CRM on the store; a file that isn't there is made only where ``create`` says so.
+
+        ``switch`` keeps the store under the playbook asked for from now on.
+        """
         if self._crm is None:
             if not create and not self.store_is_there():
                 # A typing error would otherwise make an empty store, in which nothing is found.
-                raise StoreUnavailable(self.text("no_store", store=self.store_shown))
-            self._crm = crmcore.open(self.store, self.wanted_playbook, plugins=self.plugins())
+                raise StoreUnavailable(self.text("no_store", store=self.store_shown), language=self.language)
+            self._crm = crmcore.open(self.store, self.wanted_playbook, plugins=self.plugins(), switch_playbook=switch)
             self.known_playbook = self._crm.playbook
         return self._crm
 

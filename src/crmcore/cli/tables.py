@@ -12,7 +12,7 @@ import attrs
 
 from crmcore.app.obligations import Duty
 from crmcore.cli.texts import TEXTS
-from crmcore.domain import Entity, Event
+from crmcore.domain import ENTITIES, Entity, Event
 from crmcore.domain.playbook import FIELD_KINDS
 from crmcore.domain.policies import Label
 from crmcore.errors import Language
@@ -41,7 +41,12 @@ PLAN_COLUMNS = ("due_on", "method", "goal", "owner", "remarks")
 FOLLOW_UP_COLUMNS = ("at", "method", "summary", "result", "next_step", "next_on", "recorder")
 
 
-_EVENTS = {key: Label(zh=chinese, en=english) for key, (english, chinese) in TEXTS.items() if key.startswith("event.")}
+_OWN = {key: Label(zh=chinese, en=english) for key, (english, chinese) in TEXTS.items() if key.startswith("event.")}
+EVENT_LABELS = {
+    **{f"event.{cls.entity}.{way}": _OWN[f"event.{way}"] for cls in ENTITIES for way in ("joined", "left")},
+    **_OWN,
+}
+"""What an event is called, by ``event.`` and its action."""
 
 
 def spoken(key: str, kind: ColumnKind = "text", text: str | None = None) -> Column:
@@ -131,7 +136,7 @@ def duty_table(duties: Iterable[Duty], language: Language) -> Table:
 def timeline_table(playbook: Playbook, events: Iterable[Event], language: Language, zone: ZoneInfo) -> Table:
     """What happened, with the changes of each event in one cell."""
     english, chinese = TEXTS["timeline"]
-    columns = (spoken("at"), spoken("by"), attrs.evolve(spoken("action"), labels=_EVENTS), spoken("changes"))
+    columns = (spoken("at"), spoken("by"), attrs.evolve(spoken("action"), labels=EVENT_LABELS), spoken("changes"))
     rows = tuple(
         (readable(event.at, zone), event.by, f"event.{event.action}", _changes(playbook, event, language, zone))
         for event in events

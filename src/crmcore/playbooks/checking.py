@@ -7,20 +7,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from zoneinfo import ZoneInfo
 
-from crmcore.domain import ENTITIES, Customer
+from crmcore.domain import ENTITIES, Customer, Record
+from crmcore.domain.duration import Duration
 from crmcore.domain.follow_up import METHODS
 from crmcore.domain.numbering import NumberScheme, may_collide
 from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, MOMENTS, Playbook
-from crmcore.domain.policies import Target
+from crmcore.domain.policies import Table, Target
 from crmcore.domain.user import ROLES
 from crmcore.domain.values import fold
 from crmcore.errors import Invalid
 from crmcore.playbooks.graphs import graph_problems
-from crmcore.playbooks.telling import ambiguous, bad_keys, bad_labels, fixed_values, unknown, unknown_fields, values_of
+from crmcore.playbooks.telling import (
+    ambiguous,
+    bad_keys,
+    bad_labels,
+    fixed_values,
+    too_long,
+    unknown,
+    unknown_fields,
+    values_of,
+)
 from crmcore.playbooks.tiers import tiering_problems
+from crmcore.rules.calendar_reading import KEYS as CALENDAR_KEYS
 from crmcore.rules.calendars import WEEKDAYS
 from crmcore.rules.rulebook import calendar_of
 
@@ -34,6 +45,15 @@ _ENTITIES = {entity.entity for entity in ENTITIES}
 _RECORD = {
     f"record.{name}" for name in ("id", "version", "created_at", "created_by", "updated_at", "updated_by", "custom")
 }
+
+#: Fields that nobody fills in: the library sets them as things happen.
+_SET_BY_ITSELF = {
+    *(name for name in Record.kinds if name != "custom"),
+    *("stage_since", "tier_reason", "tier_until", "cycle", "outcome"),
+    *("answered_at", "solved_at", "closed_at", "succeeded_on"),
+}
+#: The shortest and the longest that a unit can be, in minutes; working time can take any time.
+_MINUTES = {"minutes": (1, 1), "hours": (60, 60), "days": (1_380, 1_500), "months": (40_260, 44_700)}
 
 
 def problems(playbook: Playbook) -> tuple[str, ...]:
@@ -94,6 +114,10 @@ def _basics(playbook: Playbook) -> Iterator[str]:
             yield f"scale_bands.{scale}: must be a headcount from 0 on"
     if len(set(playbook.scale_bands.values())) < len(playbook.scale_bands):
         yield "scale_bands: two scales begin at the same headcount"
+    known = [(scale, playbook.scale_bands[scale]) for scale in scales if scale in playbook.scale_bands]
+    for (larger, above), (scale, headcount) in pairwise(known):
+        if headcount > above:
+            yield f"scale_bands.{scale}: must be less than that of {larger}, {above}"
 
 
 def _graphs(playbook: Playbook) -> Iterator[str]:
@@ -153,6 +177,7 @@ def _cadences(playbook: Playbook) -> Iterator[str]:
         yield from bad_labels(f"{path}.label", cadence.label)
         if cadence.every.unit not in ("days", "months", "working_days"):
             yield f"{path}.every: a cadence is counted in days, working_days, weeks, months or years"
+        yield from too_long(f"{path}.every", cadence.every)
         for part, text in (("goal", cadence.goal), ("content", cadence.content)):
             if text is not None:
                 yield from bad_labels(f"{path}.{part}", text)
@@ -176,6 +201,12 @@ def _targets(playbook: Playbook) -> Iterator[str]:
             yield f"{path}.on: {unknown('moment or date field', target.on, {*MOMENTS, *dated})}"
         if target.met_by not in MOMENTS:
             yield f"{path}.met_by: {unknown('moment', target.met_by, MOMENTS)}"
+        elif target.met_by == target.on:
+            yield f"{path}.met_by: is the moment that it counts from, which would meet it at once"
+        yield from too_long(f"{path}.within", target.within)
+        yield from too_long(f"{path}.warn", target.warn)
+        if target.warn is not None and target.within is not None and _longer(target.warn, target.within):
+            yield f"{path}.warn: must not be longer than within, {target.within}"
         if target.on in MOMENTS and target.within is None:
             yield f'{path}.within: required: the time that it allows, as "24 hours"'
         if target.met_by == "customer.renewed" and target.on in MOMENTS:
@@ -185,6 +216,13 @@ def _targets(playbook: Playbook) -> Iterator[str]:
             yield f'{path}.fields: goes with met_by = "customer.completed" or on = "customer.changed", and with nothing else'
         yield from _owed_by(f"{path}.owed_by", target)
         yield from _conditions(path, target, playbook)
+
+
+def _longer(one: Duration, other: Duration) -> bool:
+    """Whether a length is longer than another on every day of the year."""
+    if one.unit == other.unit or not {one.unit, other.unit} <= _MINUTES.keys():
+        return one.unit == other.unit and one.amount > other.amount
+    return one.amount * _MINUTES[one.unit][0] > other.amount * _MINUTES[other.unit][1]
 
 
 def _owed_by(path: str, target: Target) -> Iterator[str]:
@@ -216,6 +254,8 @@ def _calendar(playbook: Playbook) -> Iterator[str]:
         for issue in invalid.issues:
             if issue.field is not None and issue.field != "calendar.timezone":
                 told = str(issue).removeprefix(issue.field).lstrip(": ")
+                if issue.code == "unknown_field":
+                    told = unknown("key", issue.field.removeprefix("calendar."), {*CALENDAR_KEYS} - {"timezone"})
                 hint = f"; give hours to one of {', '.join(WEEKDAYS)}" if issue.code == "never_open" else ""
                 yield f"{issue.field}: {told}{hint}"
     if "timezone" in playbook.calendar:
@@ -252,6 +292,8 @@ def _reminders(playbook: Playbook) -> Iterator[str]:
     yield from bad_keys("reminders", (reminder.key for reminder in playbook.reminders))
     for reminder in playbook.reminders:
         yield from bad_labels(f"reminders.{reminder.key}.label", reminder.label)
+        yield from too_long(f"reminders.{reminder.key}.before", reminder.before)
+        yield from too_long(f"reminders.{reminder.key}.after", reminder.after)
         if (reminder.before is None) == (reminder.after is None):
             yield f"reminders.{reminder.key}: says when, either before or after"
         wanted = (*RECIPIENTS, *ROLES)
@@ -303,6 +345,11 @@ def _required(playbook: Playbook) -> Iterator[str]:
             yield f"{path}: {unknown('entity', entity, _ENTITIES)}"
             continue
         yield from unknown_fields(path, (field if "." in field else f"{entity}.{field}" for field in fields), known)
+        yield from (
+            f"{path}: {field} is set by the library alone; leave it out"
+            for field in fields
+            if field.rpartition(".")[2] in _SET_BY_ITSELF
+        )
         if case:
             field, _, value = case.partition("=")
             allowed = values_of(playbook, f"{entity}.{field}")
@@ -339,6 +386,7 @@ def _words(playbook: Playbook) -> Iterator[str]:
 def _tables(playbook: Playbook) -> Iterator[str]:
     known = _known_fields(playbook)
     yield from bad_keys("tables", playbook.tables)
+    yield from ambiguous("tables", {key: table.label for key, table in playbook.tables.items()})
     for key, table in playbook.tables.items():
         path = f"tables.{key}"
         yield from bad_labels(f"{path}.label", table.label)
@@ -369,8 +417,21 @@ def _tables(playbook: Playbook) -> Iterator[str]:
             for field in table.example
             if field not in table.columns
         )
+        yield from _example_words(path, table, playbook)
         if not unusable:
             yield from _headers(path, playbook, key)
+
+
+def _example_words(path: str, table: Table, playbook: Playbook) -> Iterator[str]:
+    """Words of an example that an import of the sheet would refuse."""
+    in_pipelines = [(stage.key, stage.label) for graph in playbook.pipelines.values() for stage in graph.stages]
+    for field, word in table.example.items():
+        if not values_of(playbook, field):
+            continue
+        labels = in_pipelines if field == "opportunity.stage" else list(playbook.vocabulary(field).items())
+        spelled = {fold(text) for key, label in labels for text in (key, *label.spellings)}
+        if fold(word) not in spelled:
+            yield f"{path}.example.{field}: {unknown('value', word, (label.zh for _, label in labels))}"
 
 
 def _headers(path: str, playbook: Playbook, table: str) -> Iterator[str]:

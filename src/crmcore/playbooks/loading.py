@@ -80,8 +80,6 @@ def _resource(name: str) -> str:
 
 def _read(name: str, offered: Mapping[str, Path | str], below: tuple[str, ...]) -> dict[str, Any]:
     """What a playbook and those it extends say together."""
-    if name in below:
-        raise PlaybookError(below[0], [f"extends: goes round in a circle: {' -> '.join((*below, name))}"])
     data = _parsed(name, _source(name, offered))
     parent = data.pop("extends", None)
     if parent is None:
@@ -91,7 +89,17 @@ def _read(name: str, offered: Mapping[str, Path | str], below: tuple[str, ...]) 
     if parent.endswith(".toml"):
         here = offered.get(name, name)
         parent = os.path.normpath((here if isinstance(here, Path) else Path(name)).parent / parent)
-    return _merged(_read(parent, offered, (*below, name)), data)
+    chain = (*below, name)
+    if parent in chain:
+        raise PlaybookError(chain[0], [f"extends: goes round in a circle: {' -> '.join((*chain, parent))}"])
+    try:
+        under = _read(parent, offered, chain)
+    except PlaybookError as error:
+        if error.source != parent:
+            raise
+        raise PlaybookError(name, [f"extends: {parent}: {problem}" for problem in error.problems]) from None
+    # What a playbook extends has a name of its own, and leaves this one to say its own.
+    return _merged({key: value for key, value in under.items() if key != "key"}, data)
 
 
 def _source(name: str, offered: Mapping[str, Path | str]) -> Path | str:
@@ -194,6 +202,8 @@ def _one_of(value: Any, kind: Any) -> Any:
 
 
 def _table(value: Any, _: Any = None) -> Mapping[str, Any]:
+    if value is False:
+        raise ValueError("there is nothing here to drop; must be a table")
     if not isinstance(value, Mapping):
         raise ValueError("must be a table")
     return value
@@ -217,8 +227,12 @@ def _with_name(name: str, value: Any, kind: Any) -> Mapping[str, Any]:
 def _each(items: Iterable[tuple[Any, Any]], kind: Any, named: bool = False) -> dict[Any, Any]:
     """Every value structured as ``kind``, or one error that knows the place of each that can't be."""
     done, errors = {}, []
-    for index, value in items:
+    given = dict(items)
+    for index, value in given.items():
         try:
+            if value is False and isinstance(index, str) and kind is not bool:
+                there = sorted(str(name) for name, kept in given.items() if kept is not False)
+                raise ValueError(f"there is nothing of this name to drop; there is: {', '.join(there) or 'nothing'}")
             done[index] = _CONVERTER.structure(_with_name(index, value, kind) if named else value, kind)
         except Exception as error:
             error.__notes__ = [IterableValidationNote("", index, kind)]
@@ -284,6 +298,7 @@ def _told(error: BaseException, path: tuple[str, ...]) -> Iterator[str]:
                 f"{'.'.join((*place, extra))}: {unknown('key', extra, allowed)}" for extra in sorted(inner.extra_fields)
             )
         elif isinstance(inner, KeyError):
-            yield f"{'.'.join(place)}: required"
+            own_name = ": a playbook has a name of its own, also one that extends another" * (place == ("key",))
+            yield f"{'.'.join(place)}: required{own_name}"
         else:
             yield f"{'.'.join(place)}: {inner}"

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
+from crmcore.domain.duration import Duration
 from crmcore.domain.playbook import FIELD_KINDS, Playbook
 from crmcore.domain.policies import Label
 from crmcore.domain.values import fold
 
 _FLAG_WORDS = ("true", "false")
+_CENTURY: Mapping[str, int] = {
+    "minutes": 52_560_000,
+    "hours": 876_000,
+    "days": 36_500,
+    "months": 1_200,
+    "working_hours": 876_000,
+    "working_days": 36_500,
+}
 
 
 def unknown(what: str, word: str, allowed: Iterable[str]) -> str:
@@ -39,6 +48,12 @@ def bad_keys(path: str, keys: Iterable[str]) -> Iterator[str]:
         if key in seen:
             yield f"{path}.{key}: is there twice"
         seen.add(key)
+
+
+def too_long(path: str, length: Duration | None) -> Iterator[str]:
+    """A length after which nobody is there any more to do anything."""
+    if length is not None and length.amount > _CENTURY[length.unit]:
+        yield f"{path}: must be at most 100 years, so that it can be due"
 
 
 def unknown_fields(path: str, fields: Iterable[str], allowed: Iterable[str]) -> Iterator[str]:

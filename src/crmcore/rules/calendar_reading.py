@@ -53,7 +53,7 @@ class _Reader:
 
     def each(self, key: str, value: Any, how: Callable[[Any], Read]) -> list[Read]:
         if not isinstance(value, list | tuple | set | frozenset):
-            self.read(key, value, _not_a("list"))
+            self.read(key, value, _not_a("a list"))
             return []
         found = [self.read(f"{key}.{number}", item, how) for number, item in enumerate(value, 1)]
         return [item for item in found if item is not None]
@@ -62,7 +62,7 @@ class _Reader:
         if isinstance(value, Mapping):
             yield from ((str(inner), item) for inner, item in value.items())
         else:
-            self.read(key, value, _not_a("table"))
+            self.read(key, value, _not_a("a table"))
 
     def windows(self, key: str, value: Any) -> Windows:
         return tuple(sorted(self.each(key, value, _window)))
@@ -79,7 +79,7 @@ class _Reader:
 
 def _not_a(expected: str) -> Callable[[Any], Any]:
     def refuse(value: Any) -> Any:
-        raise _Problem("bad_type", expected=f"a {expected}")
+        raise _Problem("bad_type", expected=expected)
 
     return refuse
 

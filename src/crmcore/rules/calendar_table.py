@@ -30,8 +30,8 @@ _NOTHING = timedelta(0)
 
 def out_of_reach(field: str = "moment") -> Invalid:
     """The error for a moment, or an answer, that a calendar doesn't come to."""
-    limit = f"{REACH} years, {FIRST_YEAR}-{LAST_YEAR}"
-    return Invalid([Issue(code="out_of_reach", field=field, facts={"limit": limit})])
+    facts = {"years": REACH, "limit": f"{FIRST_YEAR}-{LAST_YEAR}"}
+    return Invalid([Issue(code="out_of_reach", field=field, facts=facts)])
 
 
 class Table:

@@ -197,7 +197,7 @@ def star_issues(entity: str, values: Mapping[str, Any]) -> Iterable[Issue]:
     """Stars that are a whole number outside 1 to 5; what is no whole number is for the field itself to refuse."""
     stars = values.get("stars")
     if type(stars) is int and not 1 <= stars <= MOST_STARS:
-        yield Issue(code="out_of_range", field=f"{entity}.stars", facts={"limit": f"1 to {MOST_STARS}"})
+        yield Issue(code="out_of_range", field=f"{entity}.stars", facts={"limit": f"1–{MOST_STARS}"})
 
 
 def changes(loop: Loop, action: str, record: Record, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:

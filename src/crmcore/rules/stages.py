@@ -115,8 +115,8 @@ _ANY_WAY = Transition(source="", target="")
 
 @lru_cache
 def _other_ways(entity: str, source: str, targets: tuple[str, ...]) -> Issues:
-    why = f"from {source} the way leads to {', '.join(targets) or 'no other stage'}"
-    return (Issue(code="refused", field=f"{entity}.stage", facts={"why": why}),)
+    facts = {"source": source, "allowed": ", ".join(targets) or "no other stage"}
+    return (Issue(code="no_way", field=f"{entity}.stage", facts=facts),)
 
 
 @lru_cache
