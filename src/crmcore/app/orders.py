@@ -28,7 +28,7 @@ def sign_order(
     elif isinstance(told.get("number"), str) and "order" in work.playbook.numbering:
         work.claim_number("order", told["number"])
     order = build(work, Order, told, future_issues(work, "order.signed_on", told["signed_on"]))
-    issues = [] if order.amount is None or order.amount.minor >= 0 else _negative("order.amount")
+    issues: list[Issue] = []
     parts: list[Instalment] = []
     for part in instalments:
         try:
@@ -37,8 +37,7 @@ def sign_order(
             parts.append(build(work, Instalment, whole, _unpriced(part)))
         except Invalid as invalid:
             issues += invalid.issues
-    if not issues:
-        issues += plan_issues(order, parts, complete=True)
+    issues += plan_issues(order, parts, complete=not issues)
     if issues:
         raise Invalid(issues)
     if order.amount is None:
@@ -49,10 +48,6 @@ def sign_order(
     handed = given({"number": order.number, "amount": order.amount, "signed_on": order.signed_on})
     work.announce(order, "order.handed_over", {name: [None, value] for name, value in handed.items()})
     return order
-
-
-def _negative(field: str) -> list[Issue]:
-    return [Issue(code="out_of_range", field=field, facts={"limit": "amounts from zero on"})]
 
 
 def _unpriced(values: Mapping[str, Any]) -> list[Issue]:
