@@ -1,6 +1,6 @@
 """One tree of errors, and the issues that a piece of bad input can have.
 
-Every class carries a stable ``code`` and its facts in ``details``; a message never holds personal data. Everything
+Every class carries a stable ``code`` and its facts in ``details``; a message never holds personal data, nor what was typed. Everything
 that is wrong with one input comes at once, as the :class:`Issue` values of one :class:`Invalid`.
 """
 
@@ -138,20 +138,23 @@ class Invalid(DomainError):
 
 
 class TransitionRefused(Invalid):
-    """A stage move that the playbook does not allow, or whose guards are not met. ``allowed`` names the ways out."""
+    """A stage move that the playbook does not allow, or whose guards are not met. ``allowed`` names the ways out.
+
+    ``target`` is None where the stage that was asked for is none of the playbook's.
+    """
 
     code = "transition_refused"
 
-    def __init__(self, issues: Iterable[Issue], *, source: str, target: str, allowed: Iterable[str]) -> None:
+    def __init__(self, issues: Iterable[Issue], *, source: str, target: str | None, allowed: Iterable[str]) -> None:
         super().__init__(issues)
         self.source, self.target, self.allowed = source, target, tuple(allowed)
-        self.message = f"{source} -> {target}: {self.message}"
+        self.message = f"{source} -> {target}: {self.message}" if target else f"from {source}: {self.message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _transition_refused, (self.issues, self.source, self.target, self.allowed)
 
 
-def _transition_refused(issues: Any, source: str, target: str, allowed: Any) -> TransitionRefused:
+def _transition_refused(issues: Any, source: str, target: str | None, allowed: Any) -> TransitionRefused:
     return TransitionRefused(issues, source=source, target=target, allowed=allowed)
 
 
@@ -247,7 +250,7 @@ class StoreFull(StorageError):
 
 
 class QueryError(CRMError, ValueError):
-    """A query names an unknown collection or field, or compares with a value of another type."""
+    """A query, a filter or a report names something that isn't there, or compares with a value of another type."""
 
     code = "query"
 
