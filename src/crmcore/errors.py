@@ -1,6 +1,6 @@
 """One tree of errors, and the issues that a piece of bad input can have.
 
-Every class carries a stable ``code`` and its facts in ``details``; a message never holds personal data. Everything
+Every class carries a stable ``code`` and its facts in ``details``; a message never holds personal data, nor what was typed. Everything
 that is wrong with one input comes at once, as the :class:`Issue` values of one :class:`Invalid`.
 """
 
@@ -83,6 +83,14 @@ ISSUES: Mapping[str, tuple[str, str]] = {
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
 PHRASES: Mapping[str, str] = {
+    "a list of mappings of fields": "字段映射的列表",
+    "the day due_on": "due_on当天",
+    "it isn't asked of this collaborator": "此事未请该协作人办理",
+    "numbers from headcount_low on": "不小于headcount_low的数",
+    "numbers from zero on": "不小于零的数",
+    "a report is restricted by a mapping of fields to values": "报表范围应写作字段与取值的对应",
+    "a search is a text": "搜索内容应为文字",
+    "a workbook is written to a path": "工作簿应写入文件路径",
     # What is expected
     "text": "文本",
     "a whole number": "整数",
@@ -343,20 +351,23 @@ class Invalid(DomainError):
 
 
 class TransitionRefused(Invalid):
-    """A stage move that the playbook does not allow, or whose guards are not met. ``allowed`` names the ways out."""
+    """A stage move that the playbook does not allow, or whose guards are not met. ``allowed`` names the ways out.
+
+    ``target`` is None where the stage that was asked for is none of the playbook's.
+    """
 
     code = "transition_refused"
 
-    def __init__(self, issues: Iterable[Issue], *, source: str, target: str, allowed: Iterable[str]) -> None:
+    def __init__(self, issues: Iterable[Issue], *, source: str, target: str | None, allowed: Iterable[str]) -> None:
         super().__init__(issues)
         self.source, self.target, self.allowed = source, target, tuple(allowed)
-        self.message = f"{source} -> {target}: {self.message}"
+        self.message = f"{source} -> {target}: {self.message}" if target else f"from {source}: {self.message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _transition_refused, (self.issues, self.source, self.target, self.allowed)
 
 
-def _transition_refused(issues: Any, source: str, target: str, allowed: Any) -> TransitionRefused:
+def _transition_refused(issues: Any, source: str, target: str | None, allowed: Any) -> TransitionRefused:
     return TransitionRefused(issues, source=source, target=target, allowed=allowed)
 
 
@@ -452,7 +463,7 @@ class StoreFull(StorageError):
 
 
 class QueryError(CRMError, ValueError):
-    """A query names an unknown collection or field, or compares with a value of another type."""
+    """A query, a filter or a report names something that isn't there, or compares with a value of another type."""
 
     code = "query"
 

@@ -30,8 +30,8 @@ CHANGES = st.fixed_dictionaries(
         "address": st.none() | TEXTS,
         "tags": st.lists(TEXTS, max_size=3),
         "urgency": st.sampled_from([None, "high", "medium", "low"]),
-        "headcount_low": st.none() | st.integers(-(2**63), 2**63 - 1),
-        "contract_amount": st.none() | st.builds(Money, st.integers(-(2**63), 2**63 - 1), st.just("CNY")),
+        "headcount_low": st.none() | st.integers(0, 2**63 - 1),
+        "contract_amount": st.none() | st.builds(Money, st.integers(0, 2**63 - 1), st.just("CNY")),
         "first_contact_on": st.none() | st.dates(FIRST_DAY, LAST_DAY),
         "last_follow_up_at": st.none()
         | st.datetimes(datetime.datetime(1901, 1, 1), datetime.datetime(8999, 1, 1), timezones=st.timezones()),
@@ -87,6 +87,8 @@ def test_everything_that_is_missing_is_named_at_once(cls):
         ("headcount_low", True, "bad_type"),
         ("headcount_low", 1.0, "bad_type"),
         ("headcount_low", 2**63, "out_of_range"),
+        ("headcount_low", -1, "out_of_range"),
+        ("contract_amount", Money(-1), "out_of_range"),
         ("contract_amount", 12.5, "bad_money"),
         ("first_contact_on", NOW, "bad_date"),
         ("first_contact_on", "2024-01-01", "bad_date"),
@@ -94,7 +96,8 @@ def test_everything_that_is_missing_is_named_at_once(cls):
         ("last_follow_up_at", datetime.datetime(1, 1, 1, tzinfo=datetime.UTC), "out_of_range"),
         ("last_follow_up_at", datetime.datetime(2024, 1, 1), "naive_time"),
         ("tags", "one", "bad_type"),
-        ("custom", {"x": 1.5}, "bad_type"),
+        ("custom", {5: "x"}, "bad_type"),
+        ("custom", "x", "bad_type"),
         ("nonsense", 1, "unknown_field"),
     ],
 )
@@ -102,6 +105,19 @@ def test_what_a_field_refuses(field, value, code):
     with pytest.raises(Invalid) as caught:
         a_customer(**{field: value})
     assert [(issue.code, issue.field) for issue in caught.value.issues] == [(code, f"customer.{field}")]
+
+
+def test_every_custom_value_at_fault_is_named():
+    with pytest.raises(Invalid) as caught:
+        a_customer(custom={"x": 1.5, "y": "fine", "z": "a\x00b"})
+    found = [(issue.code, issue.field) for issue in caught.value.issues]
+    assert found == [("bad_type", "customer.x"), ("bad_text", "customer.z")]
+
+
+@pytest.mark.parametrize("amount", [19.99, 1.0, True, None, [], (0, (1,), 0)])
+def test_an_amount_is_exact_or_refused_as_what_it_is(amount):
+    with pytest.raises(ValueError, match="given as text, as a whole number or as a Decimal"):
+        Money.of(amount)
 
 
 def test_text_is_kept_as_every_store_can_keep_it():

@@ -32,7 +32,7 @@ ORDERS = st.lists(
         order,
         st.sampled_from("abcdefghij"),
         st.none() | st.dates(TODAY - datetime.timedelta(500), TODAY + datetime.timedelta(9)),
-        st.none() | st.builds(Money, st.integers(-50, 900), st.sampled_from(["CNY", "CNY", "CNY", "USD"])),
+        st.none() | st.builds(Money, st.integers(0, 900), st.sampled_from(["CNY", "CNY", "CNY", "USD"])),
     ),
     max_size=40,
 )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmcore.domain import Instalment, Money, Order
-from crmcore.rules.payments import amount_issues, collect_issues, open_amount, plan_issues, spread, total
+from crmcore.rules.payments import amount_issues, collect_issues, laid_on, open_amount, plan_issues, spread, total
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 STAMPS = {"created_at": NOW, "created_by": "li", "updated_at": NOW, "updated_by": "li"}
@@ -43,7 +43,8 @@ def plans(draw: st.DrawFn) -> list[Instalment]:
 @given(plans(), st.integers(1, 6000))
 def test_a_payment_is_laid_on_the_earliest_and_nothing_of_it_is_lost(parts: list[Instalment], minor: int) -> None:
     left = sum(open_amount(part) or 0 for part in parts)
-    whole = order(sum(part.amount.minor for part in parts if part.amount))
+    paid = sum(part.collected.minor for part in parts if part.collected)
+    whole = order(sum(part.amount.minor for part in parts if part.amount), paid or None)
     refused = collect_issues(whole, parts, Money(minor), "CNY")
     assert bool(refused) is (minor > left)
     if refused:
@@ -80,8 +81,33 @@ def test_instalments_add_up_when_complete_and_go_no_further_when_not(parts: list
     told = sum(part.amount.minor for part in parts if part.amount)
     whole = order(told + off) if told + off > 0 else order(told)
     off = whole.amount.minor - told if whole.amount else 0
+    paid = sum(part.collected.minor for part in parts if part.collected)
+    whole = whole.replace(collected=Money(paid))
     assert bool(plan_issues(whole, parts, complete=True)) is (off != 0)
     assert bool(plan_issues(whole, parts, complete=False)) is (off < 0)
+
+
+@given(plans(), st.integers(0, 100), st.integers(0, 100))
+def test_what_was_paid_beyond_the_instalments_leaves_them_the_rest(
+    parts: list[Instalment], beyond: int, room: int
+) -> None:
+    told = sum(part.amount.minor for part in parts if part.amount)
+    paid = sum(part.collected.minor for part in parts if part.collected)
+    whole = order(told + room, paid + beyond)
+    assert bool(plan_issues(whole, parts, complete=False)) is (beyond > room)
+
+
+@given(plans(), st.integers(0, 1000))
+def test_the_rest_of_an_order_can_be_paid_whatever_its_instalments(parts: list[Instalment], beyond: int) -> None:
+    told = sum(part.amount.minor for part in parts if part.amount)
+    paid = sum(part.collected.minor for part in parts if part.collected)
+    whole = order(told + beyond, paid or None)
+    left = open_amount(whole) or 0
+    if left:
+        assert collect_issues(whole, laid_on(whole, parts), Money(left), "CNY") == []
+    assert collect_issues(whole, laid_on(whole, parts), Money(left + 1), "CNY")
+    assert laid_on(order(None), parts) == parts
+    assert laid_on(order(None), []) == [order(None)]
 
 
 def test_what_is_not_known_takes_what_is_left() -> None:

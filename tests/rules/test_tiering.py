@@ -46,7 +46,7 @@ def with_bands(*edges, margin, method="scored"):
     return attrs.evolve(STANDARD, tiers=tiers, tiering=tiering)
 
 
-AMOUNTS = st.none() | st.builds(Money, st.integers(-(10**6), 10**9), st.sampled_from(["CNY", "USD"]))
+AMOUNTS = st.none() | st.builds(Money, st.integers(0, 10**9), st.sampled_from(["CNY", "USD"]))
 DAYS = st.none() | st.dates(TODAY - datetime.timedelta(800), TODAY + datetime.timedelta(30))
 ORDERS = st.lists(st.builds(order, DAYS, AMOUNTS), max_size=8)
 PLAYBOOKS = st.sampled_from([STANDARD, MAINTENANCE, MARKETING])

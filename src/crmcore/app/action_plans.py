@@ -7,12 +7,12 @@ from datetime import date
 from typing import Any
 
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import where_all
+from crmcore.app.finding import having, where_all
 from crmcore.app.loops import given, take
-from crmcore.app.work import STAMPS, Work, refuse_fixed
+from crmcore.app.work import STAMPS, Work, or_default, refuse_fixed
 from crmcore.domain import ActionPlan, Customer
 from crmcore.rules.service import ACTION_PLAN
-from crmcore.storage.query import Eq, Le, Where
+from crmcore.storage.query import Eq, Le
 
 _FIXED = (*STAMPS, "customer_id", "state", "result")
 
@@ -28,8 +28,8 @@ class ActionPlans(UseCases):
         def decide(work: Work) -> ActionPlan:
             refuse_fixed("action_plan", values, _FIXED)
             about = work.current(Customer, customer).id if customer is not None else None
-            told = {**values, "what": what, "owner": owner or work.actor, "customer_id": about}
-            return work.create(ActionPlan, "action_plan.made", given(told))
+            told = {**values, "what": what, "owner": or_default(owner, work.actor), "customer_id": about}
+            return work.create(ActionPlan, "action_plan.made", told)
 
         return self.write(decide)
 
@@ -58,9 +58,11 @@ class ActionPlans(UseCases):
     def find(
         self, *, state: str | None = "planned", owner: str | None = None, due_by: date | None = None
     ) -> list[ActionPlan]:
-        """The planned actions by their day, with ``state=None`` also those that ended; of one owner, due by a day."""
-        told = (("state", state), ("owner", owner))
-        parts: list[Where] = [Eq(name, value) for name, value in told if value is not None]
+        """The planned actions by their day, with ``state=None`` also those that ended; of one owner, due by a day.
+
+        Raises :class:`QueryError` for a state that isn't there.
+        """
+        parts = having(ActionPlan, self.engine.playbook, {"state": state, "owner": owner})
         if due_by is not None:
             parts.append(Le("due_on", due_by))
         return self.listed(ActionPlan, where_all(parts), ("due_on",))

@@ -8,26 +8,27 @@ from typing import Any, TypeAlias
 
 from crmcore.app.contacts import contact_values
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import Page, read_page
-from crmcore.app.moving import carry_on, decided, due_move, read_visits, told_automatic
+from crmcore.app.finding import Page, having, named_like, read_page, where_all
+from crmcore.app.moving import carry_on, decided, due_move, read_visits, target_of, told_automatic
 from crmcore.app.referrals import note_won
-from crmcore.app.work import STAMPS, Work, refuse_fixed
+from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
 from crmcore.domain import Contact, Customer, Event
 from crmcore.domain.policies import Stage, Transition
 from crmcore.domain.values import fold
 from crmcore.errors import DuplicateCustomer, Invalid, Issue
-from crmcore.rules.stages import NO_FIELDS, Move, moved
+from crmcore.rules.stages import NO_FIELDS, Move, moved, reason_issues
+from crmcore.rules.tiering import until_issues
 from crmcore.rules.timing import day_start, zone_named
 from crmcore.rules.validation import check_customer, check_number, meant
 from crmcore.rules.visits import Visit
-from crmcore.storage.query import And, Contains, Eq, Ge, Where
+from crmcore.storage.query import And, Eq, Ge, Where
 
 CustomerReference: TypeAlias = Customer | str
 """A customer, its id or its number. Where a customer is handed in and what is to be changed of it was changed by somebody
 else since it was read, the change is refused with ``Conflict``."""
 
 #: What only a use case of its own may change: numbers are drawn, stages are moved, owners handed over.
-_FIXED = (*STAMPS, "number", "stage", "stage_since", "owner")
+_FIXED = (*STAMPS, "number", "stage", "stage_since", "owner", "last_follow_up_at", "tier_reason")
 
 
 def register_customer(
@@ -36,18 +37,21 @@ def register_customer(
     contacts: Iterable[Mapping[str, Any]] = (),
     *,
     allow_duplicate: bool = False,
+    imported: bool = False,
 ) -> Customer:
-    """Registers within a unit of work; see :meth:`Customers.register`."""
+    """Registers within a unit of work; see :meth:`Customers.register`. Of an imported one nobody asks why it was lost."""
     playbook = work.playbook
     given = meant("customer", values, playbook)
-    stage = given.get("stage") or playbook.lifecycle.initial
-    given["stage"] = (playbook.lifecycle.stage_key(stage) if isinstance(stage, str) else None) or stage
+    stage = playbook.lifecycle.initial if given.get("stage") is None else given["stage"]
+    given["stage"] = playbook.lifecycle.stage_key(stage) or stage
     given.setdefault("stage_since", _known_since(work, given))
     given.setdefault("tier", playbook.default_tier)
-    given["owner"] = given.get("owner") or work.actor
-    given["registrar"] = given.get("registrar") or work.actor
+    given["owner"] = or_default(given.get("owner"), work.actor)
+    given["registrar"] = or_default(given.get("registrar"), work.actor)
     people = [contact_values(contact) for contact in contacts]
     issues = [issue for issue in check_customer(given, people, playbook) if issue.level == "error"]
+    if not imported:
+        issues += reason_issues(playbook.lifecycle, "customer", given["stage"], given.get("lost_reason"))
     numbered = given.get("number") is not None
     issues += check_number("customer", given.get("number"), playbook)
     customer, built = None, []
@@ -79,15 +83,6 @@ def register_customer(
     return carry_customer_on(work, customer)
 
 
-def _people(contacts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The contacts as they were given, each for itself; raises :class:`Invalid` for what is no list of mappings."""
-    given = [] if isinstance(contacts, (str, Mapping)) or not isinstance(contacts, Iterable) else list(contacts)
-    if (contacts and not given) or not all(isinstance(contact, Mapping) for contact in given):
-        facts = {"expected": "a list of mappings, one per person"}
-        raise Invalid([Issue(code="bad_type", field="customer.contacts", facts=facts)])
-    return [dict(contact) for contact in given]
-
-
 def _known_since(work: Work, given: Mapping[str, Any]) -> datetime:
     """Since when a new customer is at its stage: for a won one since its contract, else since it was first met, else now."""
     stage = work.playbook.lifecycle.find(given["stage"]) if isinstance(given["stage"], str) else None
@@ -115,16 +110,20 @@ def _checked(work: Work, current: Customer, changes: Mapping[str, Any], reason: 
     Another tier is set by hand for the reason given. Without one it holds until tiers are worked out again: what is set by
     hand has a reason, and that of the tier before is none for this one.
     """
-    refuse_fixed("customer", changes, _FIXED)
+    # A day without a tier would end what somebody else set.
+    refuse_fixed("customer", changes, _FIXED if "tier" in changes else (*_FIXED, "tier_until"))
     told = meant("customer", changes, work.playbook)
     merged = {name: told.get(name, getattr(current, name)) for name in Customer.kinds}
     custom = told.get("custom")
     names = {*told, *(custom if isinstance(custom, Mapping) else ())}
+    if "headcount_low" in names:
+        names.add("headcount_high")
     issues = [
         issue
         for issue in check_customer(merged, None, work.playbook)
         if issue.level == "error" and (issue.field or "").partition(".")[2] in names
     ]
+    issues += until_issues(told.get("tier_until"), work.today)
     if issues:
         raise Invalid(issues)
     if told.get("tier", current.tier) != current.tier:
@@ -137,7 +136,7 @@ def move_customer(
 ) -> Customer:
     """Moves within a unit of work; see :meth:`Customers.move`."""
     lifecycle = work.playbook.lifecycle
-    target = lifecycle.stage_key(to) or to
+    target = target_of(lifecycle, customer, to)
     told = _checked(work, customer, fields, reason)
     changed = _moved(work, decided(work, lifecycle, customer, target, told, reason=reason))
     step = lifecycle.transition(customer.stage, target)
@@ -186,12 +185,13 @@ class Customers(UseCases):
 
         ``values`` are fields of :class:`Customer`; ``contacts`` fields of :class:`Contact`. The number is drawn from the
         playbook's series, in the same transaction, unless one is given. The stage is the lifecycle's first and the owner the
-        one who registers, unless given. Raises :class:`Invalid` with every issue, :class:`DuplicateCustomer` for one that
-        has a file already, :class:`NumbersExhausted`; then nothing is stored and no number is lost.
+        one who registers, unless given; at a lost stage ``lost_reason`` is required where moves to it ask for a
+        reason. Raises :class:`Invalid` with every issue, :class:`DuplicateCustomer` for one that has a file already,
+        :class:`NumbersExhausted`; then nothing is stored and no number is lost.
         """
         if number is not None:
             values["number"] = number
-        people = _people(contacts)  # a unit of work may be tried more than once
+        people = mappings(contacts, "customer.contacts")  # a unit of work may be tried more than once
         return self.write(lambda work: register_customer(work, values, people, allow_duplicate=allow_duplicate))
 
     def get(self, customer: CustomerReference) -> Customer:
@@ -279,14 +279,12 @@ class Customers(UseCases):
         limit: int = 50,
         after: str | None = None,
     ) -> Page[Customer]:
-        """A page of customers. ``search`` looks in names without case and spaces; ``after`` is the mark of the page before."""
-        parts: list[Where] = [] if where is None else [where]
-        if search:
-            parts.append(Contains("name_key", fold(str(search))))
-        if stage:
-            parts.append(Eq("stage", self.engine.playbook.lifecycle.stage_key(stage) or stage))
-        parts += [Eq(name, value) for name, value in (("owner", owner), ("tier", tier)) if value is not None]
-        condition = parts[0] if len(parts) == 1 else And(*parts) if parts else None
+        """A page of customers. ``search`` looks in names without case and spaces; ``after`` is the mark of the page before.
+
+        A stage and a tier are named by their key or a label. Raises :class:`QueryError` for one that the playbook doesn't have.
+        """
+        told = having(Customer, self.engine.playbook, {"stage": stage, "owner": owner, "tier": tier})
+        condition = where_all([where, *named_like(search), *told])
         return self.engine.read(lambda transaction: read_page(transaction, Customer, condition, order, limit, after))
 
     def count(self, where: Where | None = None) -> int:

@@ -39,8 +39,8 @@ class Exports(UseCases):
         Raises :class:`QueryError` for a sheet that the playbook doesn't have.
         """
         crm = self.engine
-        if key not in crm.playbook.tables:
-            raise QueryError(f"there is no table {key}; there are {', '.join(crm.playbook.tables)}")
+        if not isinstance(key, str) or key not in crm.playbook.tables:
+            raise QueryError(f"there is no such table; there are {', '.join(crm.playbook.tables)}")
         layout = crm.playbook.tables[key]
         columns = tuple(_column(field, crm.playbook) for field in layout.columns)
 

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import Page, read_page, where_all
+from crmcore.app.finding import Page, having, read_page, where_all
 from crmcore.app.loops import contribute, given, new_case, take
 from crmcore.app.work import Work
 from crmcore.domain import Customer, Feedback
 from crmcore.rules.service import FEEDBACK
-from crmcore.storage.query import Eq, Where
+from crmcore.storage.query import Where
 
 
 class Feedbacks(UseCases):
@@ -104,17 +104,13 @@ class Feedbacks(UseCases):
         limit: int = 50,
         after: str | None = None,
     ) -> Page[Feedback]:
-        """A page of feedback."""
-        parts: list[Where | None] = [where]
-        if customer is not None:
-            parts.append(Eq("customer_id", self.customer(customer).id))
-        if state is not None:
-            parts.append(Eq("state", self.engine.playbook.choice_key("feedback.state", state) or state))
-        if responsible is not None:
-            parts.append(Eq("responsible", responsible))
-        return self.engine.read(
-            lambda transaction: read_page(transaction, Feedback, where_all(parts), order, limit, after)
+        """A page of feedback. Raises :class:`QueryError` for a state that isn't there."""
+        whose = None if customer is None else self.customer(customer).id
+        told = having(
+            Feedback, self.engine.playbook, {"customer_id": whose, "state": state, "responsible": responsible}
         )
+        condition = where_all([where, *told])
+        return self.engine.read(lambda transaction: read_page(transaction, Feedback, condition, order, limit, after))
 
     def _take(
         self, action: str, feedback: Feedback | str, values: Mapping[str, Any], reason: str | None = None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 import attrs
 
 from crmcore.domain import Customer, Entity
+from crmcore.domain.playbook import FIELD_KINDS, Playbook
+from crmcore.domain.values import fold
 from crmcore.errors import DomainError, QueryError
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
-from crmcore.storage.query import And, Eq, Query, Where, decode_place, encode_place, place_of
+from crmcore.storage.query import And, Contains, Eq, In, Query, Where, decode_place, encode_place, place_of
 from crmcore.storage.schema import Row
 
 E = TypeVar("E", bound=Entity)
@@ -43,7 +45,7 @@ def read_page(
     """
     if type(limit) is not int or not 1 <= limit <= MOST:
         raise QueryError(f"a page holds from 1 to {MOST:,}")
-    if isinstance(order, str) or not all(isinstance(name, str) for name in order):
+    if not isinstance(order, (list, tuple)) or not all(isinstance(name, str) for name in order):
         raise QueryError("an order is a list of field names")
     listed = f"{cls.collection} by {', '.join(order)}"
     place = None
@@ -72,11 +74,61 @@ def where_all(parts: Iterable[Where | None]) -> Where | None:
     return conditions[0] if len(conditions) == 1 else And(*conditions) if conditions else None
 
 
+def having(cls: type[Entity], playbook: Playbook, values: Mapping[str, Any]) -> list[Where]:
+    """One condition for each field that a value is given for; None is no value. A word may be a key or any of its labels.
+
+    Raises :class:`QueryError` for a word that a fixed vocabulary doesn't have; it lists those that it has.
+    """
+    found: list[Where] = []
+    for name, value in values.items():
+        if value is not None:
+            keys = keys_meant(f"{cls.entity}.{name}", value, playbook)
+            found.append(Eq(name, keys[0]) if len(keys) == 1 else In(name, keys))
+    return found
+
+
+def keys_meant(field: str, value: Any, playbook: Playbook) -> tuple[Any, ...]:
+    """What a value stands for: one key of the field's vocabulary, and of a milestone the one of each pipeline that has it.
+
+    A field without a fixed vocabulary takes any value. Raises :class:`QueryError` as :func:`having`.
+    """
+    keys: tuple[Any, ...]
+    allowed: tuple[str, ...]
+    if field == "opportunity.stage":
+        graphs = playbook.pipelines.values()
+        keys = tuple(dict.fromkeys(key for graph in graphs if (key := graph.stage_key(value)) is not None))
+        allowed = tuple(dict.fromkeys(key for graph in graphs for key in graph.keys))
+    else:
+        known = playbook.choice_key(field, value)
+        keys = (value if known is None else known,)
+        of_playbook = field in ("customer.stage", "customer.tier")
+        allowed = tuple(playbook.vocabulary(field)) if of_playbook else FIELD_KINDS[field].choices
+        if allowed and keys[0] not in allowed:
+            keys = ()
+    if not keys:
+        raise QueryError(f"{field} is one of {', '.join(allowed)}", field=field.partition(".")[2])
+    return keys
+
+
+def named_like(search: Any) -> list[Where]:
+    """The condition on names that a search means, without case and spaces; nothing for no search."""
+    if search is not None and not isinstance(search, str):
+        raise QueryError("a search is a text")
+    return [Contains("name_key", fold(search))] if search else []
+
+
+def not_named(cls: type[Entity], name: str | None = None) -> DomainError:
+    """What is raised where something else is handed in than a record or its name."""
+    article = "an" if cls.entity[0] in "aeio" else "a"
+    by = f", its {name} or its id" if name else " or by its id"
+    return DomainError(f"{article} {cls.entity.replace('_', ' ')} is named by itself{by}")
+
+
 def find_one(transaction: Transaction, cls: type[E], wanted: E | str, name: str | None = None) -> E | None:
     """An entity as the transaction sees it, by itself, by id, or by a field that names it."""
     load: Callable[[Row], E] = CODECS[cls].load
     if not isinstance(wanted, (str, cls)):
-        raise DomainError(f"a {cls.entity} is named by itself or by its id")
+        raise not_named(cls, name)
     if isinstance(wanted, str) and name is not None:
         for row in transaction.find(Query(cls.collection, Eq(name, wanted), limit=1)):
             return load(row)
@@ -98,7 +150,7 @@ def find_customer(transaction: Transaction, customer: Customer | str) -> Custome
     """
     load: Callable[[Row], Customer] = CODECS[Customer].load
     if not isinstance(customer, (str, Customer)):
-        raise DomainError("a customer is named by itself, its number or its id")
+        raise not_named(Customer, "number")
     if isinstance(customer, str) and not _ID.fullmatch(customer):
         for row in transaction.find(Query("customers", Eq("number", customer), limit=1)):
             return load(row)

@@ -9,17 +9,20 @@ from zoneinfo import ZoneInfo
 
 from crmcore.app.customers import carry_customer_on
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import Page, read_page
+from crmcore.app.finding import Page, having, read_page, where_all
+from crmcore.app.loops import build, future_issues
 from crmcore.app.moving import due_move
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Customer, FollowUp, FollowUpPlan, Opportunity
-from crmcore.domain.fields import clean_instant
+from crmcore.domain.fields import Unclean, clean_day, clean_instant
 from crmcore.errors import DomainError, Invalid, Issue
 from crmcore.rules.timing import local_day, zone_named
 from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS
-from crmcore.storage.query import And, Eq, Query, Where
+from crmcore.storage.query import And, Eq, Query
 
+#: What a plan gets from the contact that carries it out.
+_PLAN_FIXED = (*STAMPS, "customer_id", "follow_up_id")
 #: What a conversation is logged with in other ways than as a field.
 _FIXED = (*STAMPS, "customer_id", "plan_id")
 _ENDED = {"done": "it is done already", "cancelled": "it is cancelled already"}
@@ -36,17 +39,13 @@ def log_follow_up(
     """Writes a conversation down within a unit of work; see :meth:`FollowUps.log`. Of an imported one nobody knows when it was
     first written down."""
     zone = zone_named(work.playbook.timezone)
-    given = {name: value for name, value in values.items() if value is not None}
-    told = meant("follow_up", {"at": work.now, "recorder": work.actor, **given}, work.playbook)
+    now = {"at": work.now, "recorder": work.actor}
+    unsaid = {name: value for name, value in now.items() if values.get(name) is None}
+    told = meant("follow_up", {**values, **unsaid}, work.playbook)
     refuse_fixed("follow_up", told, _FIXED)
     issues = _follow_up_issues(work, customer, told, plan, zone)
     whole = {**told, "customer_id": customer.id, "plan_id": plan.id if plan else None}
-    try:
-        follow_up = work.build(FollowUp, whole)
-    except Invalid as invalid:
-        raise Invalid([*issues, *invalid.issues]) from None
-    if issues:
-        raise Invalid(issues)
+    follow_up = build(work, FollowUp, whole, issues)
     if imported:
         work.begin(follow_up, "follow_up.imported", follow_up.reason)
     else:
@@ -80,12 +79,14 @@ def _follow_up_issues(
         issues.append(Issue(code="reason_required", field="follow_up.reason"))
     if next_on is not None and not told.get("next_step"):
         issues.append(Issue(code="required", field="follow_up.next_step"))
-    if isinstance(at, datetime) and at.tzinfo is not None:
-        if clean_instant(at) > work.now:
-            issues.append(Issue(code="out_of_range", field="follow_up.at", facts={"limit": "what has happened"}))
-        if type(next_on) is date and next_on < local_day(at, zone):
-            facts = {"limit": "the days from the conversation on"}
-            issues.append(Issue(code="out_of_range", field="follow_up.next_on", facts=facts))
+    issues += future_issues(work, "follow_up.at", at)
+    try:
+        early = next_on is not None and clean_day(next_on) < local_day(clean_instant(at), zone)
+    except Unclean:
+        early = False  # for the fields themselves to refuse
+    if early:
+        facts = {"limit": "the days from the conversation on"}
+        issues.append(Issue(code="out_of_range", field="follow_up.next_on", facts=facts))
     if plan is not None and (plan.customer_id != customer.id or plan.state != "planned"):
         why = "it is another customer's" if plan.customer_id != customer.id else _ENDED[plan.state]
         issues.append(Issue(code="refused", field="follow_up.plan_id", facts={"why": why}))
@@ -161,7 +162,7 @@ class Plans(UseCases):
 
         def decide(work: Work) -> FollowUpPlan:
             current = work.current(FollowUpPlan, plan)
-            if not reason or not reason.strip():
+            if not isinstance(reason, str) or not reason.strip():
                 raise Invalid([Issue(code="reason_required", field="follow_up_plan.reason")])
             if current.state != "planned":
                 raise DomainError(f"the plan is {current.state} already")
@@ -172,15 +173,18 @@ class Plans(UseCases):
     def of(self, customer: Customer | str, *, state: str | None = "planned") -> Sequence[FollowUpPlan]:
         """The plans for a customer by their day; with ``state=None`` also those that are done or cancelled."""
         found = self.customer(customer)
-        where: Where = Eq("customer_id", found.id)
-        if state is not None:
-            where = And(where, Eq("state", state))
-        query = Query("follow_up_plans", where, ("due_on",))
+        told = having(FollowUpPlan, self.engine.playbook, {"customer_id": found.id, "state": state})
+        query = Query("follow_up_plans", where_all(told), ("due_on",))
         return self.engine.read(lambda transaction: list(map(CODECS[FollowUpPlan].load, transaction.find(query))))
 
 
-def add_plan(work: Work, customer: Customer, values: Mapping[str, Any]) -> FollowUpPlan:
-    """Plans within a unit of work; see :meth:`Plans.add`. A plan without an owner is the customer's owner's."""
-    told = {name: value for name, value in values.items() if value is not None}
-    refuse_fixed("follow_up_plan", told, (*STAMPS, "customer_id", "follow_up_id"))
-    return work.create(FollowUpPlan, "follow_up_plan.made", {**told, "customer_id": customer.id})
+def add_plan(work: Work, customer: Customer, values: Mapping[str, Any], *, imported: bool = False) -> FollowUpPlan:
+    """Plans within a unit of work; see :meth:`Plans.add`. A plan without an owner is the customer's owner's.
+
+    An imported one may be done or cancelled already.
+    """
+    refuse_fixed("follow_up_plan", values, _PLAN_FIXED if imported else (*_PLAN_FIXED, "state"))
+    plan = work.build(FollowUpPlan, {**values, "customer_id": customer.id})
+    if plan.at is not None and local_day(plan.at, zone_named(work.playbook.timezone)) != plan.due_on:
+        raise Invalid([Issue(code="out_of_range", field="follow_up_plan.at", facts={"limit": "the day due_on"})])
+    return work.begin(plan, "follow_up_plan.made")

@@ -128,7 +128,7 @@ class Imports(UseCases):
         strange headers and values mean (:mod:`crmcore.interchange.mapping`). Raises :class:`ImportRejected` for a file
         that can't be read or has no header, naming why.
         """
-        paths = [files] if isinstance(files, (str, Path)) else list(files)
+        paths = _paths(files)
         mapped = read_mapping(mapping)
         given = {"table": table, "date_order": date_order, "currency": currency}
         mapped = read_mapping(
@@ -136,16 +136,14 @@ class Imports(UseCases):
         )
         crm = self.engine
         if mapped.table is not None and mapped.table not in crm.playbook.tables:
-            raise ImportRejected(
-                "bad_mapping", f"there is no table {mapped.table}; there are {', '.join(crm.playbook.tables)}"
-            )
+            raise ImportRejected("bad_mapping", f"there is no such table; there are {', '.join(crm.playbook.tables)}")
         vocabularies = {
             key: Vocabulary(crm.playbook.synonyms(key))
             for key, found in crm.playbook.tables.items()
             if found.entity in _ORDER and mapped.table in (None, key)
         }
         plans = []
-        for path in map(Path, paths):
+        for path in paths:
             try:
                 sheets = [found for found in read_sheets(path, encoding=encoding) if not found.hidden]
             except ImportRejected as rejected:
@@ -181,6 +179,14 @@ class Imports(UseCases):
         return SheetPlan(
             file=file, sheet=sheet.name, table=header.table, header_row=header.row, drafts=drafts, issues=tuple(issues)
         )
+
+
+def _paths(files: Any) -> list[Path]:
+    """The files to read; raises :class:`ImportRejected` for what is no path."""
+    listed = [files] if isinstance(files, (str, Path)) or not isinstance(files, (list, tuple)) else files
+    if not all(isinstance(path, (str, Path)) for path in listed):
+        raise ImportRejected("unreadable", "a file to import is named by its path")
+    return list(map(Path, listed))
 
 
 #: Fields that take what several columns say.
@@ -403,7 +409,7 @@ class _Taking:
             # A telephone without a name still belongs to somebody there.
             contact["name"] = values["name"]
         try:
-            return _Taken(register_customer(self.work, values, [contact] if contact else []).id)
+            return _Taken(register_customer(self.work, values, [contact] if contact else [], imported=True).id)
         except DuplicateCustomer as duplicate:
             return self._on_file("customer.name", duplicate.details["id"], duplicate.details["number"])
 
@@ -424,7 +430,7 @@ class _Taking:
         if since is not None:
             values["stage_since"] = day_start(since, self.crm.zone)
         alone = Issue(code="no_customer", field="opportunity.customer_name", level="warning")
-        opened = open_opportunity(self.work, values, customer)
+        opened = open_opportunity(self.work, values, customer, imported=True)
         if reference:
             self.opportunities[reference] = opened.id
         return _Taken(opened.id, () if customer else (alone,))
@@ -432,7 +438,7 @@ class _Taking:
     def _plan(self, draft: Draft) -> _Taken:
         customer, values = self._owner(draft), dict(draft.values.get("follow_up_plan", {}))
         same = self._same(FollowUpPlan, "customer_id", customer.id, values)
-        return same or self._made(add_plan(self.work, customer, values).id)
+        return same or self._made(add_plan(self.work, customer, values, imported=True).id)
 
     def _follow_up(self, draft: Draft) -> _Taken:
         customer, values = self._owner(draft), dict(draft.values.get("follow_up", {}))

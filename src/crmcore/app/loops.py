@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import Customer, Record, User
-from crmcore.domain.fields import clean_instant
+from crmcore.domain.fields import Unclean, clean_day, clean_instant
 from crmcore.errors import Invalid, Issue
 from crmcore.rules.assignment import candidates, choose
 from crmcore.rules.service import Loop, changes, refusals
@@ -25,10 +25,10 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def future_issues(work: Work, field: str, moment: Any) -> Iterable[Issue]:
     """A day or a moment that has not come yet; what is neither is for the field itself to refuse."""
-    if isinstance(moment, datetime):
-        late = moment.utcoffset() is not None and clean_instant(moment) > work.now
-    else:
-        late = isinstance(moment, date) and moment > work.today
+    try:
+        late = clean_instant(moment) > work.now if isinstance(moment, datetime) else clean_day(moment) > work.today
+    except Unclean:
+        return
     if late:
         yield Issue(code="out_of_range", field=field, facts={"limit": "what has happened"})
 
@@ -50,11 +50,11 @@ def new_case(work: Work, loop: Loop, cls: type[R], customer: Customer, who: str,
     """A case of a customer as it comes in, not written yet. Unless ``who`` is given, the playbook says whose it is."""
     moments = ("opened_at", "received_at")
     fixed = {name for step in loop.steps.values() for name in (*step.requires, step.moment) if name not in (who, None)}
-    told = meant(cls.entity, given(values), work.playbook)
-    refuse_fixed(
-        cls.entity, told, (*STAMPS, "customer_id", loop.state, "cycle", "stars", "suggestion", *fixed, *loop.cleared)
-    )
-    whole = {**{name: work.now for name in moments if name in cls.kinds}, **told, "customer_id": customer.id}
+    told = meant(cls.entity, values, work.playbook)
+    kept = (*STAMPS, "customer_id", loop.state, "cycle", "stars", "suggestion", *fixed, *loop.cleared)
+    refuse_fixed(cls.entity, given(told), kept)
+    now = {name: work.now for name in moments if name in cls.kinds and told.get(name) is None}
+    whole = {**told, **now, "customer_id": customer.id}
     late = [issue for name in moments for issue in future_issues(work, f"{cls.entity}.{name}", whole.get(name))]
     late += check_number(cls.entity, told.get("number"), work.playbook)
     case = build(work, cls, whole, late)
@@ -91,12 +91,12 @@ def take(work: Work, loop: Loop, action: str, current: R, values: Mapping[str, A
 
 def contribute(work: Work, loop: Loop, action: str, current: R, collaborator: str | None, note: str | None) -> R:
     """Notes that a collaborator (the one who acts unless given) did their part; the record stays as it is."""
-    name = collaborator or work.actor
+    name = work.actor if collaborator is None else collaborator
     issues = refusals(loop, action, current, {})
     known = {entry.partition("/")[0] for entry in getattr(current, "collaborators")}  # noqa: B009
     if name not in known:
-        facts = {"allowed": ", ".join(sorted(known)) or "-"}
-        issues.append(Issue(code="bad_choice", field=f"{current.entity}.collaborators", facts=facts))
+        facts = {"why": "it isn't asked of this collaborator"}
+        issues.append(Issue(code="refused", field=f"{current.entity}.collaborators", facts=facts))
     if issues:
         raise Invalid(issues)
     work.announce(current, action, {"collaborator": [None, name]}, note)

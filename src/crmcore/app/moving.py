@@ -10,7 +10,7 @@ from crmcore.app.work import Work
 from crmcore.domain import Attachment, Customer, Event, Opportunity
 from crmcore.domain.policies import StageGraph, Transition
 from crmcore.errors import TransitionRefused
-from crmcore.rules.stages import NO_EVIDENCE, NO_FIELDS, Move, decide, due
+from crmcore.rules.stages import NO_EVIDENCE, NO_FIELDS, Move, decide, due, unknown_stage
 from crmcore.rules.visits import Visit, visits
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
@@ -47,6 +47,15 @@ def decided(
         allowed = graph.targets(record.stage) if graph.find(record.stage) else graph.keys
         raise TransitionRefused(found, source=record.stage, target=target, allowed=allowed)
     return found
+
+
+def target_of(graph: StageGraph, record: Customer | Opportunity, to: Any) -> str:
+    """The key of the stage that a text means; raises :class:`TransitionRefused`, without the text, for one that isn't there."""
+    target = graph.stage_key(to)
+    if target is None:
+        issues, ways = [unknown_stage(graph, record.entity)], graph.targets(record.stage)
+        raise TransitionRefused(issues, source=record.stage, target=None, allowed=ways)
+    return target
 
 
 def graph_of(work: Work, record: Customer | Opportunity) -> StageGraph | None:

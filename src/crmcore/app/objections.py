@@ -45,7 +45,7 @@ class Objections(UseCases):
                     facts = {"why": "it is another customer's"}
                     issues.append(Issue(code="refused", field=f"objection.{found.entity}_id", facts=facts))
             told |= {"opportunity_id": deal.id if deal else None, "follow_up_id": talk.id if talk else None}
-            return work.begin(build(work, Objection, given(told), issues), "objection.raised")
+            return work.begin(build(work, Objection, told, issues), "objection.raised")
 
         return self.write(decide)
 

@@ -11,12 +11,12 @@ import attrs
 
 from crmcore.app.duties import histories_of, settle_scopes, settle_touched, settlements_of
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import MOST, customers_of
+from crmcore.app.finding import MOST, customers_of, find_one, having, where_all
 from crmcore.app.work import Whose, Work
 from crmcore.domain import ActionPlan, Customer, Entity, FollowUpPlan, Obligation, User
 from crmcore.domain.fields import LAST_DAY
 from crmcore.domain.policies import Label
-from crmcore.errors import DomainError, Invalid, Issue, Language, QueryError
+from crmcore.errors import DomainError, Invalid, Issue, Language, NotFound, QueryError
 from crmcore.metrics.due import rule_labels, state_of
 from crmcore.rules.explaining import Explanation
 from crmcore.rules.obligations import PLAN_RULE, Settlement, case_of
@@ -108,31 +108,29 @@ class Obligations(UseCases):
         return crm.read(look)
 
     def of(self, customer: Customer | str, *, state: str | None = "open") -> Sequence[Obligation]:
-        """A customer's obligations by due time; with ``state=None`` also those that are paused or ended."""
+        """A customer's obligations by due time; with ``state=None`` also those that are paused or ended.
+
+        Raises :class:`QueryError` for a state that isn't there.
+        """
         found = self.customer(customer)
-        where: Where = Eq("customer_id", found.id)
-        if state is not None:
-            where = And(where, Eq("state", state))
-        query = Query("obligations", where, ("due_at",))
+        told = having(Obligation, self.engine.playbook, {"customer_id": found.id, "state": state})
+        query = Query("obligations", where_all(told), ("due_at",))
         return self.engine.read(lambda transaction: _load(transaction, Obligation, query))
 
     def explain(self, obligation: Obligation | Duty | str) -> Explanation:
         """How the due time comes about: from which moment it counts, window by window in working time, pause by pause.
 
-        The steps sum up to the amount; ``text(language)`` says it in English or Chinese. Raises :class:`DomainError` for an
-        obligation that is not owed any more under the playbook as it is now.
+        The steps sum up to the amount; ``text(language)`` says it in English or Chinese. Raises :class:`NotFound`, and
+        :class:`DomainError` for an obligation that is not owed any more under the playbook as it is now.
         """
         crm = self.engine
         wanted = obligation.obligation if isinstance(obligation, Duty) else obligation
         now = crm.now()
 
         def look(transaction: Transaction) -> Explanation:
-            found = wanted
-            if isinstance(found, str):
-                row = transaction.get("obligations", found)
-                found = CODECS[Obligation].load(row) if row else found
-            if isinstance(found, str):
-                raise DomainError("there is no such obligation")
+            found = wanted if isinstance(wanted, Obligation) else find_one(transaction, Obligation, wanted)
+            if found is None:
+                raise NotFound("there is no such obligation", entity="obligation")
             scope = (found.customer_id, found.customer_id or found.subject_id)
             case = case_of(histories_of(transaction, [scope])[scope], crm.rulebook)
             for owed in case.owed():
@@ -172,8 +170,8 @@ class Obligations(UseCases):
         Both are aware. A notice has the same id whenever it is asked for; roles are resolved to their active users.
         """
         crm = self.engine
-        end = until or crm.now()
-        if since.utcoffset() is None or end.utcoffset() is None:
+        end = crm.now() if until is None else until
+        if not all(isinstance(moment, datetime) and moment.utcoffset() is not None for moment in (since, end)):
             raise QueryError("reminders are asked for between two aware moments")
 
         def look(transaction: Transaction) -> list[Notice]:

@@ -8,19 +8,18 @@ from typing import Any
 
 from crmcore.app.customers import bring_customer
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import Page, read_page
-from crmcore.app.moving import carry_on, decided, due_move, read_visits, told_automatic
+from crmcore.app.finding import Page, having, named_like, read_page, where_all
+from crmcore.app.loops import build
+from crmcore.app.moving import carry_on, decided, due_move, read_visits, target_of, told_automatic
 from crmcore.app.orders import sign_order
-from crmcore.app.work import STAMPS, Work, refuse_fixed
+from crmcore.app.work import STAMPS, Work, or_default, refuse_fixed
 from crmcore.domain import Customer, Money, Opportunity
 from crmcore.domain.policies import StageGraph, Transition
-from crmcore.domain.values import fold
-from crmcore.errors import DomainError, Invalid, Issue, NotFound
-from crmcore.rules.stages import NO_FIELDS, unknown_stage
+from crmcore.errors import DomainError, Invalid, Issue
+from crmcore.rules.stages import NO_FIELDS, reason_issues, unknown_stage
 from crmcore.rules.validation import meant
 from crmcore.rules.visits import Visit
-from crmcore.storage.codec import CODECS
-from crmcore.storage.query import And, Contains, Eq, Where
+from crmcore.storage.query import Where
 
 #: What a move and a move alone changes.
 _FIXED = (*STAMPS, "stage", "stage_since", "outcome", "pipeline")
@@ -47,13 +46,19 @@ def _no_customer() -> Invalid:
     return Invalid([Issue(code="evidence_required", field="opportunity.customer_id")])
 
 
-def open_opportunity(work: Work, values: Mapping[str, Any], customer: Customer | None) -> Opportunity:
-    """Opens within a unit of work; see :meth:`Opportunities.open`. A later stage is taken as it is: it comes from outside."""
+def open_opportunity(
+    work: Work, values: Mapping[str, Any], customer: Customer | None, *, imported: bool = False
+) -> Opportunity:
+    """Opens within a unit of work; see :meth:`Opportunities.open`. A later stage is taken as it is: it comes from outside.
+
+    Of an imported one nobody knows when it was closed, or asks why it was lost.
+    """
     refuse_fixed("opportunity", values, ("outcome",))
     given = dict(values)
-    given["pipeline"] = given.get("pipeline") or work.playbook.default_pipeline
+    if given.get("pipeline") is None:
+        given["pipeline"] = work.playbook.default_pipeline
     graph = _pipeline(work, given["pipeline"])
-    wanted = given.get("stage") or graph.initial
+    wanted = graph.initial if given.get("stage") is None else given["stage"]
     key = graph.stage_key(wanted)
     if key is None:
         raise Invalid([unknown_stage(graph, "opportunity")])
@@ -62,11 +67,14 @@ def open_opportunity(work: Work, values: Mapping[str, Any], customer: Customer |
     if outcome == "won" and customer is None:
         raise _no_customer()
     if outcome == "won":
-        given["amount"] = given.get("amount") or given.get("expected_amount")
+        given["amount"] = given.get("expected_amount") if given.get("amount") is None else given["amount"]
+    if outcome != "open" and not imported:
+        given.setdefault("closed_on", work.today)
     given.setdefault("stage_since", work.now)
-    given["owner"] = given.get("owner") or (customer.owner if customer else None) or work.actor
+    given["owner"] = or_default(given.get("owner"), (customer.owner if customer else None) or work.actor)
     given["customer_id"] = customer.id if customer else None
-    opened = work.create(Opportunity, "opportunity.opened", given)
+    lacking = [] if imported else reason_issues(graph, "opportunity", key, given.get("lost_reason"))
+    opened = work.begin(build(work, Opportunity, given, lacking), "opportunity.opened")
     if outcome == "won" and customer is not None:
         take_customer_along(work, customer.id)
     return carry_opportunity_on(work, opened)
@@ -83,7 +91,7 @@ def move_opportunity(
     """Moves within a unit of work; see :meth:`Opportunities.move`."""
     opportunity = _in_a_pipeline(work, opportunity)
     graph = _pipeline(work, opportunity.pipeline)
-    target = graph.stage_key(to) or to
+    target = target_of(graph, opportunity, to)
     moved = _moved(work, graph, opportunity, target, fields, reason)
     step = graph.transition(opportunity.stage, target)
     return moved if step is not None and step.rollback else carry_opportunity_on(work, moved)
@@ -127,29 +135,19 @@ class Opportunities(UseCases):
         """Opens an opportunity (销售机会) at the pipeline's first milestone, or at the ``stage`` given.
 
         ``values`` are fields of :class:`Opportunity`. Without a customer it stands alone until one is known. One that is
-        opened as closed was closed today unless told otherwise.
+        opened as closed was closed today unless told otherwise; as lost, it needs a ``lost_reason`` where moves do.
         """
         customer = values.pop("customer_id", None) if customer is None else customer
 
         def decide(work: Work) -> Opportunity:
             found = work.current(Customer, customer) if customer is not None else None
-            given = {"name": name, "opened_on": work.today, **values}
-            graph = _pipeline(work, given.get("pipeline") or work.playbook.default_pipeline)
-            known = graph.find(graph.stage_key(given.get("stage") or "") or "")
-            if known is not None and known.outcome != "open":
-                given.setdefault("closed_on", work.today)
-            return open_opportunity(work, given, found)
+            return open_opportunity(work, {"name": name, "opened_on": work.today, **values}, found)
 
         return self.write(decide)
 
     def get(self, opportunity: Opportunity | str) -> Opportunity:
         """The opportunity as it is now. Raises :class:`NotFound`."""
-        key = opportunity if isinstance(opportunity, str) else opportunity.id
-        row = self.engine.read(lambda transaction: transaction.get("opportunities", key))
-        if row is None:
-            raise NotFound("there is no such opportunity", entity="opportunity")
-        found: Opportunity = CODECS[Opportunity].load(row)
-        return found
+        return self.one(Opportunity, opportunity)
 
     def update(self, opportunity: Opportunity | str, *, reason: str | None = None, **changes: Any) -> Opportunity:
         """Changes fields. The stage is moved, not updated."""
@@ -191,13 +189,16 @@ class Opportunities(UseCases):
         order_number: str | None = None,
         **fields: Any,
     ) -> Opportunity:
-        """Moves to the first won milestone that can be reached from here; with ``order_number`` the order is put on file too."""
+        """Moves to the first won milestone that can be reached from here; with ``order_number`` the order is put on file too.
+
+        Raises :class:`DomainError` for one that is won already.
+        """
         given = {"amount": amount, "closed_on": closed_on}
         fields = {**{name: value for name, value in given.items() if value is not None}, **fields}
 
         def decide(work: Work) -> Opportunity:
             current = _in_a_pipeline(work, work.current(Opportunity, opportunity, ("stage", *fields)))
-            target = _first_way(_pipeline(work, current.pipeline), current.stage, "won")
+            target = _first_way(_pipeline(work, current.pipeline), current, "won")
             won = move_opportunity(work, current, target, fields)
             if order_number is not None:
                 order = {"number": order_number, "opportunity_id": won.id, "amount": won.amount}
@@ -207,11 +208,11 @@ class Opportunities(UseCases):
         return self.write(decide)
 
     def lose(self, opportunity: Opportunity | str, *, reason: str) -> Opportunity:
-        """Moves to the lost milestone; the reason is kept."""
+        """Moves to the lost milestone; the reason is kept. Raises :class:`DomainError` for one that is lost already."""
 
         def decide(work: Work) -> Opportunity:
             current = _in_a_pipeline(work, work.current(Opportunity, opportunity, ("stage",)))
-            target = _first_way(_pipeline(work, current.pipeline), current.stage, "lost")
+            target = _first_way(_pipeline(work, current.pipeline), current, "lost")
             return move_opportunity(work, current, target, reason=reason)
 
         return self.write(decide)
@@ -234,22 +235,21 @@ class Opportunities(UseCases):
         limit: int = 50,
         after: str | None = None,
     ) -> Page[Opportunity]:
-        """A page of opportunities."""
+        """A page of opportunities; a milestone, of any pipeline, and an outcome by their key or a label.
+
+        Raises :class:`QueryError` for one that isn't there.
+        """
         crm = self.engine
-        parts: list[Where] = [] if where is None else [where]
-        if search:
-            parts.append(Contains("name_key", fold(str(search))))
-        if customer is not None:
-            parts.append(Eq("customer_id", self.customer(customer).id))
-        if stage is not None:
-            parts.append(Eq("stage", crm.playbook.choice_key("opportunity.stage", stage) or stage))
-        parts += [Eq(name, value) for name, value in (("owner", owner), ("outcome", outcome)) if value is not None]
-        condition = parts[0] if len(parts) == 1 else And(*parts) if parts else None
+        whose = None if customer is None else self.customer(customer).id
+        told = {"customer_id": whose, "stage": stage, "owner": owner, "outcome": outcome}
+        condition = where_all([where, *named_like(search), *having(Opportunity, crm.playbook, told)])
         return crm.read(lambda transaction: read_page(transaction, Opportunity, condition, order, limit, after))
 
 
-def _first_way(graph: StageGraph, stage: str, outcome: str) -> str:
-    ways = [key for key in graph.targets(stage) if graph.stage(key).outcome == outcome]
+def _first_way(graph: StageGraph, opportunity: Opportunity, outcome: str) -> str:
+    if opportunity.outcome == outcome:
+        raise DomainError(f"the opportunity is {outcome} already")
+    ways = [key for key in graph.targets(opportunity.stage) if graph.stage(key).outcome == outcome]
     if not ways:
-        raise DomainError(f"from {stage} there is no way to a stage that is {outcome}")
+        raise DomainError(f"from {opportunity.stage} there is no way to a stage that is {outcome}")
     return ways[0]

@@ -8,10 +8,11 @@ from typing import Any
 
 from crmcore.app.engine import UseCases
 from crmcore.app.loops import build, future_issues, given
-from crmcore.app.work import STAMPS, Work, refuse_fixed
+from crmcore.app.work import STAMPS, Work, mappings, refuse_fixed
 from crmcore.domain import Customer, Instalment, Money, Opportunity, Order
+from crmcore.domain.fields import Unclean, clean_day
 from crmcore.errors import Invalid, Issue
-from crmcore.rules.payments import collect_issues, currency_of, open_amount, plan_issues, spread, total
+from crmcore.rules.payments import collect_issues, currency_of, laid_on, open_amount, plan_issues, spread, total
 from crmcore.rules.validation import check_number
 from crmcore.storage.query import Eq
 
@@ -23,14 +24,16 @@ def sign_order(
     work: Work, customer: Customer, values: Mapping[str, Any], instalments: Iterable[Mapping[str, Any]] = ()
 ) -> Order:
     """Signs within a unit of work; see :meth:`Orders.sign`. The collection of the payment is handed to finance."""
-    told = {"signed_on": work.today, **given(values), "customer_id": customer.id}
+    told = {**values, "customer_id": customer.id}
+    if told.get("signed_on") is None:
+        told["signed_on"] = work.today
     if told.get("number") is None and "order" in work.playbook.numbering:
         told["number"] = work.draw_number("order", on=work.today, short_name=customer.short_name)
     late = future_issues(work, "order.signed_on", told["signed_on"])
     order = build(work, Order, told, [*check_number("order", told.get("number"), work.playbook), *late])
     if "order" in work.playbook.numbering:
         work.claim_number("order", order.number)
-    issues = [] if order.amount is None or order.amount.minor >= 0 else _negative("order.amount")
+    issues: list[Issue] = []
     parts: list[Instalment] = []
     for part in instalments:
         try:
@@ -39,8 +42,7 @@ def sign_order(
             parts.append(build(work, Instalment, whole, _unpriced(part)))
         except Invalid as invalid:
             issues += invalid.issues
-    if not issues:
-        issues += plan_issues(order, parts, complete=True)
+    issues += plan_issues(order, parts, complete=not issues)
     if issues:
         raise Invalid(issues)
     if order.amount is None:
@@ -51,10 +53,6 @@ def sign_order(
     handed = given({"number": order.number, "amount": order.amount, "signed_on": order.signed_on})
     work.announce(order, "order.handed_over", {name: [None, value] for name, value in handed.items()})
     return order
-
-
-def _negative(field: str) -> list[Issue]:
-    return [Issue(code="out_of_range", field=field, facts={"limit": "amounts from zero on"})]
 
 
 def _unpriced(values: Mapping[str, Any]) -> list[Issue]:
@@ -81,7 +79,7 @@ class Orders(UseCases):
         The number is drawn where the playbook numbers orders, unless given; ``signed_on`` is today unless given. ``instalments``
         are mappings with ``due_on`` and ``amount``, which add up to the order's amount; it is their sum unless given.
         """
-        parts = [dict(part) for part in instalments]  # a unit of work may be tried more than once
+        parts = mappings(instalments, "order.instalments")  # a unit of work may be tried more than once
 
         def decide(work: Work) -> Order:
             refuse_fixed("order", values, _ORDER_FIXED)
@@ -147,26 +145,29 @@ class Orders(UseCases):
     def collect(self, owed: Order | Instalment | str, amount: Money, *, on: date | None = None) -> Order:
         """Notes a payment (回款), on a day that has come, today unless given; gives the order as it is then.
 
-        On an order with instalments it goes to the earliest that are open. Raises :class:`Invalid` for an amount that isn't above
-        zero, that is in another currency, or more than what is still to be paid of the order, or of its instalments.
+        On an order with instalments it goes to the earliest that are open; what goes beyond them is paid on the order. Raises
+        :class:`Invalid` for an amount that isn't above zero, that is in another currency, or more than what is still to be paid
+        of the order, or of the instalment.
         """
 
         def decide(work: Work) -> Order:
             order, named = _owed(work, owed)
             parts = _instalments(work, order)
-            day = on or work.today
+            day = work.today if on is None else on
             issues = list(future_issues(work, "order.collected_on", day))
-            if type(day) is not date:
-                issues = [Issue(code="bad_date", field="order.collected_on")]
+            try:
+                clean_day(day)
+            except Unclean as problem:
+                issues = [Issue(code=problem.code, field="order.collected_on", facts=problem.facts)]
             if type(amount) is not Money:
                 issues.append(Issue(code="bad_money", field="order.collected"))
             else:
-                issues += collect_issues(order, named or parts or [order], amount, currency_of(order, parts))
+                issues += collect_issues(order, named or laid_on(order, parts), amount, currency_of(order, parts))
             if issues:
                 raise Invalid(issues)
             if parts:
-                paid = {item.id: _paid(work, item, part, day) for item, part in spread(named or parts, amount)}
-                return _told(work, order, total(paid.get(item.id, item).collected for item in parts), day)
+                for item, part in spread(named or parts, amount):
+                    _paid(work, item, part, day)
             return _told(work, order, total((order.collected, amount)), day)
 
         return self.write(decide)

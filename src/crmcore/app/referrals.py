@@ -7,7 +7,7 @@ from typing import Any
 
 from crmcore.app.engine import UseCases
 from crmcore.app.loops import build, future_issues, given
-from crmcore.app.work import STAMPS, Work, refuse_fixed
+from crmcore.app.work import STAMPS, Work, or_default, refuse_fixed
 from crmcore.domain import Customer, Referral
 from crmcore.errors import Invalid, Issue
 from crmcore.rules.timing import local_day, zone_named
@@ -60,18 +60,18 @@ class Referrals(UseCases):
             refuse_fixed("referral", values, _FIXED)
             by = work.current(Customer, referrer)
             who = work.current(Customer, referred) if referred is not None else None
-            named = {"referred_name": referred_name or (who.name if who else None)}
+            named = {"referred_name": or_default(referred_name, who.name if who else None)}
             told = {
                 **values,
                 **named,
-                "referred_on": referred_on or work.today,
+                "referred_on": work.today if referred_on is None else referred_on,
                 "referrer_id": by.id,
                 "referred_id": who.id if who else None,
             }
             issues = [*_self_issues(by.id, who), *future_issues(work, "referral.referred_on", told["referred_on"])]
             if named["referred_name"] is None:
                 issues.append(Issue(code="required", field="referral.referred_name"))
-            made = work.begin(build(work, Referral, given(told), issues), "referral.made")
+            made = work.begin(build(work, Referral, told, issues), "referral.made")
             return _note_won_already(work, made, who) if who else made
 
         return self.write(decide)
@@ -98,7 +98,7 @@ class Referrals(UseCases):
 
         def decide(work: Work) -> Referral:
             current = work.current(Referral, referral, ("incentive_given", "succeeded_on"))
-            told = given({"incentive": incentive or current.incentive})
+            told = given({"incentive": or_default(incentive, current.incentive)})
             lacking = [name for name in ("succeeded_on",) if getattr(current, name) is None]
             lacking += [] if told else ["incentive"]
             issues = [Issue(code="required", field=f"referral.{name}") for name in lacking]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from crmcore.app.duties import histories_of_all
 from crmcore.app.engine import UseCases
@@ -26,7 +26,8 @@ from crmcore.domain import (
 )
 from crmcore.domain.fields import FIRST_DAY, LAST_DAY
 from crmcore.domain.playbook import Playbook
-from crmcore.domain.policies import StageGraph
+from crmcore.domain.policies import StageGraph, by_text
+from crmcore.domain.values import fold
 from crmcore.errors import Language, QueryError
 from crmcore.interchange.sheets import workbooks
 from crmcore.metrics import (
@@ -181,10 +182,12 @@ class Reports(UseCases):
     ) -> Duties:
         """What became of what was owed, against its due times: response and solution times, records, cadences.
 
-        ``rule`` takes one rule (``target.answer_ticket``) or one sort (``target``, ``cadence``, ``plan``). Those count that
-        were due in the period. See :func:`crmcore.metrics.duties`.
+        ``rule`` takes one rule (``target.answer_ticket``, or its label) or one sort (``target``, ``cadence``, ``plan``). Those
+        count that were due in the period. Raises :class:`QueryError` for a rule that the playbook doesn't have. See
+        :func:`crmcore.metrics.duties`.
         """
         crm = self.engine
+        meant = None if rule is None else _rule_meant(rule, crm.playbook)
         _check_period(since, until)
 
         def look(scope: Scope) -> Duties:
@@ -197,7 +200,7 @@ class Reports(UseCases):
                 zone=crm.zone,
                 since=since,
                 until=_day_after(until),
-                rule=rule,
+                rule=meant,
             )
 
         return self._look(of, look)
@@ -351,6 +354,8 @@ class Reports(UseCases):
         language: Language = "zh-CN",
     ) -> Path:
         """The review as a workbook with native charts. Needs the extra ``excel``."""
+        if not isinstance(path, (str, Path)) or "\0" in str(path):
+            raise QueryError("a workbook is written to a path")
         found = self.review(since=since, until=until, of=of)
         workbooks().write(Path(path), found.tables, found.charts, language=language)
         return Path(path)
@@ -361,9 +366,9 @@ class Reports(UseCases):
 
     def _pipeline(self, key: str | None) -> StageGraph:
         playbook = self.engine.playbook
-        wanted = key or playbook.default_pipeline
-        if wanted not in playbook.pipelines:
-            raise QueryError(f"there is no pipeline {wanted}; there are {', '.join(playbook.pipelines)}")
+        wanted = playbook.default_pipeline if key is None else key
+        if not isinstance(wanted, str) or wanted not in playbook.pipelines:
+            raise QueryError(f"there is no such pipeline; there are {', '.join(playbook.pipelines)}")
         return playbook.pipelines[wanted]
 
     def _logged_within(self) -> timedelta:
@@ -416,6 +421,15 @@ def _between(field: str, start: datetime | None, end: datetime | None) -> Where 
 def _is_due_in(rulebook: Rulebook, owed: Owed, since: date | None, until: date | None) -> bool:
     last = due_day(owed.due_at, rulebook.zone)
     return (since is None or last >= since) and (until is None or last <= until)
+
+
+def _rule_meant(rule: Any, playbook: Playbook) -> str:
+    """The rule, or the sort of rules, that a text means."""
+    labels = rule_labels(playbook)
+    sorts = dict.fromkeys(key.partition(".")[0] for key in labels)
+    if isinstance(rule, str) and (rule in sorts or (rule := by_text(labels.items()).get(fold(rule), ""))):
+        return rule
+    raise QueryError(f"rule is one of {', '.join(dict.fromkeys((*sorts, *labels)))}", field="rule")
 
 
 def _check_period(since: date | None, until: date | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
-from crmcore.app.finding import customers_of
+from crmcore.app.finding import customers_of, keys_meant
 from crmcore.domain import Customer, Entity
 from crmcore.domain.playbook import Playbook
 from crmcore.errors import QueryError
@@ -25,15 +25,18 @@ Of = Mapping[str, str | None]
 def checked_of(of: Of | None, playbook: Playbook) -> dict[str, str | None]:
     """The restriction in the playbook's keys: a stage or a tier may be named by its label.
 
-    Raises :class:`QueryError` for a field that a report isn't restricted by, and for a value that is no text.
+    Raises :class:`QueryError` for a field that a report isn't restricted by, for a value that is no text, and for a stage or a
+    tier that the playbook doesn't have.
     """
     found: dict[str, str | None] = {}
+    if of is not None and not isinstance(of, Mapping):
+        raise QueryError("a report is restricted by a mapping of fields to values")
     for name, value in (of or {}).items():
         if name not in FACETS:
             raise QueryError(f"a report is restricted by {', '.join(FACETS)}")
         if value is not None and not isinstance(value, str):
             raise QueryError(f"the {name} that a report is restricted to is given as text", field=name)
-        found[name] = value if value is None else playbook.choice_key(f"customer.{name}", value) or value
+        found[name] = None if value is None else keys_meant(f"customer.{name}", value, playbook)[0]
     return found
 
 

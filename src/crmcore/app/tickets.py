@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import Page, read_page, where_all
+from crmcore.app.finding import Page, having, read_page, where_all
 from crmcore.app.loops import contribute, given, new_case, take
 from crmcore.app.work import Work
 from crmcore.domain import Customer, Ticket
@@ -123,17 +123,11 @@ class Tickets(UseCases):
         limit: int = 50,
         after: str | None = None,
     ) -> Page[Ticket]:
-        """A page of tickets."""
-        parts: list[Where | None] = [where]
-        if customer is not None:
-            parts.append(Eq("customer_id", self.customer(customer).id))
-        if state is not None:
-            parts.append(Eq("state", self.engine.playbook.choice_key("ticket.state", state) or state))
-        if assignee is not None:
-            parts.append(Eq("assignee", assignee))
-        return self.engine.read(
-            lambda transaction: read_page(transaction, Ticket, where_all(parts), order, limit, after)
-        )
+        """A page of tickets. Raises :class:`QueryError` for a state that isn't there."""
+        whose = None if customer is None else self.customer(customer).id
+        told = having(Ticket, self.engine.playbook, {"customer_id": whose, "state": state, "assignee": assignee})
+        condition = where_all([where, *told])
+        return self.engine.read(lambda transaction: read_page(transaction, Ticket, condition, order, limit, after))
 
     def _current(self, work: Work, ticket: Ticket | str, decided_on: Sequence[str] = ()) -> Ticket:
         return work.current_by(Ticket, ticket, "number", decided_on)

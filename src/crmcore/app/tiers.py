@@ -10,13 +10,12 @@ from crmcore.app.engine import UseCases
 from crmcore.app.finding import read_all
 from crmcore.app.work import Work
 from crmcore.domain import Customer, Order
-from crmcore.domain.fields import Unclean, clean_day
 from crmcore.domain.playbook import Playbook
 from crmcore.errors import Invalid, Issue
 from crmcore.metrics import Retiering
 from crmcore.metrics.tiering import report_of
 from crmcore.rules.tier_decisions import TierDecision
-from crmcore.rules.tiering import Pasts, tiering_of
+from crmcore.rules.tiering import Pasts, tiering_of, until_issues
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import Eq, Where
 
@@ -65,20 +64,20 @@ class Tiers(UseCases):
         return self.write(decide)
 
     def release(self, customer: CustomerReference) -> Customer:
-        """Takes back what was set by hand, and works the tier out; under a playbook without tiering it stays as it is.
-
-        A customer whose tier isn't set by hand is left alone.
-        """
+        """Takes back what was set by hand, and works the tier out; under a playbook without tiering it stays as it is."""
 
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer, ("tier", "tier_reason", "tier_until"))
-            if current.tier_reason is None:
-                return current
+            held = current.tier_reason is not None
             if work.playbook.tiering is None:
                 changes = {"tier_reason": None, "tier_until": None}
-                return work.change(current, "customer.tiered", changes, reason="no longer set by hand")
+                return (
+                    current
+                    if not held
+                    else work.change(current, "customer.tiered", changes, reason="no longer set by hand")
+                )
             orders = work.find(Order, _orders_for(work.playbook, current))
-            return _take(work, Pasts.of(orders, work.playbook, work.today).decide(current, released=True))
+            return _take(work, Pasts.of(orders, work.playbook, work.today).decide(current, released=held))
 
         return self.write(decide)
 
@@ -122,10 +121,4 @@ def _refusals(work: Work, key: str | None, reason: str, until: date | None) -> l
         issues.append(Issue(code="bad_choice", field="customer.tier", facts={"allowed": allowed}))
     if not isinstance(reason, str) or not reason.strip():
         issues.append(Issue(code="reason_required", field="customer.tier_reason"))
-    if until is not None:
-        try:
-            if clean_day(until) < work.today:
-                issues.append(Issue(code="out_of_order", field="customer.tier_until", facts={"limit": work.today}))
-        except Unclean as problem:
-            issues.append(Issue(code=problem.code, field="customer.tier_until", facts=problem.facts))
-    return issues
+    return issues + until_issues(until, work.today)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from crmcore.app.engine import UseCases
+from crmcore.app.loops import build
 from crmcore.app.work import STAMPS, Work, refuse_fixed
 from crmcore.domain import User
+from crmcore.domain.user import ROLES
+from crmcore.errors import Issue
 from crmcore.storage.query import Eq
 
 
@@ -14,11 +17,19 @@ class Users(UseCases):
     """The use cases about users. A user is named by itself, its name or its id."""
 
     def add(self, name: str, **values: Any) -> User:
-        """Puts a user on file. ``values`` are fields of :class:`User`: ``roles`` such as ``("service",)``, ``department``."""
+        """Puts a user on file. ``values`` are fields of :class:`User`: ``roles`` of
+        :data:`crmcore.domain.user.ROLES` such as ``("service",)``, ``department``.
+        """
 
         def decide(work: Work) -> User:
             refuse_fixed("user", values, (*STAMPS, "active"))
-            return work.create(User, "user.added", {**values, "name": name})
+            roles = values.get("roles")
+            unknown = isinstance(roles, (list, tuple)) and any(
+                isinstance(role, str) and role not in ROLES for role in roles
+            )
+            facts = {"allowed": ", ".join(ROLES)}
+            issues = [Issue(code="bad_choice", field="user.roles", facts=facts)] if unknown else []
+            return work.begin(build(work, User, {**values, "name": name}, issues), "user.added")
 
         return self.write(decide)
 

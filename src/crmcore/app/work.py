@@ -14,13 +14,14 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import attrs
 
-from crmcore.app.finding import find_customer
+from crmcore.app.finding import find_customer, not_named
 from crmcore.app.sources import IdSource
 from crmcore.domain import Customer, Entity, Event, NumberSeries, Record
+from crmcore.domain.fields import Unclean, clean_text
 from crmcore.domain.numbering import NumberScheme
 from crmcore.domain.playbook import Playbook
 from crmcore.domain.values import NO_CUSTOM
-from crmcore.errors import Conflict, DomainError, Invalid, Issue, NotFound
+from crmcore.errors import Conflict, Invalid, Issue, NotFound
 from crmcore.plugins import Context, Plugins, ProposedChange
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.stages import Move
@@ -107,12 +108,13 @@ class Work:
             self._loaded[cls, entity.id] = entity
         return found
 
-    def current(self, cls: type[E], wanted: E | str, decided_on: Iterable[str] = ()) -> E:
+    def current(self, cls: type[E], wanted: E | str, decided_on: Iterable[str] = (), *, name: str | None = None) -> E:
         """The entity as it is now, by itself, by id or, for a customer, by number.
 
         ``decided_on`` names the fields that the change rests on. Raises :class:`NotFound`, and :class:`Conflict` when an
         entity was handed in and one of these fields has changed since it was read: nobody's change is written over
-        unseen, and changes that don't touch each other don't get in each other's way.
+        unseen, and changes that don't touch each other don't get in each other's way. ``name`` is the field by which a text
+        can name one, too, as the message for something else says.
         """
         if isinstance(wanted, str) and cls is Customer:
             self.flush()
@@ -121,7 +123,7 @@ class Work:
         elif isinstance(wanted, str):
             found = self.get(cls, wanted)
         elif not isinstance(wanted, cls):
-            raise DomainError(f"a {cls.entity} is named by itself or by its id")
+            raise not_named(cls, "number" if cls is Customer else name)
         else:
             found = self.get(cls, wanted.id)
             if found is not None and found.version != wanted.version:
@@ -142,7 +144,7 @@ class Work:
     def current_by(self, cls: type[E], wanted: E | str, name: str, decided_on: Iterable[str] = ()) -> E:
         """The same for an entity that a text can also name by one of its fields: a ticket by its number."""
         named = self.find(cls, Eq(name, wanted), limit=1) if isinstance(wanted, str) else ()
-        return self.current(cls, named[0].id if named else wanted, decided_on)
+        return self.current(cls, named[0].id if named else wanted, decided_on, name=name)
 
     # Writing
 
@@ -227,7 +229,9 @@ class Work:
         self._removed.append(entity)
 
     def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> None:
-        """The event of a change: what was done, and each field before and after."""
+        """The event of a change: what was done, and each field before and after. Raises :class:`Invalid` for a bad reason."""
+        if reason is not None:
+            check_reason(entity.entity, reason)
         if type(entity) is Customer:
             customer_id: str | None = entity.id
         else:  # a referral hangs on the customer who made it
@@ -332,6 +336,31 @@ def refuse_fixed(entity: str, values: Iterable[str], fixed: Iterable[str]) -> No
     refused = [Issue(code="refused", field=f"{entity}.{name}", facts=facts) for name in values if name in fixed]
     if refused:
         raise Invalid(refused)
+
+
+def check_reason(entity: str, reason: Any) -> None:
+    """Raises :class:`Invalid` for a reason that an event can't hold."""
+    try:
+        clean_text(reason)
+    except Unclean as problem:
+        raise Invalid([Issue(code=problem.code, field=f"{entity}.reason", facts=problem.facts)]) from None
+
+
+def mappings(values: Any, field: str) -> list[dict[str, Any]]:
+    """Several records as they were given, each for itself, none for None; raises :class:`Invalid` for no list of mappings."""
+    if values is None:
+        return []
+    listed = isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping))
+    found: list[Any] = list(values) if listed else []
+    if not listed or not all(isinstance(one, Mapping) and all(isinstance(name, str) for name in one) for one in found):
+        facts = {"expected": "a list of mappings of fields"}
+        raise Invalid([Issue(code="bad_type", field=field, facts=facts)])
+    return [dict(one) for one in found]
+
+
+def or_default(value: Any, default: Any) -> Any:
+    """The value, or the default where none is given: None, or for a text field a blank."""
+    return default if value is None or (isinstance(value, str) and not value.strip()) else value
 
 
 def _batch(pending: Iterable[_Pending], events: Iterable[Event]) -> Iterable[Change]:

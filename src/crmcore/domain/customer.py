@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from crmcore.domain.entity import Record, entity
-from crmcore.domain.fields import choice, day, flag, instant, money, optional_instant, optional_text, text, texts, whole
+from crmcore.domain.fields import choice, count, day, flag, instant, money, optional_instant, optional_text, text, texts
 from crmcore.domain.values import Money
 
 LEVELS = ("high", "medium", "low")
@@ -30,8 +30,8 @@ class Customer(Record):
     """Unified social credit code 统一社会信用代码, GB 32100."""
     industry: str | None = optional_text()
     scale: str | None = choice("large", "small_medium", "sole_trader")
-    headcount_low: int | None = whole()
-    headcount_high: int | None = whole()
+    headcount_low: int | None = count()
+    headcount_high: int | None = count()
     annual_revenue: Money | None = money()
     main_business: str | None = optional_text()
     address: str | None = optional_text()

@@ -71,7 +71,8 @@ def clean_fields(cls: type[Entity], values: Mapping[str, Any]) -> dict[str, Any]
         try:
             kept = kind.default if value is None else kind.clean(value)
         except Unclean as problem:
-            issues.append(Issue(code=problem.code, field=f"{cls.entity}.{name}", facts=problem.facts))
+            for part, fault in (problem.parts or {name: problem}).items():
+                issues.append(Issue(code=fault.code, field=f"{cls.entity}.{part}", facts=fault.facts))
             continue
         if kept is None and kind.required:
             issues.append(Issue(code="required", field=f"{cls.entity}.{name}"))

@@ -29,11 +29,15 @@ Clean = Callable[[Any], Any]
 
 
 class Unclean(ValueError):
-    """A value that a field can't hold: the code of the issue and its facts."""
+    """A value that a field can't hold: the code of the issue and its facts.
+
+    ``parts`` has each part at fault by name, for a field that holds several values.
+    """
 
     def __init__(self, code: str, **facts: Any) -> None:
         super().__init__(code)
         self.code, self.facts = code, facts
+        self.parts: Mapping[str, Unclean] = {}
 
 
 @attrs.frozen(kw_only=True)
@@ -84,6 +88,13 @@ def clean_integer(value: Any) -> int:
     return value
 
 
+def clean_count(value: Any) -> int:
+    """A whole number from zero on."""
+    if clean_integer(value) < 0:
+        raise Unclean("out_of_range", limit="numbers from zero on")
+    return cast(int, value)
+
+
 def clean_flag(value: Any) -> bool:
     """True or False and nothing else."""
     if type(value) is not bool:
@@ -119,9 +130,11 @@ def clean_instant(value: Any) -> datetime:
 
 
 def clean_money(value: Any) -> Money:
-    """A :class:`Money`; a bare number has no currency and is refused."""
+    """A :class:`Money` from zero on; a bare number has no currency and is refused."""
     if type(value) is not Money:
         raise Unclean("bad_money")
+    if value.minor < 0:
+        raise Unclean("out_of_range", limit="amounts from zero on")
     return value
 
 
@@ -149,21 +162,38 @@ def clean_custom(value: Any) -> FrozenMap:
     if not isinstance(value, Mapping):
         raise Unclean("bad_type", expected="a mapping")
     cleaned: dict[str, Any] = {}
+    problems: dict[str, Unclean] = {}
     for name, item in value.items():
-        if isinstance(item, str):
-            item = clean_text(item)  # noqa: PLW2901
-        elif type(item) is int:
-            clean_integer(item)
-        elif item is not None and type(item) is not bool:
-            raise Unclean("bad_type", expected="text, a whole number, true or false")
-        key = clean_text(name)
+        key = clean_text(name) if type(name) is str else None
         if key is None:
             raise Unclean("bad_type", expected="a mapping with names for its keys")
-        if item is not None:
-            cleaned[key] = item
+        try:
+            kept = _clean_custom_value(item)
+        except Unclean as problem:
+            problems[key] = problem
+            continue
+        if kept is not None:
+            cleaned[key] = kept
+    if problems:
+        told = Unclean("bad_type", expected=_CUSTOM_VALUES)
+        told.parts = problems
+        raise told
     if sum(len(f"{key}{item}") + 8 for key, item in cleaned.items()) > MAX_TEXT // 2:
         raise Unclean("too_long", limit=MAX_TEXT // 2)
     return FrozenMap(cleaned) if cleaned else NO_CUSTOM
+
+
+_CUSTOM_VALUES = "text, a whole number, true or false"
+
+
+def _clean_custom_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if type(value) is int:
+        return clean_integer(value)
+    if value is not None and type(value) is not bool:
+        raise Unclean("bad_type", expected=_CUSTOM_VALUES)
+    return value
 
 
 def _field(kind: Kind) -> Any:
@@ -201,6 +231,11 @@ def whole(*, default: int | None = None) -> Any:
     return _field(Kind(name="integer", clean=clean_integer, default=default))
 
 
+def count(*, default: int | None = None) -> Any:
+    """A whole number from zero on, or the default."""
+    return _field(Kind(name="integer", clean=clean_count, default=default))
+
+
 def flag(*, default: bool = False) -> Any:
     """True or False."""
     return _field(Kind(name="flag", clean=clean_flag, default=default))
@@ -227,7 +262,7 @@ def optional_instant(*, default: datetime | None = None) -> Any:
 
 
 def money(*, default: Money | None = None) -> Any:
-    """An amount of money, or None."""
+    """An amount of money from zero on, or None."""
     return _field(Kind(name="money", clean=clean_money, default=default))
 
 

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from crmcore.domain.entity import Record, entity
 from crmcore.domain.fields import (
     choice,
+    count,
     day,
     instant,
     optional_instant,
@@ -14,7 +15,6 @@ from crmcore.domain.fields import (
     required_day,
     text,
     texts,
-    whole,
 )
 
 METHODS = ("phone", "visit", "email", "online_meeting", "face_to_face", "wechat")
@@ -38,7 +38,7 @@ class FollowUpPlan(Record):
     goal: str | None = optional_text()
     content: str | None = optional_text()
     resources: str | None = optional_text()
-    reminder_minutes: int = whole(default=60)
+    reminder_minutes: int = count(default=60)
     state: str = choice("planned", "done", "cancelled", default="planned")
     follow_up_id: str | None = optional_text()
     """The contact that carried it out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from crmcore.domain.entity import Record, entity
-from crmcore.domain.fields import choice, day, flag, optional_text, text, whole
+from crmcore.domain.fields import choice, count, day, flag, optional_text, text
 
 
 @entity(collection="referrals", indexes=["referrer_id", "referred_id"])
@@ -33,7 +33,7 @@ class Attachment(Record):
     about: str | None = optional_text()
     name: str = text()
     media_type: str | None = optional_text()
-    size: int | None = whole()
+    size: int | None = count()
     sha256: str | None = optional_text()
     place: str | None = optional_text()
 

@@ -10,7 +10,7 @@ ROLES = ("sales", "service", "marketing", "manager", "data_steward", "finance", 
 
 @entity(collection="users", unique=["name"])
 class User(Record):
-    """A user, known everywhere by ``name``. ``roles`` are keys of the playbook's roles."""
+    """A user, known everywhere by ``name``. ``roles`` are of :data:`ROLES`."""
 
     name: str = text()
     display_name: str | None = optional_text()

@@ -45,7 +45,12 @@ class Money:
 
     @classmethod
     def of(cls, amount: str | int | Decimal, currency: str = "CNY", *, rounded: bool = False) -> Money:
-        """An amount in major units (yuan). More decimals than the currency has are refused unless ``rounded`` (half up)."""
+        """An amount in major units (yuan). More decimals than the currency has are refused unless ``rounded`` (half up).
+
+        Raises ``ValueError``, also for a float, which is not exact.
+        """
+        if not isinstance(amount, (str, int, Decimal)) or isinstance(amount, bool):
+            raise ValueError("an amount is given as text, as a whole number or as a Decimal; floats are not exact")
         try:
             given = Decimal(amount)
             with localcontext(prec=max(_DIGITS, len(given.as_tuple().digits) + 4)):

@@ -34,7 +34,11 @@ def open_amount(owed: Order | Instalment) -> int | None:
     """What is still to be paid, in minor units; None where the amount isn't known."""
     if owed.amount is None:
         return None
-    return owed.amount.minor - (owed.collected.minor if owed.collected else 0)
+    return owed.amount.minor - _paid(owed)
+
+
+def _paid(owed: Order | Instalment) -> int:
+    return owed.collected.minor if owed.collected else 0
 
 
 def currency_of(order: Order, instalments: Sequence[Instalment]) -> str | None:
@@ -42,6 +46,11 @@ def currency_of(order: Order, instalments: Sequence[Instalment]) -> str | None:
     owed: list[Order | Instalment] = [order, *instalments]
     known = [item.amount or item.collected for item in owed]
     return next((amount.currency for amount in known if amount is not None), None)
+
+
+def laid_on(order: Order, instalments: Sequence[Instalment]) -> Sequence[Order | Instalment]:
+    """What bounds a payment on an order: its amount, or where that isn't known its instalments."""
+    return instalments if order.amount is None and instalments else [order]
 
 
 def collect_issues(
@@ -60,7 +69,10 @@ def collect_issues(
 
 
 def spread(instalments: Sequence[Instalment], amount: Money) -> list[tuple[Instalment, Money]]:
-    """A payment laid on instalments, the earliest first; one whose amount isn't known takes all that is left."""
+    """A payment laid on instalments, the earliest first; one whose amount isn't known takes all that is left.
+
+    What goes beyond them stays with the order alone.
+    """
     parts = []
     left = amount.minor
     for item in sorted(instalments, key=lambda item: (item.due_on, item.id)):
@@ -73,7 +85,10 @@ def spread(instalments: Sequence[Instalment], amount: Money) -> list[tuple[Insta
 
 
 def plan_issues(order: Order, instalments: Sequence[Instalment], *, complete: bool) -> list[Issue]:
-    """Whether the instalments of an order fit its amount: as much when they are ``complete``, else no more."""
+    """Whether the instalments of an order fit its amount: as much when they are ``complete``, else no more.
+
+    What was paid beyond the instalments belongs to none of them: they share what it leaves.
+    """
     field = "order.instalments"
     currency = currency_of(order, instalments)
     issues = [issue for item in instalments for issue in amount_issues("instalment.amount", item.amount, currency)]
@@ -81,6 +96,7 @@ def plan_issues(order: Order, instalments: Sequence[Instalment], *, complete: bo
         return issues
     told = sum(item.amount.minor for item in instalments if item.amount)
     known = all(item.amount for item in instalments)
-    if told > order.amount.minor or (complete and known and told != order.amount.minor):
+    beyond = _paid(order) - sum(map(_paid, instalments))
+    if told + max(0, beyond) > order.amount.minor or (complete and known and told != order.amount.minor):
         issues.append(Issue(code="sum_differs", field=field, facts={"limit": "order.amount"}))
     return issues

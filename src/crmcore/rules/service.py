@@ -180,10 +180,11 @@ def refusals(
         clean_fields(type(record), values)
     except Invalid as invalid:
         issues += invalid.issues
-    issues += star_issues(entity, values)
+    reported = {(issue.code, issue.field) for issue in issues}
     needed = step.requires + (step.again if getattr(record, "cycle", 1) > 1 else ())
     lacking = [name for name in needed if _blank(values[name] if name in values else getattr(record, name))]
-    issues += [Issue(code="required", field=f"{entity}.{name}") for name in lacking]
+    further = [*star_issues(entity, values), *(Issue(code="required", field=f"{entity}.{name}") for name in lacking)]
+    issues += [issue for issue in further if (issue.code, issue.field) not in reported]
     if step.reason and _blank(reason):
         issues.append(Issue(code="reason_required", field=f"{entity}.reason"))
     return issues

@@ -129,6 +129,17 @@ def unknown_stage(graph: StageGraph, entity: str) -> Issue:
     return _unknown(entity, graph.keys)[0]
 
 
+def reason_issues(graph: StageGraph, entity: str, stage: Any, lost_reason: Any) -> list[Issue]:
+    """The reason that is lacking where a record begins at a lost stage to which every move asks for one."""
+    found = graph.find(stage) if isinstance(stage, str) else None
+    if found is None or found.outcome != "lost":
+        return []
+    moves = [move for move in graph.transitions if move.target == stage]
+    asked = bool(moves) and all("reason" in move.guards for move in moves)
+    blank = lost_reason is None or (isinstance(lost_reason, str) and not lost_reason.strip())
+    return [Issue(code="reason_required", field=f"{entity}.lost_reason")] if asked and blank else []
+
+
 # ---- What a move makes of a record ----
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 from fractions import Fraction
+from typing import Any
 
 import attrs
 
 from crmcore.domain import Customer, Order
 from crmcore.domain.duration import Duration
+from crmcore.domain.fields import Unclean, clean_day
 from crmcore.domain.playbook import Playbook
 from crmcore.domain.policies import Criterion, Tiering
 from crmcore.domain.values import Money
-from crmcore.errors import DomainError
+from crmcore.errors import DomainError, Issue
 from crmcore.rules.stages import value_of
 from crmcore.rules.tier_decisions import Part, Past, Place, TierDecision, whole_units
 from crmcore.rules.timing import add_months
@@ -190,6 +192,18 @@ def _reached(value: Fraction | int, better: int, tiering: Tiering, keys: list[st
         if measured >= edge - better if scored else measured < edge + better:
             return index
     return len(keys) - 1
+
+
+def until_issues(until: Any, today: date) -> list[Issue]:
+    """What is wrong with the last day of a tier that is set by hand: it is no day, or over."""
+    if until is None:
+        return []
+    try:
+        if clean_day(until) >= today:
+            return []
+    except Unclean as problem:
+        return [Issue(code=problem.code, field="customer.tier_until", facts=problem.facts)]
+    return [Issue(code="out_of_order", field="customer.tier_until", facts={"limit": today})]
 
 
 def set_by_hand(customer: Customer, playbook: Playbook, today: date) -> bool:

@@ -56,6 +56,10 @@ def check_customer(
     tiers = [tier.key for tier in playbook.tiers]
     if values.get("tier") is not None and tiers and values["tier"] not in tiers:
         issues.append(Issue(code="bad_choice", field="customer.tier", facts={"allowed": ", ".join(tiers)}))
+    low, high = values.get("headcount_low"), values.get("headcount_high")
+    if type(low) is int and type(high) is int and low > high:
+        facts = {"limit": "numbers from headcount_low on"}
+        issues.append(Issue(code="out_of_range", field="customer.headcount_high", facts=facts))
     issues += _custom_issues(custom, playbook)
     need = values.get("core_need")
     if isinstance(need, str) and fold(need) in {fold(vague) for vague in playbook.vague}:
