@@ -31,7 +31,7 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "{label} is not open time like 09:00-12:00 that closes after it opens",
         "{label}不是有效的时段,应写作09:00-12:00,且结束晚于开始",
     ),
-    "overlapping": ("{label} has windows that overlap", "{label}的时段互相重叠"),
+    "overlapping": ("{label}: times or days overlap", "{label}的时段或日期互相重叠"),
     "never_open": ("{label}: no day is open", "{label}:没有任何工作日"),
     "unknown_zone": ("{label} is not the name of a time zone", "{label}不是时区名称"),
     "ends_early": ("{label} ends before it starts", "{label}的结束早于开始"),
