@@ -168,6 +168,8 @@ def _week(reader: _Reader, value: Any) -> tuple[Windows, ...]:
 
 def read_calendar(data: Mapping[str, Any], name: str = "calendar") -> WorkingCalendar:
     """The calendar that plain data describe. Raises :class:`Invalid` with everything that is wrong, by ``name`` and key."""
+    if not isinstance(data, Mapping):
+        raise Invalid([Issue(code="bad_type", field=name, facts={"expected": "a table"})])
     reader = _Reader(name)
     unknown = [key for key in data if key not in KEYS]
     reader.issues += [Issue(code="unknown_field", field=f"{name}.{key}") for key in unknown]

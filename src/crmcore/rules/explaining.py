@@ -18,8 +18,9 @@ from crmcore.errors import Issue, Language
 from crmcore.rules.calendar_years import midnight
 from crmcore.rules.calendars import DAY
 from crmcore.rules.clocks import ELAPSED, Cycle, Pause, Reading, TimeBase
+from crmcore.rules.time_policies import Negative, Reversed, Zero
 from crmcore.rules.working_days import is_working_day
-from crmcore.rules.working_time import Negative, Reversed, WorkingTime, Zero, in_utc
+from crmcore.rules.working_time import WorkingTime, in_utc
 
 #: ``open``: open time, counted; ``elapsed``: time counted whether open or not; ``closed``: dates that are open in other weeks;
 #: ``pause``: held, not counted; ``moved``: the due time moved on by the length of a pause on the wall clock.
