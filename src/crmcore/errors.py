@@ -13,6 +13,14 @@ import attrs
 
 Language = Literal["en", "zh-CN"]
 
+
+def language_of(language: Language) -> Language:
+    """The language itself. Raises :class:`QueryError` for one in which there are no texts."""
+    if language not in ("en", "zh-CN"):
+        raise QueryError(f"there are no texts in {language!r}; there are en and zh-CN")
+    return language
+
+
 ISSUES: Mapping[str, tuple[str, str]] = {
     "required": ("{label} is required", "{label}必填"),
     "unknown_field": ("there is no field {label}", "没有字段“{label}”"),
@@ -95,9 +103,11 @@ class Issue:
     facts: Mapping[str, Any] = attrs.field(factory=dict)
 
     def text(self, language: Language = "en") -> str:
-        """The issue for a reader, in English or Chinese."""
+        """The issue for a reader, in English or Chinese. Raises :class:`QueryError` for another language, as every text does."""
         english, chinese = ISSUES[self.code]
-        return (chinese if language == "zh-CN" else english).format_map({"label": self.field, **self.facts})
+        return (chinese if language_of(language) == "zh-CN" else english).format_map(
+            {"label": self.field, **self.facts}
+        )
 
     def __str__(self) -> str:
         return self.text()
