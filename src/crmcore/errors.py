@@ -49,6 +49,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "holidays and working days are confirmed only as far as {limit}",
         "节假日和调休安排的确认范围以{limit}为界,超出部分未经确认",
     ),
+    "unconfirmed_before": (
+        "holidays and working days are confirmed only from {limit} on",
+        "节假日和调休安排自{limit}起才经确认,此前未经确认",
+    ),
     "out_of_reach": ("{label} lies out of reach ({limit})", "{label}超出可计算的范围({limit})"),
     "naive_time": ("{label} has no time zone", "{label}没有时区"),
     "bad_money": ("{label} is not an amount of money", "{label}不是金额"),

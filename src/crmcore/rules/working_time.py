@@ -70,10 +70,10 @@ class WorkingTime:
     """A working calendar made ready to be asked. Get it from :func:`working_time`, or make it once and keep it.
 
     Every method raises :class:`Invalid`: ``naive_time`` for a moment without a zone; ``bad_type`` for what is no moment or no
-    length of time; ``bad_choice`` for a word that its policy doesn't have; ``out_of_reach`` for an answer more than a
-    century away and for what lies outside 1900 to 2999; ``unconfirmed`` where question or answer lie beyond the days for which
-    the calendar is confirmed. ``answer_due`` and ``answer_between`` answer there with a warning; ``unchecked`` is the same
-    calendar without that limit.
+    length of time; ``bad_choice`` for a word that its policy doesn't have; ``out_of_reach`` for an answer more than a century
+    away and for what lies outside 1900 to 2999; ``unconfirmed`` where question or answer lie beyond the days for which the
+    calendar is confirmed (``unconfirmed_before`` the first of them). ``answer_due`` and ``answer_between`` answer there with a
+    warning; ``unchecked`` is the same calendar without that limit.
     """
 
     def __init__(self, calendar: WorkingCalendar) -> None:
@@ -322,18 +322,18 @@ class WorkingTime:
         return tuple(self._doubts("warning", moments))
 
     def confirmed(self, *moments: datetime) -> None:
-        """Raises :class:`Invalid` (``unconfirmed``) where a moment lies beyond the confirmed days."""
+        """Raises :class:`Invalid` (``unconfirmed_before``, ``unconfirmed``) where a moment lies beyond the confirmed days."""
         if not all(self._from <= moment <= self._until for moment in moments):
             raise self._unconfirmed(*moments)
 
     def _doubts(self, level: Literal["error", "warning"], moments: tuple[datetime, ...]) -> Iterator[Issue]:
         limits = (
-            ("confirmed_from", self.calendar.confirmed_from, min(moments) < self._from),
-            ("confirmed_until", self.calendar.confirmed_until, max(moments) > self._until),
+            ("unconfirmed_before", "confirmed_from", self.calendar.confirmed_from, min(moments) < self._from),
+            ("unconfirmed", "confirmed_until", self.calendar.confirmed_until, max(moments) > self._until),
         )
-        for name, limit, beyond in limits:
+        for code, name, limit, beyond in limits:
             if beyond:
-                yield Issue(code="unconfirmed", field=f"calendar.{name}", level=level, facts={"limit": f"{limit}"})
+                yield Issue(code=code, field=f"calendar.{name}", level=level, facts={"limit": f"{limit}"})
 
     def _unconfirmed(self, *moments: datetime) -> Invalid:
         return Invalid(self._doubts("error", moments))
