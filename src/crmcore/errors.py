@@ -13,6 +13,14 @@ import attrs
 
 Language = Literal["en", "zh-CN"]
 
+
+def language_of(language: Language) -> Language:
+    """The language itself. Raises :class:`QueryError` for one in which there are no texts."""
+    if language not in ("en", "zh-CN"):
+        raise QueryError(f"there are no texts in {language!r}; there are en and zh-CN")
+    return language
+
+
 ISSUES: Mapping[str, tuple[str, str]] = {
     "required": ("{label} is required", "{label}必填"),
     "unknown_field": ("there is no field {label}", "没有字段“{label}”"),
@@ -31,7 +39,7 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "{label} is not open time like 09:00-12:00 that closes after it opens",
         "{label}不是有效的时段,应写作09:00-12:00,且结束晚于开始",
     ),
-    "overlapping": ("{label} has windows that overlap", "{label}的时段互相重叠"),
+    "overlapping": ("{label}: times or days overlap", "{label}的时段或日期互相重叠"),
     "never_open": ("{label}: no day is open", "{label}:没有任何工作日"),
     "unknown_zone": ("{label} is not the name of a time zone", "{label}不是时区名称"),
     "ends_early": ("{label} ends before it starts", "{label}的结束早于开始"),
@@ -40,6 +48,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     "unconfirmed": (
         "holidays and working days are confirmed only as far as {limit}",
         "节假日和调休安排的确认范围以{limit}为界,超出部分未经确认",
+    ),
+    "unconfirmed_before": (
+        "holidays and working days are confirmed only from {limit} on",
+        "节假日和调休安排自{limit}起才经确认,此前未经确认",
     ),
     "out_of_reach": (
         "{label} lies out of reach ({years} years, {limit})",
@@ -83,6 +95,7 @@ ISSUES: Mapping[str, tuple[str, str]] = {
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
 PHRASES: Mapping[str, str] = {
+    "1 to 99": "1至99",
     "a list of mappings of fields": "字段映射的列表",
     "the day due_on": "due_on当天",
     "it isn't asked of this collaborator": "此事未请该协作人办理",
@@ -289,10 +302,10 @@ class Issue:
     facts: Mapping[str, Any] = attrs.field(factory=dict)
 
     def text(self, language: Language = "en") -> str:
-        """The issue for a reader, in English or Chinese."""
+        """The issue for a reader, in English or Chinese. Raises :class:`QueryError` for another language, as every text does."""
         english, chinese = ISSUES[self.code]
         facts = {"label": self.field, **self.facts}
-        if language == "en":
+        if language_of(language) == "en":
             return english.format_map(facts)
         return chinese.format_map({name: _in_chinese(name, fact, self.code) for name, fact in facts.items()})
 

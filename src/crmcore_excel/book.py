@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crmcore.domain.values import MINOR_DIGITS, Money
-from crmcore.errors import Invalid, Issue, Language, MissingExtra
+from crmcore.errors import Invalid, Issue, Language, MissingExtra, language_of
 from crmcore.metrics.tables import Cell, Column
 from crmcore_excel.replacing import replacing
 
@@ -57,7 +57,7 @@ class Book:
 
     def __init__(self, workbook: Any, language: Language, zone: tzinfo) -> None:
         self.workbook, self.zone = workbook, zone
-        self.language: Language = language
+        self.language: Language = language_of(language)
         self.issues: list[Issue] = []
         self._formats: dict[str, Any] = {}
         self._cell_formats: dict[tuple[str, str | None], Any] = {}

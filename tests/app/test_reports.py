@@ -133,3 +133,18 @@ def test_the_workbook_of_a_review_holds_what_the_review_says(team, tmp_path) -> 
         assert row[0] in cells
         assert row[-1] in cells
     assert len(sheets) >= len(expected)
+
+
+@pytest.mark.parametrize(
+    ("year", "month", "told"),
+    [
+        (2023, 13, "from 1 to 12"),
+        (2023, 0, "from 1 to 12"),
+        ("2023", 1, "from 1 to 12"),
+        (9999, 12, "1900 to 9000"),
+        (1899, 1, "1900 to 9000"),
+    ],
+)
+def test_a_month_that_is_none_is_told_what_is_wrong(team, year, month, told):
+    with pytest.raises(QueryError, match=told):
+        team.reports.monthly(year, month)

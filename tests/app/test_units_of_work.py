@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from contextlib import contextmanager
 
@@ -126,3 +127,21 @@ def test_a_playbook_s_path_holds_from_every_folder(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     with crmcore.open(url) as crm:
         assert crm.playbook.key == "ours"
+
+
+@pytest.mark.parametrize(
+    ("gives", "code", "told"),
+    [
+        (datetime.datetime(2023, 10, 9), "naive_time", "no time zone"),
+        (datetime.date(2023, 10, 9), "bad_type", "must be a date and time"),
+        (None, "bad_type", "must be a date and time"),
+        (datetime.datetime.max.replace(tzinfo=datetime.UTC), "out_of_range", "outside the years 1900 to 9000"),
+        (datetime.datetime(1890, 1, 1, tzinfo=datetime.UTC), "out_of_range", "outside the years 1900 to 9000"),
+    ],
+)
+def test_a_clock_that_gives_no_usable_moment_is_told_what_is_wrong(open_crm, gives, code, told):
+    moments = iter([datetime.datetime(2023, 10, 9, tzinfo=datetime.UTC)])
+    crm = open_crm(clock=lambda: next(moments, gives))
+    with pytest.raises(Invalid, match=told) as caught:
+        crm.acting_as("sales.east").customers.register(name="示例科技有限公司")
+    assert [(issue.code, issue.field) for issue in caught.value.issues] == [(code, "clock")]

@@ -77,6 +77,16 @@ def test_a_duration_made_by_hand_is_checked_as_well(amount, unit):
         Duration(amount, unit)
 
 
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [("83334 years", "83333 years"), ("999999 years", "999999 months"), ("142858 weeks", "142857 weeks")],
+)
+def test_of_a_larger_unit_that_is_too_many_it_says_how_many_there_may_be(text, most):
+    with pytest.raises(ValueError, match=most):
+        Duration.parse(text)
+    assert Duration.parse("83333 years").amount == 999_996
+
+
 def test_frozen():
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         Duration(1, "days").amount = 2

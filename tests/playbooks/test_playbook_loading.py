@@ -12,6 +12,8 @@ from crmcore.domain.playbook import Playbook
 from crmcore.errors import PlaybookError
 from crmcore.playbooks import load
 from crmcore.playbooks.loading import build
+from crmcore.rules.calendars import week, windows
+from crmcore.rules.rulebook import calendar_of
 
 
 def raw(name):
@@ -330,3 +332,13 @@ def test_a_file_about_something_else_is_told(data):
     with pytest.raises(PlaybookError) as caught:
         build(data, "mine")
     assert "title: required" in caught.value.problems or "title" in data
+
+
+def test_one_day_of_the_week_taken_over_has_hours_of_its_own():
+    inherited = calendar_of(load("standard")).weekly
+    short = calendar_of(extending('calendar.weekly.fri = ["09:00-12:00"]')).weekly
+    assert short == (*inherited[:4], windows("09:00-12:00"), *inherited[5:])
+    with pytest.raises(PlaybookError, match=r"calendar\.weekly\.mon-thu: times or days overlap"):
+        extending('calendar.weekly.mon-thu = ["09:00-12:00"]')
+    anew = calendar_of(extending('calendar.weekly = { mon-fri = false, sat-mon = ["09:00-12:00"] }')).weekly
+    assert anew == week(windows("09:00-12:00"), ["sat", "sun", "mon"])

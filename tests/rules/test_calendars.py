@@ -172,6 +172,44 @@ def test_everything_wrong_with_plain_data_comes_at_once():
     assert {code for code, _ in codes(caught)} <= set(ISSUES)
 
 
+def opening_hours(weekly):
+    return read_calendar({"timezone": "UTC", "weekly": weekly}).weekly
+
+
+@given(st.integers(0, 6), st.integers(0, 6))
+def test_a_range_of_days_goes_on_over_the_end_of_the_week(first, length):
+    chosen = [WEEKDAYS[(first + number) % 7] for number in range(length + 1)]
+    assert opening_hours({f"{chosen[0]}-{chosen[-1]}": ["09:00-12:00"]}) == week(windows("09:00-12:00"), chosen)
+
+
+@given(st.permutations(["mon-fri", "wed", "sat"]))
+def test_a_day_on_its_own_goes_before_a_range_whichever_comes_first(keys):
+    hours = {"mon-fri": ["09:00-17:00"], "wed": [], "sat": ["10:00-12:00"]}
+    whole, short = windows("09:00-17:00"), windows("10:00-12:00")
+    assert opening_hours({key: hours[key] for key in keys}) == (whole, whole, (), whole, whole, short, ())
+
+
+@pytest.mark.parametrize(
+    ("weekly", "wrong"),
+    [
+        ({"mon-wed": ["09:00-12:00"], "wed-fri": ["13:00-18:00"]}, ["wed-fri"]),
+        ({"fri-mon": [], "mon-thu": ["09:00-12:00"]}, ["mon-thu"]),
+        ({"mon-sun": ["09:00-12:00"], "tue-wed": [], "fri-fri": [], "sat": []}, ["tue-wed", "fri-fri"]),
+    ],
+)
+def test_two_ranges_that_share_a_day_are_refused(weekly, wrong):
+    with pytest.raises(Invalid) as caught:
+        opening_hours(weekly)
+    assert codes(caught) == [("overlapping", f"calendar.weekly.{key}") for key in wrong]
+
+
+@pytest.mark.parametrize("key", ["mon-", "-mon", "mon-tue-wed", "Mon", "mon - tue", ""])
+def test_what_names_no_days_is_refused(key):
+    with pytest.raises(Invalid) as caught:
+        opening_hours({key: ["09:00-12:00"]})
+    assert codes(caught) == [("bad_choice", f"calendar.weekly.{key}")]
+
+
 def test_what_a_calendar_refuses_is_named_as_the_data_are():
     for data in ({"timezone": "UTC"}, {"timezone": "UTC", "public_holidays": "china"}):
         with pytest.raises(Invalid) as caught:

@@ -309,13 +309,10 @@ def test_naive_moments_are_refused():
     assert codes(caught) == [("naive_time", "at")]
 
 
-def test_a_negative_target_and_a_share_that_is_none_are_refused():
+def test_a_negative_target_is_refused():
     with pytest.raises(Invalid) as caught:
         read(-HOUR, History(started_at=local(2, 9)), local(2, 9))
     assert codes(caught) == [("negative_duration", "within")]
-    for percent in (0, 100):
-        with pytest.raises(ValueError, match="percent"):
-            ClockPolicy(at_risk_percent=percent)
 
 
 def test_beyond_the_confirmed_days_it_warns_or_refuses():

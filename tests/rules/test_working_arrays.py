@@ -18,6 +18,7 @@ from crmcore.rules.working_time import WorkingTime, working_time
 
 OFFICE = WorkingCalendar(timezone="Asia/Shanghai", weekly=week(windows("09:00-12:00", "13:00-18:00")))
 HOUR = datetime.timedelta(hours=1)
+MOMENT = datetime.datetime(2026, 3, 2, 9, tzinfo=UTC)
 INSTALLED = importlib.util.find_spec("numpy") is not None
 needs_numpy = pytest.mark.skipif(not INSTALLED, reason="numpy is not installed")
 
@@ -72,6 +73,21 @@ def test_what_an_array_cannot_be(asked, work, code):
     assert {issue.code for issue in caught.value.issues} == {code}
     with pytest.raises(Invalid, match="datetime64"):
         due_array(working_time(OFFICE), numpy.array([1, 2]), HOUR)
+
+
+@needs_numpy
+def test_arrays_take_no_other_words_nor_sides_of_different_length():
+    two, working = array([MOMENT, MOMENT]), working_time(OFFICE)
+    for ask, wrong in (
+        (lambda: working.due_many(two, HOUR, boundary="Close"), ("bad_choice", "boundary")),
+        (lambda: working.due_many(two, 8), ("bad_type", "work")),
+        (lambda: working.between_many(two, two, reversed="x"), ("bad_choice", "reversed")),
+        (lambda: working.between_many(two, two[:1]), ("bad_type", "ends")),
+        (lambda: working.between_many(two[:0], two), ("bad_type", "ends")),
+    ):
+        with pytest.raises(Invalid) as caught:
+            ask()
+        assert [(issue.code, issue.field) for issue in caught.value.issues] == [wrong]
 
 
 @pytest.mark.skipif(INSTALLED, reason="numpy is installed")

@@ -15,7 +15,7 @@ from crmcore.app.sources import Clock, IdSource
 from crmcore.app.work import Work
 from crmcore.domain import ENTITIES, Customer, Entity, Setting
 from crmcore.domain.fields import Unclean, clean_instant
-from crmcore.errors import CRMError, DomainError, DuplicateKey, Invalid, Issue, NotFound
+from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound
 from crmcore.playbooks import Playbook
 from crmcore.plugins import Plugins
 from crmcore.rules.rulebook import Rulebook
@@ -64,11 +64,11 @@ class Engine:
             work.put(kept.replace(value=self.rulebook.digest, version=kept.version + 1), kept, "setting.kept")
 
     def now(self) -> datetime:
-        """The clock's moment: UTC, in milliseconds."""
+        """The clock's moment: UTC, in milliseconds. Raises :class:`Invalid` (``clock``) for what is no moment to keep."""
         try:
             return clean_instant(self.clock())
         except Unclean as problem:
-            raise DomainError("the clock must give an aware date and time") from problem
+            raise Invalid([Issue(code=problem.code, field="clock", facts=problem.facts)]) from problem
 
     def today(self) -> date:
         """The team's calendar day, in the playbook's zone."""

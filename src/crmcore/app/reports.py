@@ -402,9 +402,10 @@ class Reports(UseCases):
 
 def month_days(year: int, month: int) -> tuple[date, date]:
     """The first and the last day of a month. Raises :class:`QueryError` for a month that isn't one."""
-    whole = type(year) is int and type(month) is int and FIRST_DAY.year <= year <= LAST_DAY.year
-    if not whole or not 1 <= month <= 12:
+    if type(year) is not int or type(month) is not int or not 1 <= month <= 12:
         raise QueryError("a month is a year and a number from 1 to 12")
+    if not FIRST_DAY.year <= year <= LAST_DAY.year:
+        raise QueryError(f"a month lies in the years {FIRST_DAY.year} to {LAST_DAY.year}")
     first = date(year, month, 1)
     return first, add_months(first, 1) - timedelta(days=1)
 

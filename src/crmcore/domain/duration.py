@@ -50,7 +50,11 @@ class Duration:
             raise ValueError(_ALLOWED)
         unit = written[2].removesuffix("s") + "s"
         kept, times = _LARGER.get(unit, (unit, 1))
-        return cls(int(written[1]) * times, cast(Unit, kept))
+        amount = int(written[1]) * times
+        if amount > LONGEST:
+            most = f"{unit} are kept as {kept}, and {LONGEST} {kept} ({LONGEST // times} {unit}) are the most"
+            raise ValueError(f"{_ALLOWED}; {most}")
+        return cls(amount, cast(Unit, kept))
 
     def __str__(self) -> str:
         return f"{self.amount} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"

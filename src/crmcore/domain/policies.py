@@ -10,7 +10,7 @@ import attrs
 
 from crmcore.domain.duration import Duration
 from crmcore.domain.values import FrozenMap, fold
-from crmcore.errors import Language
+from crmcore.errors import Language, language_of
 
 Outcome = Literal["open", "won", "lost"]
 CadencePolicy = Literal["strictest", "tier_first", "stage_first"]
@@ -37,7 +37,7 @@ class Label:
 
     def text(self, language: Language = "en") -> str:
         """The label in one language."""
-        return self.zh if language == "zh-CN" else self.en
+        return self.zh if language_of(language) == "zh-CN" else self.en
 
     @property
     def spellings(self) -> tuple[str, ...]:

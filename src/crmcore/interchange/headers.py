@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from crmcore.errors import Invalid, Issue, Language
+from crmcore.errors import Invalid, Issue, Language, language_of
 from crmcore.interchange.sheets import Cell, Sheet
 
 SEARCHED_ROWS = 30
@@ -174,7 +174,7 @@ def explain_no_header(sheet: Sheet, vocabularies: Mapping[str, Vocabulary], *, l
         f"{table}: {', '.join(names[0] if names else field for field, names in list(vocabulary.synonyms.items())[:8])}"
         for table, vocabulary in vocabularies.items()
     )
-    if language == "zh-CN":
+    if language_of(language) == "zh-CN":
         near = f"最接近的是第{best}行,只认出{'、'.join(sorted(known))}。" if best else ""
         return f"前{SEARCHED_ROWS}行中没有找到表头。{near}表头至少应有以下名称中的两个:{wanted}"
     near = f"The nearest is row {best}, where only {', '.join(sorted(known))} is known. " if best else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crmcore.errors import ImportRejected, Language
+from crmcore.errors import ImportRejected, Language, language_of
 
 REASONS: Mapping[str, tuple[str, str]] = {
     "not_found": ("there is no such file", "文件不存在"),
@@ -49,7 +49,7 @@ REASONS: Mapping[str, tuple[str, str]] = {
 
 def reason_text(reason: str, language: Language = "en") -> str:
     """The text of a reason for a reader."""
-    return REASONS[reason][1 if language == "zh-CN" else 0]
+    return REASONS[reason][1 if language_of(language) == "zh-CN" else 0]
 
 
 def rejected(reason: str, *, part: str | None = None) -> ImportRejected:

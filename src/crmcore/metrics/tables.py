@@ -15,7 +15,7 @@ import attrs
 
 from crmcore.domain.policies import Label
 from crmcore.domain.values import FrozenMap, Money
-from crmcore.errors import Language
+from crmcore.errors import Language, language_of
 
 ColumnKind = Literal["text", "integer", "percent", "money", "date", "instant", "days"]
 ChartKind = Literal["bar", "line", "pie"]
@@ -44,7 +44,7 @@ class Column:
 
     def title(self, language: Language = "en") -> str:
         """The heading in one language."""
-        return self.zh if language == "zh-CN" else self.en
+        return self.zh if language_of(language) == "zh-CN" else self.en
 
     def named(self, cell: Cell, language: Language = "en") -> Cell:
         """The cell as a reader knows it: a key becomes its label, everything else stays."""
@@ -71,7 +71,7 @@ class Table:
 
     def title(self, language: Language = "en") -> str:
         """The title in one language."""
-        return self.zh if language == "zh-CN" else self.en
+        return self.zh if language_of(language) == "zh-CN" else self.en
 
     def position(self, key: str) -> int:
         """Which column, counted from 0, has that key; raises KeyError."""
@@ -122,7 +122,7 @@ class Listing:
 
     def title(self, language: Language = "en") -> str:
         """The title in one language."""
-        return self.zh if language == "zh-CN" else self.en
+        return self.zh if language_of(language) == "zh-CN" else self.en
 
 
 @attrs.frozen
@@ -143,7 +143,7 @@ class Chart:
 
     def title(self, language: Language = "en") -> str:
         """The title in one language."""
-        return self.zh if language == "zh-CN" else self.en
+        return self.zh if language_of(language) == "zh-CN" else self.en
 
 
 def currencies(table: Table, index: int) -> tuple[str, ...]:

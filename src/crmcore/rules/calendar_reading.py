@@ -1,9 +1,9 @@
 """A working calendar from plain data, as it stands in a TOML or JSON file; and every problem in it at once.
 
-Keys: ``timezone``, ``weekly`` (``mon`` … ``sun``, or ``mon-fri``, with windows ``"09:00-12:00"`` or ``["09:00", "12:00"]``),
-``holidays``, ``annual_holidays`` (``12-25``), ``date_overrides`` and ``date_breaks`` (windows by date), ``leaves`` (pairs of
-moments; without an offset they are local times of the calendar), ``public_holidays`` (``china``), ``confirmed_from``,
-``confirmed_until`` and ``note``.
+Keys: ``timezone``, ``weekly`` (``mon`` … ``sun``, or ``mon-fri``, with windows ``"09:00-12:00"`` or ``["09:00", "12:00"]``; a day
+on its own goes before a range, two ranges share no day), ``holidays``, ``annual_holidays`` (``12-25``), ``date_overrides`` and
+``date_breaks`` (windows by date), ``leaves`` (pairs of moments; without an offset they are local times of the calendar),
+``public_holidays`` (``china``), ``confirmed_from``, ``confirmed_until`` and ``note``.
 """
 
 from __future__ import annotations
@@ -145,21 +145,31 @@ def _public(value: Any) -> Callable[[WorkingCalendar], WorkingCalendar]:
 
 
 def _week(reader: _Reader, value: Any) -> tuple[Windows, ...]:
-    days: dict[str, Windows] = {}
+    ranges: dict[str, Windows] = {}
+    single: dict[str, Windows] = {}
     for key, hours in reader.items("weekly", value):
-        first, _, last = key.partition("-")
-        if first not in WEEKDAYS or (last or first) not in WEEKDAYS:
+        first, dash, last = key.partition("-")
+        last = last if dash else first
+        if first not in WEEKDAYS or last not in WEEKDAYS:
             facts = {"allowed": ", ".join((*WEEKDAYS, "mon-fri"))}
             reader.issues.append(Issue(code="bad_choice", field=f"{reader.name}.weekly.{key}", facts=facts))
             continue
         opening = reader.windows(f"weekly.{key}", hours)
-        chosen = WEEKDAYS[WEEKDAYS.index(first) : WEEKDAYS.index(last or first) + 1]
-        days.update(dict.fromkeys(chosen, opening))
+        begin = WEEKDAYS.index(first)
+        length = (WEEKDAYS.index(last) - begin) % len(WEEKDAYS) + 1
+        chosen = (WEEKDAYS * 2)[begin : begin + length]
+        if dash and not ranges.keys().isdisjoint(chosen):
+            reader.issues.append(Issue(code="overlapping", field=f"{reader.name}.weekly.{key}"))
+        (ranges if dash else single).update(dict.fromkeys(chosen, opening))
+    # A playbook that extends another says one day anew beside the range that it takes over.
+    days = ranges | single
     return tuple(days.get(day, ()) for day in WEEKDAYS)
 
 
 def read_calendar(data: Mapping[str, Any], name: str = "calendar") -> WorkingCalendar:
     """The calendar that plain data describe. Raises :class:`Invalid` with everything that is wrong, by ``name`` and key."""
+    if not isinstance(data, Mapping):
+        raise Invalid([Issue(code="bad_type", field=name, facts={"expected": "a table"})])
     reader = _Reader(name)
     unknown = [key for key in data if key not in KEYS]
     reader.issues += [Issue(code="unknown_field", field=f"{name}.{key}") for key in unknown]

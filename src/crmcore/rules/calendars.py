@@ -135,12 +135,12 @@ class WorkingCalendar:
     def _zone_issues(self) -> list[Issue]:
         try:
             zone_named(self.timezone)
-        except (KeyError, ValueError, OSError):
+        except (KeyError, TypeError, ValueError, OSError):
             return [Issue(code="unknown_zone", field="calendar.timezone")]
         return []
 
     def _window_issues(self) -> list[Issue]:
-        if len(self.weekly) != len(WEEKDAYS):
+        if not isinstance(self.weekly, tuple | list) or len(self.weekly) != len(WEEKDAYS):
             return [Issue(code="bad_type", field="calendar.weekly", facts={"expected": "seven days, Monday first"})]
         named = {f"weekly.{day}": hours for day, hours in zip(WEEKDAYS, self.weekly, strict=True)}
         named |= {f"date_overrides.{day}": hours for day, hours in self.overrides.items()}

@@ -6,7 +6,7 @@ readings, so the same history under another policy gives what would have been.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Literal, Protocol
@@ -16,15 +16,15 @@ import attrs
 from crmcore.domain.duration import Duration
 from crmcore.domain.policies import Boundary, PauseTime, Reopening
 from crmcore.errors import Invalid, Issue
+from crmcore.rules.time_policies import Beyond, ClosedStart, Zero, type_issue, word_issues
 from crmcore.rules.timing import due_at
-from crmcore.rules.working_days import ClosedStart, add_working_days
-from crmcore.rules.working_time import WorkingTime, Zero, in_utc
+from crmcore.rules.working_days import add_working_days
+from crmcore.rules.working_time import LENGTH, WorkingTime, in_utc
 
-#: Beyond the confirmed days of a calendar: a warning in the reading, or an error.
-Beyond = Literal["warn", "refuse"]
 State = Literal["waiting", "running", "at_risk", "paused", "breached", "met", "met_late"]
 
 _NOTHING = timedelta(0)
+_MANY = (tuple, list)
 
 
 class TimeBase(Protocol):
@@ -50,16 +50,12 @@ class ElapsedTime:
 ELAPSED = ElapsedTime()
 
 
-def _percent(instance: object, attribute: attrs.Attribute[int | None], value: int | None) -> None:
-    if value is not None and not 1 <= value <= 99:
-        raise ValueError("a target is at risk from 1 to 99 percent of its time on")
-
-
 @attrs.frozen(kw_only=True)
 class ClockPolicy:
     """How a clock is read. ``at_risk_percent`` of its time gone, a target is at risk.
 
-    ``boundary`` and ``zero`` are those of :meth:`WorkingTime.due`, ``closed_start`` is for targets in working days.
+    ``boundary`` and ``zero`` are those of :meth:`WorkingTime.due`, ``closed_start`` is for targets in working days. Raises
+    :class:`Invalid` with every word that its policy doesn't have (``bad_choice``), and for a percentage that isn't from 1 to 99.
     """
 
     boundary: Boundary = "close"
@@ -67,8 +63,28 @@ class ClockPolicy:
     closed_start: ClosedStart = "count"
     pause: PauseTime = "working_time"
     reopening: Reopening = "continue"
-    at_risk_percent: int | None = attrs.field(default=None, validator=_percent)
+    at_risk_percent: int | None = None
     beyond: Beyond = "warn"
+
+    def __attrs_post_init__(self) -> None:
+        percent = self.at_risk_percent
+        issues = word_issues(
+            boundary=self.boundary,
+            zero=self.zero,
+            closed_start=self.closed_start,
+            pause=self.pause,
+            reopening=self.reopening,
+            beyond=self.beyond,
+        )
+        if percent is not None and type(percent) is not int:
+            issues.append(type_issue("at_risk_percent", "a whole number"))
+        elif percent is not None and not 1 <= percent <= 99:
+            issues.append(Issue(code="out_of_range", field="at_risk_percent", facts={"limit": "1 to 99"}))
+        if issues:
+            raise Invalid(issues)
+
+
+_USUAL = ClockPolicy()
 
 
 @attrs.frozen
@@ -80,14 +96,27 @@ class Pause:
     reason: str | None = None
 
 
+def _are_moments(values: object) -> bool:
+    return isinstance(values, _MANY) and all(isinstance(value, datetime) for value in values)
+
+
+def _are_pauses(values: object) -> bool:
+    return isinstance(values, _MANY) and all(
+        isinstance(pause, Pause)
+        and isinstance(pause.start, datetime)
+        and (pause.end is None or isinstance(pause.end, datetime))
+        for pause in values
+    )
+
+
 @attrs.frozen(kw_only=True)
 class History:
     """What happened to one target: aware moments, the pauses in any order (they may overlap: time is held once).
 
     Met again while it is met changes nothing. ``paused_before`` is time known to have been paused without its when (a sum taken
-    over from another system), in the pauses' own measure. Raises :class:`Invalid` with everything that can't be: a moment without a
-    zone (``naive_time``) or before the start, a reopening of what isn't met (``out_of_order``), a pause that ends before it
-    begins (``ends_early``), a negative ``paused_before``.
+    over from another system), in the pauses' own measure. Raises :class:`Invalid` with everything that can't be: what is no moment
+    (``bad_type``), a moment without a zone (``naive_time``) or before the start, a reopening of what isn't met (``out_of_order``),
+    a pause that ends before it begins (``ends_early``), a negative ``paused_before``.
     """
 
     started_at: datetime
@@ -97,13 +126,8 @@ class History:
     paused_before: timedelta = _NOTHING
 
     def __attrs_post_init__(self) -> None:
-        named = [("started_at", self.started_at)]
-        named += [("pauses", moment) for pause in self.pauses for moment in (pause.start, pause.end) if moment]
-        named += [("met_at", moment) for moment in self.met_at] + [
-            ("reopened_at", moment) for moment in self.reopened_at
-        ]
-        if naive := dict.fromkeys(field for field, moment in named if moment.utcoffset() is None):
-            raise Invalid(Issue(code="naive_time", field=field) for field in naive)
+        if issues := [*self._type_issues()] or [*self._naive_issues()]:
+            raise Invalid(issues)
         issues = [
             Issue(code="ends_early", field=f"pauses.{number}")
             for number, pause in enumerate(self.pauses, 1)
@@ -123,6 +147,29 @@ class History:
             issues.append(Issue(code="negative_duration", field="paused_before"))
         if issues:
             raise Invalid(issues)
+
+    def _type_issues(self) -> Iterator[Issue]:
+        if not isinstance(self.started_at, datetime):
+            yield type_issue("started_at", "a date and time")
+        if not _are_pauses(self.pauses):
+            yield type_issue("pauses", "pauses, each from one date and time to another")
+        if not _are_moments(self.met_at):
+            yield type_issue("met_at", "dates and times")
+        if not _are_moments(self.reopened_at):
+            yield type_issue("reopened_at", "dates and times")
+        if not isinstance(self.paused_before, timedelta):
+            yield type_issue("paused_before", LENGTH)
+
+    def _naive_issues(self) -> Iterator[Issue]:
+        named = {
+            "started_at": (self.started_at,),
+            "pauses": [moment for pause in self.pauses for moment in (pause.start, pause.end) if moment],
+            "met_at": self.met_at,
+            "reopened_at": self.reopened_at,
+        }
+        for field, moments in named.items():
+            if any(moment.utcoffset() is None for moment in moments):
+                yield Issue(code="naive_time", field=field)
 
     def turns(self) -> list[tuple[datetime, bool]]:
         """The moments that met it (False) and those that reopened it (True), in order; at one instant it is met first."""
@@ -179,8 +226,9 @@ def target_length(
     """What a target allows from a start, and on which time it runs.
 
     A timedelta is working time. Minutes and hours elapse; days and months end with their last day in the calendar's zone;
-    working days end at the last close of the n-th. Raises :class:`Invalid` (``negative_duration``).
+    working days end at the last close of the n-th. Raises :class:`Invalid` (``negative_duration``, ``bad_type``).
     """
+    _check_types(within=within, working=working)
     if isinstance(within, timedelta):
         if within < _NOTHING:
             raise Invalid([Issue(code="negative_duration", field="within")])
@@ -203,10 +251,11 @@ def read_clock(
 ) -> Reading:
     """The clock of a target at an instant; what happened after that instant is not yet known to it.
 
-    Before its start a clock is ``waiting``. Raises :class:`Invalid`: ``naive_time``, ``negative_duration``, ``out_of_reach``; and
-    ``unconfirmed`` under the policy ``beyond="refuse"``, where the reading otherwise holds a warning.
+    Before its start a clock is ``waiting``. Raises :class:`Invalid`: ``bad_type``, ``naive_time``, ``negative_duration``,
+    ``out_of_reach``; and ``unconfirmed`` under the policy ``beyond="refuse"``, where the reading otherwise holds a warning.
     """
-    policy = policy or ClockPolicy()
+    policy = policy or _USUAL
+    _check_types(within=within, history=history, working=working, policy=policy)
     at = in_utc(at, "at")
     runs = list(_runs(history, at))
     if policy.reopening == "restart":
@@ -218,6 +267,22 @@ def read_clock(
     if policy.beyond == "refuse" and moments:
         working.confirmed(*moments)
     return Reading(at=at, cycles=cycles, warnings=working.warnings(*moments) if moments else ())
+
+
+_ASKED: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "within": ((Duration, timedelta), f"a Duration or {LENGTH}"),
+    "history": (History, "a History"),
+    "working": (WorkingTime, "a WorkingTime"),
+    "policy": (ClockPolicy, "a ClockPolicy"),
+}
+
+
+def _check_types(**given: object) -> None:
+    issues = [
+        type_issue(name, _ASKED[name][1]) for name, value in given.items() if not isinstance(value, _ASKED[name][0])
+    ]
+    if issues:
+        raise Invalid(issues)
 
 
 @attrs.frozen

@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from crmcore.domain.policies import Boundary, Label
-from crmcore.errors import Issue, Language
+from crmcore.errors import Issue, Language, language_of
 from crmcore.rules.calendar_years import midnight
 from crmcore.rules.calendars import DAY
 from crmcore.rules.clocks import ELAPSED, Cycle, Pause, Reading, TimeBase
+from crmcore.rules.time_policies import Negative, Reversed, Zero
 from crmcore.rules.working_days import is_working_day
-from crmcore.rules.working_time import Negative, Reversed, WorkingTime, Zero, in_utc
+from crmcore.rules.working_time import WorkingTime, in_utc
 
 #: ``open``: open time, counted; ``elapsed``: time counted whether open or not; ``closed``: dates that are open in other weeks;
 #: ``pause``: held, not counted; ``moved``: the due time moved on by the length of a pause on the wall clock.
@@ -68,7 +69,7 @@ class Explanation:
 
     def text(self, language: Language = "en", *, longest: int = 40) -> str:
         """It for a reader, in the calendar's local times; of more than ``longest`` steps those in the middle are summed up."""
-        words = _WORDS[language]
+        words = _WORDS[language_of(language)]
         lines = [self.heading.text(language)] if self.heading else []
         lines += [
             words[self.question].format(
@@ -259,7 +260,7 @@ def length_text(length: timedelta, language: Language = "en") -> str:
     """A length of time in hours, minutes and whole seconds: ``8 h``, ``-1 h 30 min``, ``8小时``. Only what is shorter than a second
     is told to the microsecond."""
     seconds, fraction = divmod(abs(length) // timedelta(microseconds=1), 1_000_000)
-    units = _WORDS[language]["lengths"].split(",")
+    units = _WORDS[language_of(language)]["lengths"].split(",")
     gap = " " if language == "en" else ""
     rest = f"{seconds % 60}" if seconds or not fraction else f"0.{fraction:06}".rstrip("0")
     parts = [f"{seconds // 3600}", f"{seconds // 60 % 60}", rest]

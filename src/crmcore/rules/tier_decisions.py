@@ -13,7 +13,7 @@ from crmcore.domain import Customer
 from crmcore.domain.playbook import FIELD_KINDS, Playbook
 from crmcore.domain.policies import Criterion
 from crmcore.domain.values import MINOR_DIGITS
-from crmcore.errors import Language
+from crmcore.errors import Language, language_of
 
 #: Why a tier is another than the one that is worked out: set by hand, or beside the edge of its band.
 Held = Literal["by_hand", "margin"]
@@ -201,7 +201,7 @@ def decimal(value: Fraction) -> str:
 
 
 def _told(decision: TierDecision, language: Language) -> str:
-    words, playbook, customer = _WORDS[language], decision.playbook, decision.customer
+    words, playbook, customer = _WORDS[language_of(language)], decision.playbook, decision.customer
     tiering = playbook.tiering
     assert tiering is not None
     lines = []

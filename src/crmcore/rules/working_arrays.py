@@ -13,7 +13,8 @@ from typing import Any
 from crmcore.domain.policies import Boundary
 from crmcore.errors import Invalid, Issue, MissingExtra
 from crmcore.rules.calendar_table import Table, out_of_reach
-from crmcore.rules.working_time import Reversed, WorkingTime
+from crmcore.rules.time_policies import Reversed, bad_type, check_words
+from crmcore.rules.working_time import WorkingTime, check_length
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
@@ -22,9 +23,11 @@ def due_array(working: WorkingTime, starts: Any, work: timedelta, *, boundary: B
     """:meth:`WorkingTime.due` of every moment of a ``datetime64`` array (UTC), as another of microseconds.
 
     Raises what ``due`` raises if it would for any of them, ``bad_type`` for another array or a NaT, ``negative_duration`` for
-    less than some working time, and :class:`MissingExtra` without numpy.
+    less than some working time, ``bad_choice`` for a word that the policy doesn't have, and :class:`MissingExtra` without numpy.
     """
     numpy = _numpy()
+    check_words(boundary=boundary)
+    check_length(work)
     asked = _microseconds(numpy, starts)
     if work <= timedelta(0):
         raise Invalid([Issue(code="negative_duration", field="work")])
@@ -44,11 +47,14 @@ def due_array(working: WorkingTime, starts: Any, work: timedelta, *, boundary: B
 def between_array(working: WorkingTime, starts: Any, ends: Any, *, reversed: Reversed = "negative") -> Any:
     """:meth:`WorkingTime.between` of the pairs of two ``datetime64`` arrays (UTC), as ``timedelta64`` of microseconds.
 
-    Raises what ``between`` raises if it would for any pair, ``bad_type`` for other arrays or a NaT, and :class:`MissingExtra`
-    without numpy.
+    Raises what ``between`` raises if it would for any pair, ``bad_type`` for other arrays, a NaT or sides of different length, and
+    :class:`MissingExtra` without numpy.
     """
     numpy = _numpy()
+    check_words(reversed=reversed)
     first, second = _microseconds(numpy, starts), _microseconds(numpy, ends)
+    if first.shape != second.shape:
+        raise bad_type("ends", "as many moments as starts")
     if not first.size:
         return first.view("timedelta64[us]")
     moments = [_moment(value) for array in (first, second) for value in (array.min(), array.max())]
@@ -68,7 +74,7 @@ def _numpy() -> Any:
 def _microseconds(numpy: Any, moments: Any) -> Any:
     array = numpy.asarray(moments)
     if array.dtype.kind != "M" or numpy.isnat(array).any():
-        raise Invalid([Issue(code="bad_type", field="moments", facts={"expected": "datetime64 without NaT"})])
+        raise bad_type("moments", "datetime64 without NaT")
     return array.astype("datetime64[us]").view("int64")
 
 

@@ -8,26 +8,19 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
 
 from crmcore.rules.calendar_table import Table
 from crmcore.rules.calendar_years import instant_of, midnight
 from crmcore.rules.calendars import DAY
+from crmcore.rules.time_policies import ClosedStart, Landing, bad_type, check_words
 from crmcore.rules.working_time import WorkingTime, in_utc
-
-#: From a closed day, days are counted as they come, or it is first moved to the next open one (back: the one before).
-ClosedStart = Literal["count", "move"]
-#: When on its day something falls that is due in working days:
-#: ``same_time`` at the local time of the start, open or not; ``next_open`` the same, moved on to open time; ``previous_close``
-#: the same, moved back to it; ``close`` at the day's last close (counting back: at its last close, too); ``whole_days`` the
-#: start's own day counts if it has open time left (back: had any before), and the end is the last close (back: first opening).
-Landing = Literal["same_time", "next_open", "previous_close", "close", "whole_days"]
 
 _SMALLEST = timedelta(microseconds=1)
 
 
 def is_working_day(working: WorkingTime, day: date) -> bool:
     """Whether anything is open that opens on the date."""
+    _check_day("day", day)
     _confirmed(working, day)
     table = working.tables.spanning(day.year, day.year)
     place = bisect_left(table.days, day.toordinal())
@@ -39,6 +32,9 @@ def working_day_after(working: WorkingTime, day: date, days: int, *, closed_star
 
     No days at all are the date itself, closed or not, unless ``closed_start`` moves it.
     """
+    _check_day("day", day)
+    _check_number(days)
+    check_words(closed_start=closed_start)
     if closed_start == "move" and not is_working_day(working, day):
         day = working_day_after(working, day, -1 if days < 0 else 1)
     if not days:
@@ -51,6 +47,8 @@ def working_day_after(working: WorkingTime, day: date, days: int, *, closed_star
 
 def count_working_days(working: WorkingTime, start: date, end: date) -> int:
     """How many working days d there are with start < d <= end; for an end before the start the negative of the reverse."""
+    _check_day("start", start)
+    _check_day("end", end)
     _confirmed(working, start, end)
     table = working.tables.spanning(min(start, end).year, max(start, end).year)
     return bisect_right(table.days, end.toordinal()) - bisect_right(table.days, start.toordinal())
@@ -68,6 +66,8 @@ def add_working_days(
 
     No days at all are the moment itself, moved only as ``landing`` says.
     """
+    check_words(landing=landing, closed_start=closed_start)
+    _check_number(days)
     at = in_utc(start, "start")
     working.confirmed(at)
     if landing == "whole_days":
@@ -131,6 +131,17 @@ def _whole_days(working: WorkingTime, at: datetime, days: int) -> datetime:
     landed = table.ends[indexes[-1]] if days > 0 else table.starts[indexes[0]]
     working.confirmed(at, landed)
     return landed
+
+
+def _check_day(field: str, day: date) -> None:
+    # The day of a date and time depends on the zone.
+    if type(day) is not date:
+        raise bad_type(field, "a date")
+
+
+def _check_number(days: int) -> None:
+    if type(days) is not int:
+        raise bad_type("days", "a whole number")
 
 
 def _confirmed(working: WorkingTime, *days: date) -> None:

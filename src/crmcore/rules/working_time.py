@@ -20,29 +20,34 @@ from crmcore.errors import Invalid, Issue
 from crmcore.rules.calendar_table import Table, Tables, out_of_reach
 from crmcore.rules.calendar_years import Span, midnight
 from crmcore.rules.calendars import DAY, WorkingCalendar
-
-#: What no time at all from a moment on closed time comes to: that moment, or the next opening.
-Zero = Literal["start", "next_open"]
-#: What a negative duration means: counting back, or an error.
-Negative = Literal["back", "refuse"]
-#: What a difference is whose end lies before its start: negative, or nothing.
-Reversed = Literal["negative", "zero"]
+from crmcore.rules.time_policies import POLICIES, Negative, Reversed, Zero, bad_type, check_words
 
 Value = TypeVar("Value")
 _NOTHING = timedelta(0)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _SOUND_ZONES = (timezone, ZoneInfo)
+LENGTH = "a length of time (timedelta)"
+_ZERO, _NEGATIVE = POLICIES["zero"], POLICIES["negative"]
 
 
 def in_utc(moment: datetime, field: str = "moment") -> datetime:
-    """An aware moment in UTC. Raises :class:`Invalid` (``naive_time``) for one without a zone."""
-    zone = moment.tzinfo
-    if zone is None or (zone.__class__ not in _SOUND_ZONES and moment.utcoffset() is None):
-        raise Invalid([Issue(code="naive_time", field=field)])
+    """An aware moment in UTC. Raises :class:`Invalid`: ``naive_time`` for one without a zone, ``bad_type`` for what is none."""
     try:
+        zone = moment.tzinfo
+        aware = zone is not None and (zone.__class__ in _SOUND_ZONES or moment.utcoffset() is not None)
+        if not aware and isinstance(moment, datetime):
+            raise Invalid([Issue(code="naive_time", field=field)])
         return moment.astimezone(UTC)
     except OverflowError:
         raise out_of_reach(field) from None
+    except AttributeError:
+        raise bad_type(field, "a date and time") from None
+
+
+def check_length(work: timedelta) -> None:
+    """Raises :class:`Invalid` (``bad_type``) for what is no length of time."""
+    if not isinstance(work, timedelta):
+        raise bad_type("work", LENGTH) from None
 
 
 class Array(Protocol):
@@ -64,10 +69,11 @@ class Answer(Generic[Value]):
 class WorkingTime:
     """A working calendar made ready to be asked. Get it from :func:`working_time`, or make it once and keep it.
 
-    Every method raises :class:`Invalid`: ``naive_time`` for a moment without a zone; ``out_of_reach`` for an answer more than a
-    century away and for what lies outside 1900 to 2999; ``unconfirmed`` where question or answer lie beyond the days for which
-    the calendar is confirmed. ``answer_due`` and ``answer_between`` answer there with a warning; ``unchecked`` is the same
-    calendar without that limit.
+    Every method raises :class:`Invalid`: ``naive_time`` for a moment without a zone; ``bad_type`` for what is no moment or no
+    length of time; ``bad_choice`` for a word that its policy doesn't have; ``out_of_reach`` for an answer more than a century
+    away and for what lies outside 1900 to 2999; ``unconfirmed`` where question or answer lie beyond the days for which the
+    calendar is confirmed (``unconfirmed_before`` the first of them). ``answer_due`` and ``answer_between`` answer there with a
+    warning; ``unchecked`` is the same calendar without that limit.
     """
 
     def __init__(self, calendar: WorkingCalendar) -> None:
@@ -111,7 +117,13 @@ class WorkingTime:
                 # For the zones that nearly every moment has, a call less than in_utc.
                 at = start.astimezone(UTC) if zone.__class__ is ZoneInfo else in_utc(start, "start")
             index = bisect_right(starts, at) - 1
-            if sure_from <= index and work > _NOTHING and boundary == "close":
+            if (
+                sure_from <= index
+                and work > _NOTHING
+                and boundary == "close"
+                and zero in _ZERO
+                and negative in _NEGATIVE
+            ):
                 close = table.ends[index]
                 target = (at if at < close else close) - bases[index] + work
                 landing = bisect_left(table.sums, target) - 1
@@ -120,8 +132,13 @@ class WorkingTime:
             return self._due(at, work, boundary, zero, negative)
         except OverflowError:
             raise out_of_reach("work") from None
+        except (AttributeError, TypeError):
+            in_utc(start, "start")
+            check_length(work)
+            raise
 
     def _due(self, at: datetime, work: timedelta, boundary: Boundary, zero: Zero, negative: Negative) -> datetime:
+        check_words(boundary=boundary, zero=zero, negative=negative)
         if work < _NOTHING and negative == "refuse":
             raise Invalid([Issue(code="negative_duration", field="work")])
         if not work:
@@ -148,10 +165,14 @@ class WorkingTime:
                 first = start.astimezone(UTC) if zone.__class__ is ZoneInfo else in_utc(start, "start")
             if (zone := end.tzinfo) is not UTC:
                 second = end.astimezone(UTC) if zone.__class__ is ZoneInfo else in_utc(end, "end")
+            sure_from, sure_until, table = self._sure
+            low, high = bisect_right(table.starts, first) - 1, bisect_right(table.starts, second) - 1
         except OverflowError:
             raise out_of_reach() from None
-        sure_from, sure_until, table = self._sure
-        low, high = bisect_right(table.starts, first) - 1, bisect_right(table.starts, second) - 1
+        except (AttributeError, TypeError):
+            in_utc(start, "start")
+            in_utc(end, "end")
+            raise
         if not (sure_from <= low < sure_until and sure_from <= high < sure_until):
             self.confirmed(first, second)
             table = self._covering(min(first, second), max(first, second))
@@ -161,7 +182,10 @@ class WorkingTime:
         found = ((second if second < later_close else later_close) - bases[high]) - (
             (first if first < close else close) - bases[low]
         )
-        return _NOTHING if reversed == "zero" and found < _NOTHING else found
+        if reversed == "negative":
+            return found
+        check_words(reversed=reversed)
+        return max(_NOTHING, found)
 
     def answer_due(
         self,
@@ -195,6 +219,7 @@ class WorkingTime:
             from crmcore.rules.working_arrays import due_array
 
             return due_array(self, starts, work, boundary=boundary)
+        check_words(boundary=boundary, zero=zero)
         due = self.due
         if boundary == "close" and zero == "start":
             return [due(start, work) for start in starts]
@@ -209,13 +234,20 @@ class WorkingTime:
     ) -> list[timedelta]: ...
 
     def between_many(self, starts: Any, ends: Any, *, reversed: Reversed = "negative") -> Any:
-        """:meth:`between` for pairs of moments; of numpy arrays as another (:func:`crmcore.rules.working_arrays.between_array`)."""
+        """:meth:`between` for pairs of moments; of numpy arrays as another (:func:`crmcore.rules.working_arrays.between_array`).
+
+        Raises ``bad_type`` for sides of different length.
+        """
         if hasattr(starts, "dtype"):
             from crmcore.rules.working_arrays import between_array
 
             return between_array(self, starts, ends, reversed=reversed)
+        check_words(reversed=reversed)
         between = self.between
-        found = [between(start, end) for start, end in zip(starts, ends, strict=True)]
+        try:
+            found = [between(start, end) for start, end in zip(starts, ends, strict=True)]
+        except ValueError as error:
+            raise bad_type("ends", "as many moments as starts") from error
         return [max(_NOTHING, length) for length in found] if reversed == "zero" else found
 
     def is_open(self, at: datetime) -> bool:
@@ -290,18 +322,18 @@ class WorkingTime:
         return tuple(self._doubts("warning", moments))
 
     def confirmed(self, *moments: datetime) -> None:
-        """Raises :class:`Invalid` (``unconfirmed``) where a moment lies beyond the confirmed days."""
+        """Raises :class:`Invalid` (``unconfirmed_before``, ``unconfirmed``) where a moment lies beyond the confirmed days."""
         if not all(self._from <= moment <= self._until for moment in moments):
             raise self._unconfirmed(*moments)
 
     def _doubts(self, level: Literal["error", "warning"], moments: tuple[datetime, ...]) -> Iterator[Issue]:
         limits = (
-            ("confirmed_from", self.calendar.confirmed_from, min(moments) < self._from),
-            ("confirmed_until", self.calendar.confirmed_until, max(moments) > self._until),
+            ("unconfirmed_before", "confirmed_from", self.calendar.confirmed_from, min(moments) < self._from),
+            ("unconfirmed", "confirmed_until", self.calendar.confirmed_until, max(moments) > self._until),
         )
-        for name, limit, beyond in limits:
+        for code, name, limit, beyond in limits:
             if beyond:
-                yield Issue(code="unconfirmed", field=f"calendar.{name}", level=level, facts={"limit": f"{limit}"})
+                yield Issue(code=code, field=f"calendar.{name}", level=level, facts={"limit": f"{limit}"})
 
     def _unconfirmed(self, *moments: datetime) -> Invalid:
         return Invalid(self._doubts("error", moments))
