@@ -705,7 +705,7 @@ def test_seed_002_tickets_from_a_service_channel_to_the_stars(open_crm, at):
         ("target.contribute_to_ticket", "hua", local(2024, 5, 16, 11)),
         ("target.contribute_to_ticket", "min", local(2024, 5, 16, 15)),
     ]
-    with refused("bad_choice ticket.collaborators"):
+    with refused("refused ticket.collaborators"):
         me.tickets.contribute(ticket, collaborator="sun")
     ticket = me.tickets.contribute(ticket, collaborator="hua")
     assert [owner for _, owner, _ in until(me, customer, "target.contribute")] == ["min"]

@@ -16,7 +16,7 @@ from crmcore.domain.entity import clean_fields
 from crmcore.errors import ACTIONS, ISSUES, MEANINGS, PHRASES, Invalid, Issue, NotFound, StoreUnavailable
 from crmcore.rules.service import ACTION_PLAN, FEEDBACK, OBJECTION, TICKET
 
-SOURCE = Path(errors.__file__).parent.parent
+SOURCE = Path(__file__).parents[2] / "src"
 ENGLISH = re.compile(r"[A-Za-z]{2,}")
 NAME = re.compile(r"[a-z]+(?:[._][a-z]+)+")
 PHRASED = ("why", "limit", "expected")

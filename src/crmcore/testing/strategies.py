@@ -14,7 +14,17 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from crmcore.domain import Contact, Customer, Entity, FrozenMap, Money
-from crmcore.domain.fields import FIRST_DAY, LAST_DAY, MAX_INTEGER, MAX_TEXT, MIN_INTEGER, Kind, Unclean, clean_text
+from crmcore.domain.fields import (
+    FIRST_DAY,
+    LAST_DAY,
+    MAX_INTEGER,
+    MAX_TEXT,
+    MIN_INTEGER,
+    Kind,
+    Unclean,
+    clean_count,
+    clean_text,
+)
 from crmcore.storage import (
     And,
     Between,
@@ -204,7 +214,10 @@ def _of_kind(kind: Kind) -> st.SearchStrategy[Any]:
         case "instant":
             drawn = scalars("instant").filter(lambda moment: FIRST_DAY.year <= moment.year <= LAST_DAY.year)
         case "money":
-            drawn = moneys()
+            # An entity keeps no amount below zero.
+            drawn = st.builds(Money, st.integers(0, 10**9) | st.integers(0, MAX_INTEGER), currencies())
+        case "integer" if kind.clean is clean_count:
+            drawn = st.integers(0, 3) | st.integers(0, MAX_INTEGER)
         case "texts":
             drawn = st.lists(texts(max_size=100), max_size=3, unique=True).map(tuple)
         case "custom":
