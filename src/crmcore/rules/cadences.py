@@ -175,6 +175,7 @@ class _Walk:
         if floor is not None and due < floor:
             due = floor
         rule, on_track = self.rulebook.names[cadence.key]
+        starts, ends = rulebook.day_span(due)
         owed = Owed(
             f"{event_id}:{rule}",
             rule,
@@ -183,9 +184,9 @@ class _Walk:
             self.customer_id,
             self.now.owner,
             at,
-            rulebook.day_end(due),
+            ends,
             base,
-            rulebook.day_start(due),
+            starts,
         )
         self.open[track] = owed
         self.found.append(owed)

@@ -205,11 +205,10 @@ class Case:
         if not values.get("due_on"):
             return
         day = date.fromisoformat(values["due_on"])
-        warn = rulebook.day_start(day)
+        warn, due = rulebook.day_span(day)
         if values.get("at"):
             warn = _instant(values["at"]) - timedelta(minutes=values.get("reminder_minutes", 60))
         owner = values.get("owner") or self.targets.customer.get("owner")
-        due = rulebook.day_end(day)
         plan.owed = Owed(id, PLAN_RULE, PLAN_RULE, plan_id, self.customer_id, owner, at, due, at, min(warn, due))
         self._planned.append(plan.owed)
 

@@ -52,7 +52,7 @@ _CADENCE = ("key", "every", "track", "tiers", "stages", "method", "working_days"
 _TARGET = ("key", "on", "met_by", "within", "fields", "owed_by", "warn", "pause", "reopening", "boundary")
 
 # Any day serves to compare two durations, as long as it is the same for both and starts a long month.
-_SOME_DAY, _DAY = date(2026, 1, 1), timedelta(days=1)
+_SOME_DAY = date(2026, 1, 1)
 
 
 def calendar_of(playbook: Playbook) -> WorkingCalendar:
@@ -97,7 +97,7 @@ class Rulebook:
         self._reactions: dict[str, Reaction] = {}
         self._cadences: dict[tuple[str, str | None], tuple[Cadence, ...]] = {}
         self._days: dict[tuple[str, date], date] = {}
-        self._ends: dict[date, datetime] = {}
+        self._spans: dict[date, tuple[datetime, datetime]] = {}
 
     @cached_property
     def working(self) -> WorkingTime:
@@ -215,16 +215,20 @@ class Rulebook:
             self._days[key] = known
         return known
 
+    def day_span(self, day: date) -> tuple[datetime, datetime]:
+        """The first moment (UTC) of a day, and the first that is no longer that day."""
+        known = self._spans.get(day)
+        if known is None:
+            known = self._spans[day] = day_start(day, self.zone), day_end(day, self.zone)
+        return known
+
     def day_end(self, day: date) -> datetime:
         """The first moment (UTC) that is no longer that day."""
-        known = self._ends.get(day)
-        if known is None:
-            known = self._ends[day] = day_end(day, self.zone)
-        return known
+        return self.day_span(day)[1]
 
     def day_start(self, day: date) -> datetime:
         """The first moment (UTC) of that day."""
-        return self.day_end(day - _DAY)
+        return self.day_span(day)[0]
 
     def after(self, moment: datetime, duration: Duration) -> datetime:
         """The first moment (UTC) that is too late for what is to be done within a duration of elapsed or calendar time."""

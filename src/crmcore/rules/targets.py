@@ -171,8 +171,9 @@ class Targets:
         if target.met_by in moments and moments.index(target.met_by) > moments.index(moment):
             # A conversation is held and written down by one event.
             owner = self._owner(target, told.entity, told.values)
-            run = Run(target, f"{told.id}:target.{target.key}", subject, owner, at, at)
-            run.close("met", told.at, evidence_id=told.subject_id)
+            id = f"{told.id}:target.{target.key}"
+            run = Run(target, id, subject, owner, at, at, None, None, "met", told.at, told.subject_id)
+            run.met_at = (told.at,)
             self.runs.append(run)
         elif target.met_by != "customer.completed" or not self._is_complete(target):
             self._begin_each(target, told, at, subject)
