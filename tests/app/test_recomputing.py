@@ -6,6 +6,8 @@ import datetime
 
 import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import crmcore
 from crmcore.domain import Money
@@ -13,7 +15,7 @@ from crmcore.domain.duration import Duration
 from crmcore.errors import DomainError, Invalid, PlaybookError, QueryError, TransitionRefused
 from crmcore.playbooks import load
 
-MARKETING = load("marketing")
+MARKETING, STANDARD = load("marketing"), load("standard")
 FASTER = attrs.evolve(
     MARKETING,
     cadences=tuple(
@@ -172,3 +174,77 @@ def test_what_stands_at_a_stage_of_another_playbook_is_brought_to_one_of_this_wi
         brought = me.opportunities.move(deal.id, target, reason="换方案")
         assert (brought.pipeline, brought.stage) == (pipeline.key, target)
         assert me.obligations.recompute().looked_at == 1
+
+
+TARGETS = st.sets(st.sampled_from([target.key for target in STANDARD.targets]), max_size=6)
+
+
+@settings(max_examples=25)
+@given(TARGETS)
+def test_stored_is_derived_whatever_targets_a_playbook_has(keys):
+    now = [datetime.datetime(2024, 1, 2, 2, tzinfo=datetime.UTC)]
+    playbook = attrs.evolve(STANDARD, targets=tuple(one for one in STANDARD.targets if one.key in keys), reminders=())
+    with crmcore.open("memory:", playbook, clock=lambda: now[0]) as crm:
+        me = crm.acting_as("li")
+        customer = me.customers.register(name="示例科技有限公司", tier="A")
+        other = me.customers.register(name="示例贸易有限公司")
+        deal = me.opportunities.open(name="采购", customer=customer, expected_amount=Money.of(3))
+        ticket = me.tickets.open(customer, subject="无法开机", priority="urgent", assignee="wang")
+        feedback = me.feedback.receive(customer, description="x", complexity="complex")
+        steps = (
+            lambda: me.opportunities.move(deal.id, "方案提交"),
+            lambda: me.opportunities.update(deal.id, customer_id=other.id),
+            lambda: me.tickets.wait(ticket.id),
+            lambda: me.tickets.add_collaborators(ticket.id, "hua"),
+            lambda: me.tickets.assign(ticket.id, "zhao"),
+            lambda: me.tickets.resume(ticket.id),
+            lambda: me.feedback.plan(feedback.id, "方案"),
+            lambda: me.feedback.answer(feedback.id, "结果"),
+            lambda: me.feedback.confirm(feedback.id, "to_improve"),
+            lambda: me.tickets.solve(ticket.id, "更换电源"),
+            lambda: me.tickets.reopen(ticket.id, reason="又不开机"),
+            lambda: me.opportunities.move(deal.id, "商务谈判"),
+            lambda: me.opportunities.win(deal.id, order_number="DD1"),
+            lambda: me.customers.update(customer.id, contract_expires_on=datetime.date(2024, 12, 31)),
+            lambda: me.customers.move(customer.id, "流失", reason="x"),
+            lambda: me.customers.move(customer.id, "意向", reason="x", contract_expires_on=datetime.date(2025, 12, 31)),
+        )
+        for step in steps:
+            now[0] += datetime.timedelta(hours=5)
+            step()
+            told = me.obligations.recompute(dry_run=True)
+            assert (told.begun, told.changed, told.gone) == (0, 0, 0)
+        for one in me.obligations.of(customer, state=None):
+            assert me.obligations.explain(one).end == one.due_at
+
+
+def test_a_notice_that_should_have_come_before_comes_at_once(open_crm, clock):
+    me = open_crm("standard").acting_as("li")
+    before = clock.now - datetime.timedelta(seconds=1)
+    customer = me.customers.register(
+        name="示例科技有限公司", contract_expires_on=me.crm.today() + datetime.timedelta(days=19)
+    )
+    soon = clock.now + datetime.timedelta(minutes=30)
+    me.plans.add(customer, due_on=me.crm.today(), at=soon)
+    told = {one.reminder.key for one in me.obligations.reminders(before, clock.now)}
+    assert "planned_follow_up" in told
+
+
+def test_nobody_is_registered_as_spoken_to_tomorrow(me, clock):
+    tomorrow = clock.now + datetime.timedelta(days=1)
+    with pytest.raises(Invalid) as refused:
+        me.customers.register(name="示例科技有限公司", industry="制造业", last_follow_up_at=tomorrow)
+    assert [(issue.code, issue.field) for issue in refused.value.issues] == [
+        ("out_of_range", "customer.last_follow_up_at")
+    ]
+
+
+def test_what_the_playbook_does_not_ask_for_any_more_is_not_waived(reopen):
+    me = reopen("marketing")
+    customer = me.customers.register(name="示例科技有限公司", industry="制造业", tier="A")
+    (contact,) = me.obligations.of(customer)
+    without = attrs.evolve(MARKETING, cadences=(), reminders=())
+    me = reopen(without)
+    with pytest.raises(DomainError, match="recompute"):
+        me.obligations.waive(contact.id, reason="x")
+    assert [one.state for one in me.obligations.of(customer)] == ["open"]

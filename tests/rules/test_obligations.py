@@ -510,3 +510,128 @@ def test_what_a_customer_complained_of_is_owed_though_it_is_lost():
     assert [one.state for one in log.owed("target.solve_feedback")] == ["open"]
     log.stand(now + datetime.timedelta(days=2), stage="interested")  # won back
     assert [one.state for one in log.owed("target.renew_contract")] == ["superseded", "open"]
+
+
+def with_targets(*targets, keep=()):
+    """The standard playbook with some of its targets, and others."""
+    kept = tuple(one for one in STANDARD.playbook.targets if one.key in keep)
+    return Rulebook(attrs.evolve(STANDARD.playbook, targets=(*kept, *targets)))
+
+
+def target(key, **values):
+    return attrs.evolve(next(one for one in STANDARD.playbook.targets if one.key == "answer_ticket"), key=key, **values)
+
+
+@given(FACTS)
+def test_no_two_have_one_id(facts):
+    for _, log in lived(facts):
+        log.write(log.events[-1].at, "customer.updated", "c", {"contract_expires_on": [None, "2027-01-01"]})
+        ids = [one.id for one in log.owed("")]
+        assert len(ids) == len(set(ids))
+
+
+def test_a_customer_that_is_won_back_with_a_new_date_owes_its_renewal_once():
+    log, now = target_log(contract_expires_on="2027-01-01")
+    log.stand(now, stage="lost")
+    log.stand(now, stage="interested", contract_expires_on="2028-01-01")
+    found = log.owed("target.renew_contract")
+    assert [(one.state, last_day(one).year) for one in found] == [("superseded", 2027), ("open", 2028)]
+    assert len({one.id for one in found}) == 2
+
+
+def test_a_registration_that_tells_of_the_last_contact_opens_the_next_one_once():
+    log = Log(MAINTENANCE, tier="A", last_follow_up_at=START.isoformat())
+    (contact,) = [one for one in log.owed() if one.track == "cadence.contact"]
+    assert (contact.state, last_day(contact)) == ("open", datetime.date(2024, 1, 8))
+
+
+def opportunity(log, at, stage, **values):
+    told = {"stage": stage, "stage_since": at.isoformat(), "pipeline": "sales", **values}
+    return {name: [None, value] for name, value in told.items()}
+
+
+def test_what_went_to_another_customer_is_owed_there_from_when_it_came_to_its_stage():
+    log, now = target_log()
+    log.write(now, "opportunity.opened", "o", opportunity(log, now, "requirements"))
+    log.write(
+        now, "opportunity.moved", "o", {"stage": ["requirements", "proposal"], "stage_since": [None, now.isoformat()]}
+    )
+    later = now + datetime.timedelta(days=1)
+    log.write(later, "opportunity.left", "o", {})
+    assert [one.state for one in log.owed("target.submit_proposal")] == ["superseded"]
+    other = Log(STANDARD, stage="interested")
+    other.write(later, "opportunity.joined", "o", opportunity(other, now, "proposal"))
+    (one,) = other.owed("target.submit_proposal")
+    assert (one.state, last_day(one)) == ("open", (now + datetime.timedelta(days=3)).date())
+
+
+def test_a_lost_opportunity_is_owed_nothing_more():
+    log, now = target_log()
+    log.rulebook = with_targets(
+        target("win", on="opportunity.opened", met_by="opportunity.won", within=Duration(30, "days"))
+    )
+    log.write(now, "opportunity.opened", "o", opportunity(log, now, "requirements"))
+    log.write(now, "opportunity.moved", "o", {"stage": ["requirements", "lost"]})
+    assert [one.state for one in log.owed("target.win")] == ["superseded"]
+
+
+@pytest.mark.parametrize("met_by", ["ticket.contributed", "ticket.answered"])
+def test_what_has_come_to_its_end_does_not_begin_anew(met_by):
+    log, now = target_log()
+    log.rulebook = with_targets(
+        target("part", on="ticket.opened", met_by="ticket.contributed", where={"ticket.priority": "urgent"}),
+        target("valued", on="customer.registered", met_by="customer.won", where={"customer.tier": "B"}),
+    )
+    ticket(log, now)
+    log.write(now, "ticket.closed", "t", {"state": ["open", "closed"]})
+    log.write(now, "ticket.rated", "t", {"stars": [None, 5]})
+    assert [one.state for one in log.owed("target.part")] == ["superseded"]
+    log.stand(now, stage="lost")
+    assert [one.state for one in log.owed("target.valued")] == ["superseded"]
+
+
+def test_what_is_owed_about_a_ticket_can_rest_on_its_customer():
+    log, now = target_log(tier="C")
+    log.rulebook = with_targets(
+        target("fast", on="ticket.opened", within=Duration(4, "hours"), where={"customer.tier": "A"}),
+        target(
+            "renew",
+            on="customer.contract_expires_on",
+            met_by="customer.renewed",
+            within=None,
+            where={"customer.tier": "A"},
+        ),
+    )
+    log.stand(now, contract_expires_on="2024-12-31")
+    ticket(log, now)
+    assert log.owed("target") == []
+    log.stand(now + datetime.timedelta(hours=1), tier="A")
+    (fast,) = log.owed("target.fast")
+    assert (fast.state, fast.due_at - now) == ("open", datetime.timedelta(hours=4))
+    assert [last_day(one).isoformat() for one in log.owed("target.renew")] == ["2024-12-31"]
+    log.stand(now + datetime.timedelta(hours=2), tier="B")
+    assert {one.state for one in log.owed("target")} == {"superseded"}
+
+
+def test_a_condition_can_ask_for_a_custom_field():
+    log, now = target_log()
+    log.rulebook = with_targets(target("vip", where={"customer.vip": "yes"}))
+    log.write(now, "customer.updated", "c", {"custom": [{}, {"vip": "yes"}]})
+    ticket(log, now)
+    assert [one.state for one in log.owed("target.vip")] == ["open"]
+
+
+def test_whoever_is_asked_to_help_while_a_ticket_waits_waits_too():
+    log, now = target_log()
+    ticket(log, now)
+    log.write(now, "ticket.waited", "t", {"state": ["open", "waiting"]})
+    log.write(now, "ticket.collaborators_changed", "t", {"collaborators": [[], ["hua"]]})
+    assert [one.state for one in log.owed("target.contribute_to_ticket")] == ["paused"]
+    log.write(now, "ticket.resumed", "t", {"state": ["waiting", "in_progress"]})
+    assert [one.state for one in log.owed("target.contribute_to_ticket")] == ["open"]
+
+
+def test_the_people_who_are_registered_with_a_customer_are_no_major_change():
+    log = Log(STANDARD)
+    log.write(START, "contact.added", "p", {"name": [None, "x"], "decision_maker": [None, True]})
+    assert log.owed("target.update_plan") == []

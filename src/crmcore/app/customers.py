@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from crmcore.app.contacts import contact_values
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, having, named_like, read_page, where_all
+from crmcore.app.loops import future_issues
 from crmcore.app.moving import carry_on, decided, due_move, read_visits, target_of, told_automatic
 from crmcore.app.referrals import note_won
 from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
@@ -50,6 +51,7 @@ def register_customer(
     given["registrar"] = or_default(given.get("registrar"), work.actor)
     people = [contact_values(contact) for contact in contacts]
     issues = [issue for issue in check_customer(given, people, playbook) if issue.level == "error"]
+    issues += future_issues(work, "customer.last_follow_up_at", given.get("last_follow_up_at"))
     if not imported:
         issues += reason_issues(playbook.lifecycle, "customer", given["stage"], given.get("lost_reason"))
     numbered = given.get("number") is not None

@@ -141,7 +141,7 @@ class Obligations(UseCases):
         return crm.read(look)
 
     def waive(self, obligation: Obligation | str, *, reason: str) -> Obligation:
-        """Lets an obligation go, with a reason. A cadence comes back with the next contact; a planned contact is cancelled.
+        """Lets an obligation go, with a reason. A cadence comes back with the next conversation that it asks for; a planned contact is cancelled.
 
         Raises :class:`Invalid` without a reason, :class:`DomainError` for one that has ended, or that belongs to no customer: an
         action of a review is cancelled, not waived.
@@ -160,7 +160,11 @@ class Obligations(UseCases):
                 plan = work.current(FollowUpPlan, current.subject_id)
                 work.change(plan, "follow_up_plan.cancelled", {"state": "cancelled"}, reason=reason)
             settle_touched(work)
-            return work.current(Obligation, current.id)
+            work.flush()
+            waived = work.get(Obligation, current.id)
+            if waived is None:
+                raise DomainError("the playbook does not ask for this any more; recompute what is owed")
+            return waived
 
         return self.write(decide)
 
@@ -206,7 +210,7 @@ class Obligations(UseCases):
     def recompute(self, *, dry_run: bool = False, progress: Progress | None = None) -> Recomputed:
         """Derives everything that is owed anew from what happened, after the playbook was changed; a batch per transaction.
 
-        What ended is judged by the playbook as it is now, too: :meth:`replay` says beforehand what that makes of it. With
+        What ended is judged by the playbook as it is now, too: :meth:`Reports.replay` says beforehand what that makes of it. With
         ``dry_run`` nothing is written.
         """
         crm = self.engine

@@ -182,10 +182,10 @@ class Work:
         if not different:
             return entity
         self.put(changed, entity, action, reason)
-        if not silent:
-            self.note(changed, action, different, reason)
         if "customer_id" in different:
             self._hand_over(entity, changed)
+        if not silent:
+            self.note(changed, action, different, reason)
         return changed
 
     def _hand_over(self, before: Record, after: Record) -> None:
@@ -202,9 +202,9 @@ class Work:
         self.put(moved, before, action, move.reason)
         names = (name for name in type(moved).kinds if name not in STAMPS)
         different = _different(before, moved, names)
-        self.note(moved, action, different, move.reason)
         if "customer_id" in different:
             self._hand_over(before, moved)
+        self.note(moved, action, different, move.reason)
         return moved
 
     def _next_version(self, entity: Entity) -> int:
@@ -227,6 +227,7 @@ class Work:
     def remove(self, entity: Entity) -> None:
         """An entity taken away, without an event of its own."""
         self._removed.append(entity)
+        self._loaded.pop((type(entity), entity.id), None)
 
     def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> None:
         """The event of a change: what was done, and each field before and after. Raises :class:`Invalid` for a bad reason."""

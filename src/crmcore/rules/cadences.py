@@ -71,7 +71,7 @@ def owed_by_cadence(
 
     The track ``contact`` counts from the last conversation, before there is one from the first contact or the day of
     registration; any other track from when it was last met, or began. Nothing falls due before the day on which it began to
-    hold: nobody is late for what did not hold yet.
+    hold (at first: since which the customer is at its stage): nobody is late for what did not hold yet.
     """
     if not standings:
         return []
@@ -79,7 +79,8 @@ def owed_by_cadence(
     began = standings[0].at
     facts: list[Standing | Conversation | Waiver] = [*standings, *waivers]
     for conversation in conversations:
-        if conversation.at < began:
+        # What a registration tells of was before it.
+        if conversation.at < began or conversation.event_id == standings[0].event_id:
             walk.last = conversation.at if walk.last is None else max(walk.last, conversation.at)
         else:
             facts.append(conversation)
@@ -144,7 +145,7 @@ class _Walk:
         at = self.last = conversation.at
         for cadence in self.in_force:
             track = cadence.track
-            if track != CONTACT and (conversation.follow_up_id is None or not meets(cadence, conversation)):
+            if track != CONTACT and not meets(cadence, conversation):
                 continue
             if old := self.open.pop(track, None):
                 old.meet(at, conversation.follow_up_id)
@@ -167,7 +168,8 @@ class _Walk:
             if self.last is not None:
                 base, day = self.last, rulebook.day(self.last)
             else:
-                base, day = self.first.at, self.now.first_contact_on or rulebook.day(self.first.at)
+                day = self.now.first_contact_on or rulebook.day(self.first.at)
+                base = rulebook.day_start(day) if self.now.first_contact_on else self.first.at
         else:
             base = self.began[track]
             day = rulebook.day(base)

@@ -62,6 +62,7 @@ class Case:
         self.targets = Targets(rulebook, customer_id)
         self._now: datetime | None = None
         self._values: dict[str, dict[str, Any]] = {}
+        self.targets.values = self._values
         self._standings: list[Standing] = []
         self._conversations: list[Conversation] = []
         self._held: dict[str, datetime] = {}

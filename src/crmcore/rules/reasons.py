@@ -8,6 +8,7 @@ import attrs
 
 from crmcore.domain.duration import Duration
 from crmcore.domain.policies import Label
+from crmcore.errors import Issue
 from crmcore.rules.explaining import Explanation, Step, explain_clock
 from crmcore.rules.obligations import PLAN_RULE, Case
 from crmcore.rules.owed import Owed
@@ -48,8 +49,17 @@ def explain_owed(owed: Owed, case: Case, rulebook: Rulebook, at: datetime) -> Ex
         amount=owed.due_at - owed.counted_from,
         steps=_whole(owed.counted_from, owed.due_at),
         zone=rulebook.zone,
+        warnings=_warnings(owed, rulebook),
         heading=_heading(owed, run.target.label if run else None, rulebook),
     )
+
+
+def _warnings(owed: Owed, rulebook: Rulebook) -> tuple[Issue, ...]:
+    """That a day counted in working time lies beyond the confirmed ones."""
+    cadence = next((one for one in rulebook.playbook.cadences if f"cadence.{one.key}" == owed.rule), None)
+    if cadence is None or not (cadence.working_days or cadence.every.unit == "working_days"):
+        return ()
+    return rulebook.working.warnings(owed.counted_from, owed.due_at)
 
 
 def _whole(start: datetime, end: datetime) -> tuple[Step, ...]:

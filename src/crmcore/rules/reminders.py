@@ -46,6 +46,8 @@ def notices(obligation: Obligation, customer: Customer | None, rulebook: Ruleboo
                 at = obligation.warn_at or obligation.due_at
             else:
                 at = _moment(reminder, obligation.due_at, rulebook)
+            # Nobody can be told of what isn't owed yet: what should have been told before is told at once.
+            at = max(at, obligation.opened_at)
             to, roles = _recipients(reminder, obligation.owner, customer)
             yield Notice(
                 id=f"{obligation.id}:{reminder.key}",
@@ -85,7 +87,7 @@ def dated_notices(customer: Customer, rulebook: Rulebook) -> Iterator[Notice]:
 
 def _moment(reminder: Reminder, due: datetime, rulebook: Rulebook) -> datetime:
     if reminder.before is not None:
-        return rulebook.warn_at(due, reminder.before) or due
+        return rulebook.warn_at(due, reminder.before)
     after = reminder.after
     return due if after is None else _later(due, after, rulebook)
 

@@ -91,6 +91,11 @@ class Rulebook:
         self.dated = _by((entity_of(target), target) for target in targets if target.on not in MOMENTS)
         self.shared = _by((entity_of(target), target) for target in targets if target.owed_by == "collaborators")
         looked_at = [(f.partition(".")[0], t) for t in targets if t.on == "customer.changed" for f in t.fields]
+        self.resting = tuple(
+            target
+            for target in targets
+            if entity_of(target) != "customer" and any(field.startswith("customer.") for field in target.where)
+        )
         self.changing = _by(dict.fromkeys(looked_at))
         self.completing = tuple(target for target in targets if target.met_by == "customer.completed")
         self.names = {one.key: (f"cadence.{one.key}", f"cadence.{one.track}") for one in playbook.cadences}
@@ -112,6 +117,9 @@ class Rulebook:
         graphs = (playbook.lifecycle, *playbook.pipelines.values())
         said = (
             (playbook.timezone, playbook.cadence_policy, playbook.default_tier, sorted(playbook.calendar.items())),
+            # With a new notice of China's holidays other days are open.
+            self.working.calendar.confirmed_until,
+            (playbook.default_pipeline, list(playbook.pipelines)),
             [[(one.key, one.outcome, one.final) for one in graph.stages] for graph in graphs],
             [(move.source, move.target) for graph in graphs for move in graph.transitions if move.rollback],
             [[getattr(one, name) for name in _CADENCE] for one in playbook.cadences],
@@ -124,11 +132,11 @@ class Rulebook:
         """The actions of events that can change what is owed."""
         own = {moment for target in self.playbook.targets for moment in (target.on, target.met_by)}
         told = {action for action, moments in _ALSO.items() if own & {action, *moments}}
-        told |= {action for action, moments in REOPENS.items() if own & moments}
-        entities = {entity_of(target) for target in self.playbook.targets}
-        told |= {action for action in ENDS if action.partition(".")[0] in entities}
-        fields = {*self.conditional, *self.dated, *self.shared, *self.changing}
-        return frozenset((*own, *told, *(f"{entity}.*" for entity in (*fields, *_ALWAYS))))
+        about = {*self.entities.values(), *self.changing, *_ALWAYS}
+        if any(moment.startswith("opportunity.") for moment in own):
+            # That it was won or came further stands in what a move says, not in its name.
+            about.add("opportunity")
+        return frozenset((*own, *told, *(f"{entity}.*" for entity in about)))
 
     def hears(self, action: str) -> bool:
         """Whether an event of that action can change what is owed."""
@@ -141,14 +149,12 @@ class Rulebook:
             entity, _, done = action.partition(".")
             moments = moments_of(action)
             began = [*self.on, *REOPENS, *ENDS]
-            # What a stage means stands in the event alone.
-            moved = entity == "opportunity" and any(key.startswith("opportunity.") for key in (*began, *self.met_by))
             known = self._reactions[action] = Reaction(
                 entity,
                 done,
                 moments,
-                begins=moved
-                or entity == "customer"
+                # What a stage means stands in the event alone.
+                begins=entity in ("customer", "opportunity")
                 or any(moment in began for moment in moments)
                 or any(entity in kinds for kinds in (self.conditional, self.dated, self.shared, self.changing)),
                 meets=any(moment in self.met_by for moment in moments),
@@ -161,11 +167,6 @@ class Rulebook:
         """Whether a customer at that stage is owed anything: a lost one is not, nor one at an end that was not won."""
         found = self.playbook.lifecycle.find(stage)
         return found is None or not (found.outcome == "lost" or (found.final and found.outcome != "won"))
-
-    def outcome(self, stage: str) -> str | None:
-        """The outcome of a stage of the lifecycle; None for one that the playbook doesn't have."""
-        found = self.playbook.lifecycle.find(stage)
-        return found.outcome if found else None
 
     def cadences(self, stage: str, tier: str | None) -> tuple[Cadence, ...]:
         """The cadences in force, one per track, chosen by the playbook's policy.
@@ -234,10 +235,8 @@ class Rulebook:
         """The first moment (UTC) that is too late for what is to be done within a duration of elapsed or calendar time."""
         return due_at(moment, duration, self.zone)
 
-    def warn_at(self, due: datetime, lead: Duration | None) -> datetime | None:
-        """The moment so long before something is due. Days are whole ones before its last day; None without a lead."""
-        if lead is None:
-            return None
+    def warn_at(self, due: datetime, lead: Duration) -> datetime:
+        """The moment so long before something is due. Days are whole ones before its last day."""
         if lead.unit in ("minutes", "hours"):
             return due - timedelta(**{lead.unit: lead.amount})
         if lead.unit == "working_hours":

@@ -93,7 +93,7 @@ class Run:
             self.opened_at,
             due,
             self.started_at,
-            rulebook.warn_at(due, self.target.warn),
+            rulebook.warn_at(due, self.target.warn) if self.target.warn else None,
             state,
             self.closed_at,
             self.evidence_id,

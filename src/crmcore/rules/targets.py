@@ -6,10 +6,11 @@ Runs are kept while events come by in the order of the log; when all are known, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from crmcore.domain.playbook import MOMENTS
 from crmcore.domain.policies import Target
 from crmcore.rules.owed import Owed
 from crmcore.rules.rulebook import EFFECTIVE, ENDS, OWED_BY, REOPENS, Rulebook
@@ -43,7 +44,11 @@ class Targets:
         self.runs: list[Run] = []
         self.open: dict[str, list[Run]] = {}
         """Open runs by the record that they are about."""
+        self.values: Mapping[str, Mapping[str, Any]] = {}
+        """What is known of each record."""
         self._seen: dict[tuple[str, str], tuple[datetime, str]] = {}
+        self._ended: set[str] = set()
+        self._registered_at: datetime | None = None
 
     def owed(self) -> list[Owed]:
         """What all runs come to."""
@@ -59,19 +64,28 @@ class Targets:
                         self._meet(target, told)
         if entity == "customer":
             self._complete(told)
+            if told.action == "customer.registered":
+                self._registered_at = told.at
         if told.action in REOPENS:
             self._reopen(told)
-        if told.action in ENDS:
+        if not ENDS.isdisjoint(told.moments):
+            self._ended.add(told.subject_id)
             self._end(self._of(told.subject_id), told)
+        if told.action == "opportunity.joined":
+            self._take_over(told)
         for moment in told.moments:
             for target in rulebook.on.get(moment, ()):
                 self._start(target, told, moment)
         for target in rulebook.conditional.get(entity, ()):
             self._look_again(target, told)
+        if entity == "customer":
+            self._look_at_others(told)
         for target in rulebook.dated.get(entity, ()):
             self._date(target, told)
         for target in rulebook.changing.get(entity, ()):
-            if self._is_owed() and any(_is_news(field, told) for field in target.fields):
+            # The people who are registered with a customer are no news.
+            is_new = told.at != self._registered_at or entity != "contact"
+            if is_new and self._is_owed() and any(_is_news(field, told) for field in target.fields):
                 self._start(target, told, "customer.changed", self.customer_id or told.subject_id)
         if mine := self.open.get(told.subject_id):
             self._follow(mine, told)
@@ -92,7 +106,9 @@ class Targets:
     def win_back(self, told: Told) -> None:
         """The customer is back: its dates count again."""
         for target in self.rulebook.dated.get("customer", ()):
-            self._date_from(target, told, told.values.get(_name(target.on)))
+            # What this event changes is looked at with it.
+            if _change(told, _name(target.on)) is None:
+                self._date_from(target, told, _value(told.values, _name(target.on)))
 
     # One step each
 
@@ -129,11 +145,10 @@ class Targets:
                     self._close(run, "met", told.at, evidence_id=told.subject_id)
 
     def _is_complete(self, target: Target) -> bool:
-        custom = self.customer.get("custom") or {}
-        names = map(_name, target.fields)
-        return all(self.customer.get(name, custom.get(name)) not in (None, [], "") for name in names)
+        return all(_value(self.customer, _name(field)) not in (None, [], "") for field in target.fields)
 
     def _reopen(self, told: Told) -> None:
+        self._ended.discard(told.subject_id)
         taken_back = REOPENS[told.action]
         latest: dict[tuple[str, str | None], Run] = {}
         for run in self.runs:
@@ -184,17 +199,47 @@ class Targets:
         mine = [run for run in self._of(subject) if run.target is target]
         if mine and not holds:
             self._end(mine, told)
-        elif holds and not mine and (seen := self._seen.get((target.key, subject))) and told.id != seen[1]:
-            before = [run for run in self.runs if run.target is target and run.subject_id == subject]
-            if not any(run.state in ("met", "waived") for run in before):
-                self._begin_each(target, told, seen[0], subject)
+        elif holds and not mine and self._may_begin(target, told):
+            if target.on not in MOMENTS:
+                self._date_from(target, told, _value(told.values, _name(target.on)))
+            else:
+                self._begin_each(target, told, self._seen[target.key, subject][0], subject)
+
+    def _may_begin(self, target: Target, told: Told) -> bool:
+        """Whether a target that did not hold can begin after all: what it counts from is known, from another event, and it was
+        neither met nor let go nor has its record come to an end."""
+        subject = told.subject_id
+        seen = self._seen.get((target.key, subject))
+        if seen is None or seen[1] == told.id or subject in self._ended:
+            return False
+        if self.rulebook.entities[target.key] == "customer" and not self._is_owed():
+            return False
+        before = (run.state for run in self.runs if run.target is target and run.subject_id == subject)
+        return not any(state in ("met", "waived") for state in before)
+
+    def _look_at_others(self, told: Told) -> None:
+        """What is owed about other records may rest on the customer: an answer within four hours for tier A."""
+        for target in self.rulebook.resting:
+            entity = self.rulebook.entities[target.key]
+            for subject in [subject for key, subject in self._seen if key == target.key]:
+                if subject in self.values:
+                    other = Told(told.id, told.at, told.action, entity, subject, {}, self.values[subject], ())
+                    self._look_again(target, other)
+
+    def _take_over(self, told: Told) -> None:
+        """An opportunity came to this customer: what is owed of the stage at which it stands counts from when it came there."""
+        self._ended.discard(told.subject_id)
+        for target in self.rulebook.playbook.targets:
+            if target.on in ("opportunity.opened", "opportunity.moved"):
+                self._start(target, told, "opportunity.opened")
 
     def _date(self, target: Target, told: Told) -> None:
-        change = told.changes.get(_name(target.on))
+        change = _change(told, _name(target.on))
         if change is None:
             return
         before, after = change
         subject = told.subject_id
+        self._seen[target.key, subject] = told.at, told.id
         was_open = [run for run in self._of(subject) if run.target is target]
         renewed = target.met_by == "customer.renewed"
         for run in was_open:
@@ -230,7 +275,8 @@ class Targets:
     def _join(self, told: Told) -> None:
         """Whoever is asked to help later owes a part from then on."""
         for target in self.rulebook.shared.get(told.entity, ()):
-            if (target.key, told.subject_id) in self._seen and self._holds(target, told):
+            asked = (target.key, told.subject_id) in self._seen and told.subject_id not in self._ended
+            if asked and self._holds(target, told):
                 mine = [run for run in self.runs if run.target is target and run.subject_id == told.subject_id]
                 known = {run.person for run in mine if run.state != "superseded"}
                 for person in _people(told.values.get("collaborators")):
@@ -259,6 +305,8 @@ class Targets:
         owner = person or self._owner(target, self.rulebook.entities[target.key], told.values)
         id = f"{told.id}:target.{target.key}" + (f":{person}" if person else "")
         run = Run(target, id, subject, owner, at, told.at if due_on else at, due_on, person)
+        if told.entity == "ticket" and told.values.get("state") == "waiting":
+            run.paused_since = told.at
         self.runs.append(run)
         self.open.setdefault(subject, []).append(run)
 
@@ -277,7 +325,7 @@ class Targets:
 
     def _holds(self, target: Target, told: Told) -> bool:
         for entity, name, wanted in self.rulebook.conditions[target.key]:
-            value = (told.values if entity == told.entity else self.customer).get(name)
+            value = _value(told.values if entity == told.entity else self.customer, name)
             if (str(value).lower() if isinstance(value, bool) else value) != wanted:
                 return False
         return True
@@ -285,6 +333,19 @@ class Targets:
 
 def _name(field: str) -> str:
     return field.rpartition(".")[2]
+
+
+def _value(values: Mapping[str, Any], name: str) -> Any:
+    """A field of a record, or a custom field of that name."""
+    return values.get(name, (values.get("custom") or {}).get(name))
+
+
+def _change(told: Told, name: str) -> Sequence[Any] | None:
+    """What a field, or a custom field, was before an event and after it; None where it is the same."""
+    if name in told.changes:
+        return cast("Sequence[Any]", told.changes[name])
+    before, after = ((custom or {}).get(name) for custom in told.changes.get("custom", (None, None)))
+    return None if before == after else (before, after)
 
 
 def _who(person: str) -> str:
@@ -304,9 +365,10 @@ def _instant(text: str) -> datetime:
 def _is_news(field: str, told: Told) -> bool:
     """Whether an event tells another value of a field than was known: a new decision maker, another budget (seed 003)."""
     entity, _, name = field.partition(".")
-    if entity != told.entity or name not in told.changes:
+    change = _change(told, name) if entity == told.entity else None
+    if change is None:
         return False
-    after = told.changes[name][1]
+    after = change[1]
     if told.action.partition(".")[2] not in _FIRST_TOLD and told.action != "follow_up.logged":
         return True
     return entity in _TELLING and bool(after)
