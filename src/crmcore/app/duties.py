@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from crmcore.app.finding import read_all
 from crmcore.app.work import Whose, Work
 from crmcore.domain import Event, Obligation
 from crmcore.rules.obligations import Settlement, derive, settle
 from crmcore.rules.rulebook import Rulebook
-from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
-from crmcore.storage.query import And, In, IsNull, Query, Where
+from crmcore.storage.query import And, In, IsNull, Where
 
 E = TypeVar("E", Event, Obligation)
 
@@ -72,13 +72,12 @@ def _of_each(
     transaction: Transaction, cls: type[E], scopes: Sequence[Whose], unowned: Where | None = None
 ) -> dict[Whose, list[E]]:
     """The records of each scope; ``unowned`` is what else holds for those that belong to no customer."""
-    load: Callable[..., E] = CODECS[cls].load
     found: dict[Whose, list[E]] = {scope: [] for scope in scopes}
     if customers := tuple(customer_id for customer_id, _ in scopes if customer_id is not None):
-        for record in map(load, transaction.find(Query(cls.collection, In("customer_id", customers)))):
+        for record in read_all(transaction, cls, In("customer_id", customers)):
             found[record.customer_id, record.customer_id or ""].append(record)
     if subjects := tuple(subject_id for customer_id, subject_id in scopes if customer_id is None):
         parts = [IsNull("customer_id"), In("subject_id", subjects), *([unowned] if unowned else [])]
-        for record in map(load, transaction.find(Query(cls.collection, And(*parts)))):
+        for record in read_all(transaction, cls, And(*parts)):
             found[None, record.subject_id].append(record)
     return found

@@ -62,10 +62,16 @@ def read_page(
     return Page(cast(tuple[E, ...], tuple(map(CODECS[cls].load, rows))), encode_place(mark) if mark else None)
 
 
-def read_all(transaction: Transaction, cls: type[E], where: Where | None = None) -> Iterator[E]:
+def read_all(
+    transaction: Transaction,
+    cls: type[E],
+    where: Where | None = None,
+    order: Sequence[str] = (),
+    limit: int | None = None,
+) -> Iterator[E]:
     """The entities that the condition holds for, one by one as they are read."""
     load: Callable[[Row], E] = CODECS[cls].load
-    return map(load, transaction.find(Query(cls.collection, where)))
+    return map(load, transaction.find(Query(cls.collection, where, tuple(order), None, limit)))
 
 
 def where_all(parts: Iterable[Where | None]) -> Where | None:

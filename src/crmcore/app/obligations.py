@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
-from typing import TypeVar
 
 import attrs
 
 from crmcore.app.duties import histories_of, settle_scopes, settle_touched, settlements_of
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import MOST, customers_of, find_one, having, where_all
+from crmcore.app.finding import MOST, customers_of, find_one, having, read_all, where_all
 from crmcore.app.work import Whose, Work
-from crmcore.domain import ActionPlan, Customer, Entity, FollowUpPlan, Obligation, User
+from crmcore.domain import ActionPlan, Customer, FollowUpPlan, Obligation, User
 from crmcore.domain.fields import LAST_DAY
 from crmcore.domain.policies import Label
 from crmcore.errors import DomainError, Invalid, Issue, Language, NotFound, QueryError
@@ -26,9 +25,8 @@ from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.timing import day_end, due_day, local_day
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
-from crmcore.storage.query import And, Eq, IsNull, Le, Not, Query, Where
+from crmcore.storage.query import And, Eq, IsNull, Le, Not, Or, Query, Where
 
-E = TypeVar("E", bound=Entity)
 #: So many customers are settled in one transaction when all are.
 BATCH = 200
 Progress = Callable[[int, int], None]
@@ -99,10 +97,9 @@ class Obligations(UseCases):
         where: list[Where] = [Eq("state", "open"), Le("due_at", moment)]
         if owner is not None:
             where.insert(1, Eq("owner", owner))
-        query = Query("obligations", And(*where), ("due_at",), None, limit)
 
         def look(transaction: Transaction) -> list[Duty]:
-            found = _load(transaction, Obligation, query)
+            found = list(read_all(transaction, Obligation, And(*where), ("due_at",), limit))
             return list(_duties(found, transaction, crm.rulebook, now))
 
         return crm.read(look)
@@ -114,8 +111,8 @@ class Obligations(UseCases):
         """
         found = self.customer(customer)
         told = having(Obligation, self.engine.playbook, {"customer_id": found.id, "state": state})
-        query = Query("obligations", where_all(told), ("due_at",))
-        return self.engine.read(lambda transaction: _load(transaction, Obligation, query))
+        where = where_all(told)
+        return self.engine.read(lambda transaction: list(read_all(transaction, Obligation, where, ("due_at",))))
 
     def explain(self, obligation: Obligation | Duty | str) -> Explanation:
         """How the due time comes about: from which moment it counts, window by window in working time, pause by pause.
@@ -179,25 +176,16 @@ class Obligations(UseCases):
             raise QueryError("reminders are asked for between two aware moments")
 
         def look(transaction: Transaction) -> list[Notice]:
-            found = _load(transaction, Obligation, Query("obligations", Eq("state", "open")))
+            found = list(read_all(transaction, Obligation, Eq("state", "open")))
             customers = customers_of(transaction, found)
             told = [
                 notice for one in found for notice in notices(one, customers.get(one.customer_id or ""), crm.rulebook)
             ]
-            dates = {
-                reminder.on.partition(".")[2]
-                for reminder in crm.playbook.reminders
-                if reminder.on.startswith("customer.")
-            }
-            for name in sorted(dates):
-                dated = _load(transaction, Customer, Query("customers", Not(IsNull(name))))
-                told += [
-                    notice
-                    for one in dated
-                    for notice in dated_notices(one, crm.rulebook)
-                    if notice.reminder.on == f"customer.{name}"
-                ]
-            users = _load(transaction, User, Query("users", Eq("active", True), ("name",)))
+            dates = {one.on for one in crm.playbook.reminders if one.on.startswith("customer.")}
+            if dated := [Not(IsNull(field.partition(".")[2])) for field in sorted(dates)]:
+                for customer in read_all(transaction, Customer, dated[0] if len(dated) == 1 else Or(*dated)):
+                    told += dated_notices(customer, crm.rulebook)
+            users = list(read_all(transaction, User, Eq("active", True), ("name",)))
             return [_with_users(notice, users) for notice in told if since < notice.at <= end]
 
         return sorted(crm.read(look), key=lambda notice: (notice.at, notice.id))
@@ -239,17 +227,10 @@ def _settle(batch: Sequence[Whose], work: Work) -> list[Settlement]:
     return settle_scopes(work, batch)
 
 
-def _load(transaction: Transaction, cls: type[E], query: Query) -> list[E]:
-    load: Callable[..., E] = CODECS[cls].load
-    return list(map(load, transaction.find(query)))
-
-
 def _scopes(transaction: Transaction) -> list[Whose]:
     """Everybody to whom something may be owed, and every action that belongs to nobody."""
     customers: list[Whose] = [(row[0], row[0]) for row in transaction.find(Query("customers"))]  # type: ignore[misc]
-    actions: list[Whose] = [
-        (None, plan.id) for plan in _load(transaction, ActionPlan, Query("action_plans", IsNull("customer_id")))
-    ]
+    actions: list[Whose] = [(None, plan.id) for plan in read_all(transaction, ActionPlan, IsNull("customer_id"))]
     return customers + actions
 
 

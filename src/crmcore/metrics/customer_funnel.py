@@ -26,18 +26,17 @@ from crmcore.metrics.dimensions import (
     shown_order,
 )
 from crmcore.metrics.outcomes import month_of, rate
-from crmcore.metrics.stage_paths import Bottleneck, StagePaths, StageProgress, bottleneck_of, cumulated, history_of
+from crmcore.metrics.stage_paths import (
+    STAGE_COLUMNS,
+    Bottleneck,
+    StagePaths,
+    StageProgress,
+    bottleneck_of,
+    cumulated,
+    history_of,
+)
 from crmcore.metrics.tables import Column, Table, last_day, period_label, plain
 
-_STAGE = (
-    Column("count", "当前数量", "Now here", "integer"),
-    Column("reached", "曾到达", "Ever reached", "integer"),
-    Column("conversion", "到下一阶段转化率", "On to the next", "percent"),
-    Column("days_finished", "停留天数中位数(已离开)", "Median days (left)", "days"),
-    Column("finished", "已离开次数", "Visits ended", "integer"),
-    Column("days_running", "停留天数中位数(停留中)", "Median days (still there)", "days"),
-    Column("running", "停留中数量", "Visits going on", "integer"),
-)
 _SLICE = (
     Column("count", "客户数", "Customers", "integer"),
     Column("won", "曾成交", "Ever won", "integer"),
@@ -111,12 +110,12 @@ class CustomerFunnel:
         rows = tuple(
             (
                 one.stage,
-                *(getattr(one, column.key) for column in _STAGE),
+                *(getattr(one, column.key) for column in STAGE_COLUMNS),
                 None if one.conversion is None else few(one.reached or 0, self.threshold),
             )
             for one in self.stages
         )
-        columns = (Column("stage", "阶段", "Stage", labels=labels), *_STAGE, FEW_COLUMN)
+        columns = (Column("stage", "阶段", "Stage", labels=labels), *STAGE_COLUMNS, FEW_COLUMN)
         notes = (*self._notes(), self._bottleneck_note(labels), few_note(self.threshold))
         return Table("customer_funnel", "客户漏斗", "Customers' funnel", columns, rows, notes)
 

@@ -7,20 +7,12 @@ from typing import TYPE_CHECKING
 from crmcore.domain.policies import Label
 from crmcore.metrics.dimensions import FEW_COLUMN, few, few_note
 from crmcore.metrics.outcomes import money_cells, money_columns
+from crmcore.metrics.stage_paths import STAGE_COLUMNS
 from crmcore.metrics.tables import Cell, Column, Table, period_label
 
 if TYPE_CHECKING:
     from crmcore.metrics.funnel import Funnel, StageFigures
 
-_STAGE_COLUMNS = (
-    Column("count", "当前数量", "Now here", "integer"),
-    Column("reached", "曾到达", "Ever reached", "integer"),
-    Column("conversion", "到下一阶段转化率", "On to the next", "percent"),
-    Column("days_finished", "停留天数中位数(已离开)", "Median days (left)", "days"),
-    Column("finished", "已离开次数", "Visits ended", "integer"),
-    Column("days_running", "停留天数中位数(停留中)", "Median days (still there)", "days"),
-    Column("running", "停留中数量", "Visits going on", "integer"),
-)
 _TOTAL_COLUMNS = (
     Column("count", "机会总数", "Opportunities", "integer"),
     Column("open", "进行中", "Open", "integer"),
@@ -65,14 +57,14 @@ def stages_table(funnel: Funnel) -> Table:
         is_open = one.outcome in ("open", None)
         return (
             one.stage,
-            *(getattr(one, column.key) for column in _STAGE_COLUMNS),
+            *(getattr(one, column.key) for column in STAGE_COLUMNS),
             *(money_cells(one.expected, open_names) if is_open else blank),
             *(blank if one.weighted is None or not is_open else money_cells(one.weighted, open_names)),
             *((None,) * len(names) if one.outcome == "lost" else money_cells(one.won_amount, names)),
             None if one.conversion is None else few(one.reached or 0, funnel.threshold),
         )
 
-    columns = (Column("stage", "阶段", "Stage", labels=labels), *_STAGE_COLUMNS, *expected, *weighted, *won, FEW_COLUMN)
+    columns = (Column("stage", "阶段", "Stage", labels=labels), *STAGE_COLUMNS, *expected, *weighted, *won, FEW_COLUMN)
     notes = [*_NOTES, *_bottleneck_note(funnel), few_note(funnel.threshold), *_period_notes(funnel)]
     return Table("funnel_stages", "销售漏斗", "Sales funnel", columns, tuple(map(row, funnel.stages)), tuple(notes))
 

@@ -19,8 +19,19 @@ import attrs
 from crmcore.domain.event import Event
 from crmcore.domain.policies import Label, Stage, StageGraph
 from crmcore.metrics.outcomes import rate
+from crmcore.metrics.tables import Column
 
 _DAY = 86_400.0
+#: What a funnel tells of each stage, whoever goes through it.
+STAGE_COLUMNS = (
+    Column("count", "当前数量", "Now here", "integer"),
+    Column("reached", "曾到达", "Ever reached", "integer"),
+    Column("conversion", "到下一阶段转化率", "On to the next", "percent"),
+    Column("days_finished", "停留天数中位数(已离开)", "Median days (left)", "days"),
+    Column("finished", "已离开次数", "Visits ended", "integer"),
+    Column("days_running", "停留天数中位数(停留中)", "Median days (still there)", "days"),
+    Column("running", "停留中数量", "Visits going on", "integer"),
+)
 Visit = tuple[datetime, str, datetime, str]  # when and in which event it was told, since when, which stage
 # What the library wrote has no space around it: this spares json.loads its search for some.
 _decode = json.JSONDecoder().raw_decode
