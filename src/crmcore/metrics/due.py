@@ -14,7 +14,7 @@ from crmcore.domain.playbook import Playbook
 from crmcore.domain.policies import Label
 from crmcore.metrics.outcomes import rate
 from crmcore.metrics.tables import NOT_GIVEN, Cell, Column, Table
-from crmcore.rules.obligations import PLAN_RULE
+from crmcore.rules.obligations import PLAN_RULE, standing_of
 from crmcore.rules.timing import due_day, local_day
 
 STATES: Mapping[str, Label] = {
@@ -50,9 +50,8 @@ def rule_labels(playbook: Playbook) -> dict[str, Label]:
 
 def state_of(obligation: Obligation, now: datetime) -> str:
     """Overdue from ``due_at`` on, at risk from ``warn_at`` on, upcoming before."""
-    if now >= obligation.due_at:
-        return "overdue"
-    return "at_risk" if obligation.warn_at is not None and now >= obligation.warn_at else "upcoming"
+    standing = standing_of(obligation, now)
+    return {"breached": "overdue", "at_risk": "at_risk"}.get(standing, "upcoming")
 
 
 def due_list(

@@ -30,6 +30,7 @@ from crmcore.metrics.dimensions import (
 from crmcore.metrics.due import rule_labels
 from crmcore.metrics.outcomes import month_of, rate
 from crmcore.metrics.tables import Column, Table, plain
+from crmcore.rules.obligations import standing_of
 from crmcore.rules.owed import Owed
 from crmcore.rules.timing import due_day
 
@@ -181,9 +182,8 @@ def _times(one: Obligation, outcome: str, now: datetime) -> tuple[float | None, 
 
 def outcome_of(obligation: Obligation | Owed, now: datetime) -> str:
     """met, met_late, waived, superseded, breached (open at or past ``due_at``) or open (in time, or paused)."""
-    if obligation.state == "open" and now >= obligation.due_at:
-        return "breached"
-    return "open" if obligation.state == "paused" else obligation.state
+    standing = standing_of(obligation, now)
+    return "open" if standing in ("at_risk", "paused") else standing
 
 
 def duties(
