@@ -635,3 +635,25 @@ def test_the_people_who_are_registered_with_a_customer_are_no_major_change():
     log = Log(STANDARD)
     log.write(START, "contact.added", "p", {"name": [None, "x"], "decision_maker": [None, True]})
     assert log.owed("target.update_plan") == []
+
+
+def test_what_falls_to_the_owner_of_the_customer_is_handed_over_with_it():
+    log, now = target_log()
+    log.write(now, "instalment.agreed", "i", {"due_on": [None, "2024-03-31"]})
+    ticket(log, now, assignee="zhang")
+    log.stand(now, owner="wang")
+    assert {one.owner for one in log.owed("target.collect_instalment")} == {"wang"}
+    assert {one.owner for one in log.owed("target.answer_ticket")} == {"zhang"}
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [("working_days", "2024-04-03T18:00:00+08:00"), ("working_hours", "2024-04-01T11:00:00+08:00")],
+)
+def test_after_a_date_it_may_count_in_working_time(unit, expected):
+    log, now = target_log()
+    after = Duration({"working_days": 3, "working_hours": 2}[unit], unit)
+    log.rulebook = with_targets(target("late", on="instalment.due_on", met_by="instalment.collected", within=after))
+    log.write(now, "instalment.agreed", "i", {"due_on": [None, "2024-03-31"]})
+    (one,) = log.owed("target.late")
+    assert one.due_at.astimezone(ZONE).isoformat() == expected

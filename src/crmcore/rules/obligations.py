@@ -159,9 +159,6 @@ class Case:
         for plan in self._plans.values():
             if plan.owed is not None and plan.owed.state == "open" and not plan.values.get("owner"):
                 plan.owed.owner = values.get("owner")
-        for run in self.targets.runs:
-            if run.state == "open" and run.person is None and run.subject_id == told.subject_id:
-                run.owner = values.get("owner")
         is_owed = self.rulebook.is_owed(values.get("stage", ""))
         if is_owed == self._is_owed:
             return

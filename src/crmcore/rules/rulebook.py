@@ -15,7 +15,7 @@ from crmcore.domain.policies import Cadence, Stage, StageGraph, Target
 from crmcore.rules.calendar_reading import read_calendar
 from crmcore.rules.calendars import WorkingCalendar, round_the_clock
 from crmcore.rules.timing import day_after, day_end, day_start, due_at, due_day, zone_named
-from crmcore.rules.working_days import is_working_day, working_day_after
+from crmcore.rules.working_days import add_working_days, is_working_day, working_day_after
 from crmcore.rules.working_time import WorkingTime, working_time
 
 CONTACT = "contact"
@@ -232,7 +232,11 @@ class Rulebook:
         return self.day_span(day)[0]
 
     def after(self, moment: datetime, duration: Duration) -> datetime:
-        """The first moment (UTC) that is too late for what is to be done within a duration of elapsed or calendar time."""
+        """The first moment (UTC) that is too late for what is to be done within a duration; a working day ends at its last close."""
+        if duration.unit == "working_hours":
+            return self.working.unchecked.due(moment, timedelta(hours=duration.amount))
+        if duration.unit == "working_days":
+            return add_working_days(self.working.unchecked, moment, duration.amount, landing="close")
         return due_at(moment, duration, self.zone)
 
     def warn_at(self, due: datetime, lead: Duration) -> datetime:

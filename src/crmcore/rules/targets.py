@@ -80,6 +80,8 @@ class Targets:
             self._look_again(target, told)
         if entity == "customer":
             self._look_at_others(told)
+            if "owner" in told.changes:
+                self._hand_over()
         for target in rulebook.dated.get(entity, ()):
             self._date(target, told)
         for target in rulebook.changing.get(entity, ()):
@@ -271,6 +273,14 @@ class Targets:
                     run.paused_since = run.paused_since or told.at
                 else:
                     run.resume(told.at)
+
+    def _hand_over(self) -> None:
+        """What falls to the customer's owner falls to the next one."""
+        for subject, runs in self.open.items():
+            for run in runs:
+                if run.person is None:
+                    entity = self.rulebook.entities[run.target.key]
+                    run.owner = self._owner(run.target, entity, self.values.get(subject, {}))
 
     def _join(self, told: Told) -> None:
         """Whoever is asked to help later owes a part from then on."""
