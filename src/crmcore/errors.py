@@ -95,6 +95,7 @@ ISSUES: Mapping[str, tuple[str, str]] = {
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
 PHRASES: Mapping[str, str] = {
+    "this store makes no backup of its own; copy it to another store": "此存储没有自带的备份功能,请复制到另一个存储",
     "1 to 99": "1至99",
     "a list of mappings of fields": "字段映射的列表",
     "the day due_on": "due_on当天",
@@ -262,6 +263,7 @@ MEANINGS: Mapping[str, str] = {
     "schema_mismatch": "数据格式与程序不符",
     "store_corrupt": "数据已损坏",
     "store_full": "存储空间不足",
+    "not_supported": "此存储不支持该操作",
     "query": "查询有误",
     "invalid_url": "数据库URL有误",
     "playbook": "方案有误",
@@ -473,6 +475,12 @@ class StoreFull(StorageError):
     """No space is left where the store lives."""
 
     code = "store_full"
+
+
+class NotSupported(StorageError):
+    """The store can't do this, though others can; the message says what to do instead."""
+
+    code = "not_supported"
 
 
 class QueryError(CRMError, ValueError):

@@ -8,11 +8,12 @@ from typing import Any
 
 from crmcore.errors import StoreClosed, StoreCorrupt
 from crmcore.storage import Schema, Store
+from crmcore.storage.filesystems import filesystem_of
 from crmcore_sqlite.compile import Compiler
 from crmcore_sqlite.database import connect, insist, open_database
 from crmcore_sqlite.errors import translate
 from crmcore_sqlite.flavour import SQLITE
-from crmcore_sqlite.settings import SAFE_WAL, Settings, filesystem_of
+from crmcore_sqlite.settings import SAFE_WAL, Settings
 from crmcore_sqlite.transaction import Handling, SqliteTransaction
 
 _MOST_IDLE = 8

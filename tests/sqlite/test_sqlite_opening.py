@@ -15,8 +15,9 @@ from sqlite_samples import SCHEMA, THINGS, beside, everything, open_store, open_
 
 from crmcore.errors import InvalidURL, MissingExtra, SchemaMismatch, StorageError, StoreCorrupt, StoreUnavailable
 from crmcore.storage import Collection, Field, Insert, Schema, StoreURL
+from crmcore.storage.filesystems import mounted_type
 from crmcore_sqlite import SqliteBackend
-from crmcore_sqlite.settings import SAFE_WAL, Settings, journal_for, mounted_type
+from crmcore_sqlite.settings import SAFE_WAL, Settings, journal_for
 
 OLD, SAFE = (3, 51, 2), SAFE_WAL
 

@@ -9,14 +9,15 @@ defaults that are right and may be overridden by ones that are fast. The clauses
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from types import TracebackType
-from typing import ClassVar, NamedTuple, Self, TypeAlias
+from typing import ClassVar, NamedTuple, Self, TypeAlias, cast
 
-from crmcore.errors import QueryError
+from crmcore.errors import NotSupported, QueryError
 from crmcore.storage.evaluate import finish, tally_rows
+from crmcore.storage.presentation import Edit, Presentation
 from crmcore.storage.query import Query, Where, check_query, check_where, with_order
 from crmcore.storage.schema import Row, Schema
 from crmcore.storage.url import StoreURL
@@ -53,6 +54,10 @@ class Pushed(NamedTuple):
 
     rows: Iterable[Row]
     rest: Query
+
+
+Scan: TypeAlias = Callable[[str], Iterator[Row]]
+"""Every row of a collection, by its name."""
 
 
 class Capability(StrEnum):
@@ -162,6 +167,42 @@ class Store(ABC):
     def close(self) -> None:
         """Gives everything back. Closing twice is nothing."""
 
+    # The rest may be overridden by a store that can do it, or do it better.
+
+    def claim(self, query: Query, change: Callable[[Row], Row]) -> list[Row]:
+        """Takes the rows of the query for one caller alone: each is replaced by what ``change`` makes of it, committed at once.
+
+        Returns the rows as they are now. Callers that claim at the same moment never get the same row; a store that can
+        lets them claim side by side, past the rows that another is just claiming. ``change`` keeps the id and raises the
+        version by one; it must have no effects, as it may be called again. Not within a transaction of the same thread.
+        """
+        with self.transaction(write=True) as work:
+            found = list(work.find(query))
+            claimed = [change(row) for row in found]
+            work.apply(
+                Update(query.collection, new, cast(int, old[1])) for old, new in zip(found, claimed, strict=True)
+            )
+        return claimed
+
+    def backup(self, target: str) -> None:
+        """Writes the store as last committed to a new file, complete and checked, while others go on using the store.
+
+        Raises :class:`StoreUnavailable` where the target is there already or can't be written, :class:`NotSupported` by a
+        store that has no files of its own: then a copy into another store is its backup.
+        """
+        raise NotSupported("this store makes no backup of its own; copy it to another store")
+
+    def present(self, presentation: Presentation) -> None:  # noqa: B027 - nothing to do without readers
+        """How people are to see the data, for a store that they open with another program."""
+
+    def edits(self) -> Sequence[Edit]:
+        """What people changed with another program since the store's last version, as it was at opening; capability
+        ``external_edits``. None of it is in the rows of any transaction."""
+        return ()
+
+    def settle_edits(self) -> None:  # noqa: B027 - nothing to do without edits
+        """The edits were looked at: what core took in has been applied, the rest is refused. They aren't given again."""
+
     def describe(self) -> dict[str, object]:
         """Facts for ``crmcore doctor``: versions, settings, where the data lie."""
         return {}
@@ -191,3 +232,20 @@ class Backend(ABC):
         Raises :class:`InvalidURL` for a URL that says nothing to this backend, :class:`StoreUnavailable` where it can't be
         opened, :class:`SchemaMismatch` for data of another schema or another program.
         """
+
+    # The rest may be overridden by a backend whose stores last.
+
+    def stored(self, url: StoreURL) -> Schema | None:
+        """The schema that the data at that URL are kept in, None where there are none; changes nothing.
+
+        Raises as :meth:`open` does, but not for another version. Indexes need not be told.
+        """
+        raise NotSupported(f"{url.scheme}: stores don't tell their schema")
+
+    def upgrade(self, url: StoreURL, schema: Schema, rewrite: Callable[[Scan], Iterable[Insert]]) -> None:
+        """Replaces all data at that URL by what ``rewrite`` makes of them, under the new schema: as one piece, or not at all.
+
+        ``rewrite`` is given a scan of the rows as they are, and gives every row of the new data once. Nobody else may have
+        the store open; a crash leaves the old data or the new.
+        """
+        raise NotSupported(f"{url.scheme}: stores can't be upgraded in place")

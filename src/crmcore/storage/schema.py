@@ -92,3 +92,21 @@ class Schema:
             },
             separators=(",", ":"),
         )
+
+    @classmethod
+    def from_fingerprint(cls, version: int, text: str) -> Schema:
+        """The schema that a fingerprint was made of, without its indexes; raises ValueError for another text."""
+        try:
+            return cls.of(
+                version,
+                [
+                    Collection(
+                        name=name,
+                        fields=tuple(Field(*field) for field in fields),
+                        unique=tuple(map(tuple, unique)),
+                    )
+                    for name, (fields, unique) in json.loads(text).items()
+                ],
+            )
+        except (TypeError, AttributeError, QueryError) as problem:
+            raise ValueError("this is no fingerprint of a schema") from problem
