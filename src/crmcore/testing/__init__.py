@@ -12,6 +12,7 @@ pytest.register_assert_rewrite("crmcore.testing.contract", "crmcore.testing.mach
 from crmcore.testing import strategies  # noqa: E402
 from crmcore.testing.clause import CONTRACT_VERSION, Clause, clause, clauses, expected_failure  # noqa: E402
 from crmcore.testing.contract import StoreContract  # noqa: E402
+from crmcore.testing.edit_plan import PersonsEdit  # noqa: E402
 from crmcore.testing.harness import Harness  # noqa: E402
 from crmcore.testing.kit_schema import SCHEMA  # noqa: E402
 from crmcore.testing.machine import StoreMachine  # noqa: E402
@@ -22,6 +23,7 @@ __all__ = [
     "SCHEMA",
     "Clause",
     "Harness",
+    "PersonsEdit",
     "Report",
     "Result",
     "StoreContract",
