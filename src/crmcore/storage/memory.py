@@ -81,7 +81,10 @@ class MemoryStore(Store):
 
 
 class MemoryTransaction(Transaction):
-    """Reads the tables as they were at its beginning; the first write into a collection copies it."""
+    """Reads the tables as they were at its beginning; the first write into a collection copies it.
+
+    For any store that holds its rows in memory while it works: leaving the block gives ``data`` new tables, if it wrote.
+    """
 
     def __init__(self, data: MemoryData, *, write: bool) -> None:
         super().__init__(data.schema)
