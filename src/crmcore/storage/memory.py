@@ -75,6 +75,12 @@ class MemoryData:
         """As last committed; only for who keeps writers out."""
         return self._now.tables
 
+    def copy(self) -> MemoryData:
+        """The same rows, to be changed apart."""
+        copied = MemoryData(self.schema)
+        copied._now = Snapshot({name: table.copy() for name, table in self._now.tables.items()})
+        return copied
+
     def begin_reading(self) -> Snapshot:
         """The tables as they are now, until :meth:`end_reading`."""
         with self._turn:
@@ -148,7 +154,10 @@ class MemoryStore(Store):
 
 
 class MemoryTransaction(Transaction):
-    """Reads the tables as they were at its beginning; what it writes lies over them until it is committed."""
+    """Reads the tables as they were at its beginning; what it writes lies over them until it is committed.
+
+    For any store that holds its rows in memory while it works: leaving the block changes ``data``, if it wrote.
+    """
 
     def __init__(self, data: MemoryData, *, write: bool) -> None:
         super().__init__(data.schema)
@@ -177,6 +186,11 @@ class MemoryTransaction(Transaction):
             raise StoreClosed("the transaction had failed; nothing of it was kept")
         if kind is None and self._changes:
             self._commit(self._changes)
+
+    @property
+    def changed(self) -> bool:
+        """Whether it wrote anything."""
+        return bool(self._changes)
 
     def _commit(self, changes: Changes) -> None:
         self._data.commit(changes)
