@@ -147,7 +147,8 @@ def replay(records: Sequence[Record], data: MemoryData, base: int) -> None:
 
 def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
     """What a person changed in the workbook since it was written; raises what can't be taken for a person's work."""
-    from crmcore_excel.checkpoints import edits_between, read_checkpoint
+    from crmcore_excel.checkpoints import read_checkpoint
+    from crmcore_excel.edits import edits_between
 
     try:
         edited = read_checkpoint(places.workbook, schema)

@@ -54,7 +54,7 @@ def typed_errors(path: Path) -> Iterator[None]:
     except CRMError:  # some of them are an OSError too
         raise
     except OSError as problem:
-        raise _typed(problem, path) from problem
+        raise cannot_write(problem, path) from problem
 
 
 @contextmanager
@@ -84,7 +84,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         draft.unlink(missing_ok=True)
 
 
-def _typed(problem: OSError, path: Path) -> StorageError:
+def cannot_write(problem: OSError, path: Path) -> StorageError:
+    """The typed error for what the system said when a file was to be written."""
     if problem.errno in _FULL:
         return StoreFull(f"no space is left for {path}", path=str(path))
     if problem.errno in _FORBIDDEN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -345,7 +346,7 @@ def _prepare(places: Places, schema: Schema) -> bool:
     elif not _may_write(parent):
         raise StoreUnavailable(f"no file can be made in {parent}: it may not be written", path=str(parent))
     places.folder.mkdir(exist_ok=True)
-    if os.name == "nt":
+    if sys.platform == "win32":
         import ctypes
 
         ctypes.windll.kernel32.SetFileAttributesW(str(places.folder), 2)  # hidden
