@@ -244,6 +244,7 @@ class _Carried:
         """Gives a new row the formats of another."""
         self.sheet.row_dimensions[number].hidden = False
         if model is not None:
+            self.sheet.row_dimensions[number].height = self.sheet.row_dimensions[model].height
             for index in headed:
                 self.sheet.cell(number, index)._style = copy(self.sheet.cell(model, index)._style)
             return

@@ -33,6 +33,8 @@ _END = datetime(4600, 1, 1)  # noqa: DTZ001 - from then on 15 digits don't tell 
 _DAY_ZERO, _MOMENT_ZERO, _DAY = date(1899, 12, 30).toordinal(), datetime(1899, 12, 30), timedelta(1)  # noqa: DTZ001
 _LAST_SERIAL = 2_958_466
 
+ROW_HEIGHT = 18  #: fixed, so that a long text shows its first line and not all of it
+
 _SURELY_SHORT = MAX_TEXT // 2
 _UNSAYABLE = "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
 _BROKEN = re.compile(f"[{_UNSAYABLE}]")
@@ -184,19 +186,16 @@ def write_rows(
         place = collection.position(column.field)
         told.append(_cell_source(column, f"v{place}", place, f'r="{letters(index)}{{n}}" s="{styles[index]}"', scope))
     names = ", ".join(f"v{place}" for place in range(len(fields)))
+    told_row = "".join(f"{{c{place}}}" for place in sheet.order(collection))
     source = [
         "def made(rows):",
         "    n = 1",
         f"    for {names} in rows:",
         "        n += 1",
         *(f"        {line}" for lines in told for line in lines),
-        '        yield f\'<row r="{n}">' + "".join(f"{{c{place}}}" for place in _places(sheet, collection)) + "</row>'",
+        f'        yield f\'<row r="{{n}}" ht="{ROW_HEIGHT}" customHeight="1">{told_row}</row>\'',
     ]
     return _made(source, scope), apart
-
-
-def _places(sheet: SheetLayout, collection: Collection) -> tuple[int, ...]:
-    return sheet.order(collection)
 
 
 def _cell_source(column: Column, name: str, place: int, head: str, scope: dict[str, Any]) -> list[str]:

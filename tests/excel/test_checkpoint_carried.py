@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 import openpyxl
@@ -13,6 +12,7 @@ from openpyxl.comments import Comment
 from openpyxl.formatting.rule import CellIsRule
 from openpyxl.styles import Font, PatternFill
 from openpyxl.worksheet.table import Table
+from stores_by_hand import ROWS, VIEW
 
 from crmcore.storage import Row
 from crmcore.storage.presentation import FieldView, Presentation, SheetView
@@ -20,32 +20,6 @@ from crmcore.testing import strategies
 from crmcore.testing.difficult import DIFFICULT
 from crmcore.testing.kit_schema import FIELD_TYPES, SCHEMA, VALUES, changed, values_row
 from crmcore_excel.checkpoints import is_someones, read_checkpoint, write_checkpoint
-
-VIEW = Presentation(
-    sheets={
-        "values": SheetView(
-            title="客户",
-            fields={
-                "text": FieldView(heading="名称", editable=True),
-                "some_text": FieldView(heading="类别", choices={"plain": "普通", "vip": "重点"}, editable=True),
-                "integer": FieldView(heading="金额", scale=2, editable=True),
-                "date": FieldView(heading="日期"),
-                "instant": FieldView(heading="时间"),
-            },
-            addable=True,
-        )
-    },
-    guide=("怎样填写",),
-    guide_title="说明",
-    zone="Asia/Shanghai",
-)
-ROWS = [
-    values_row(
-        "one", 1, text="甲公司", integer=123456, date=date(2024, 3, 1), instant=datetime(2024, 3, 1, 2, tzinfo=UTC)
-    ),
-    values_row("two", 1, text="乙公司", integer=-5),
-    values_row("three", 1, text="丙公司"),
-]
 
 
 def write(path: Path, rows: list[Row], kept: Path | None = None, presentation: Presentation | None = VIEW) -> None:
