@@ -76,8 +76,8 @@ def recover(places: Places, schema: Schema) -> Loaded:
     check_schema(header, schema)
     if fingerprint(places.workbook) is None:
         _restore(places)
-    for litter in (places.draft, places.next, places.journal.with_name("journal.new")):
-        litter.unlink(missing_ok=True)
+    for path in litter(places):
+        path.unlink(missing_ok=True)
     data, _ = _read_base(places.base, schema)
     replay(records, data, header.base)
     seen = fingerprint(places.workbook) or header.fingerprint
@@ -160,6 +160,12 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
         ) from problem
     base = _base_of(places, header, edited.store_id, edited.sequence)
     return edits_between(base, places.workbook, schema) if edited.edited else []
+
+
+def litter(places: Places) -> list[Path]:
+    """What a process that died left in the folder, or one is just writing."""
+    lasting = {places.journal, places.lock, places.base, places.kept, places.settled, places.backups}
+    return [path for path in (*places.folder.iterdir(), *places.backups.glob("*.new")) if path not in lasting]
 
 
 def backup_of(places: Places, store_id: str, sequence: int) -> Path:

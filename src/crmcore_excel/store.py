@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from crmcore.errors import ReadOnly, StorageError, StoreClosed, StoreCorrupt, StoreFull, StoreUnavailable
+from crmcore.errors import ReadOnly, StorageError, StoreBusy, StoreClosed, StoreCorrupt, StoreFull, StoreUnavailable
 from crmcore.storage import Insert, Scan, Schema, Store
 from crmcore.storage.filesystems import filesystem_of
 from crmcore.storage.memory import Changes, MemoryData, MemoryTransaction
 from crmcore.storage.presentation import Edit, Presentation
 from crmcore_excel import checkpointing
 from crmcore_excel.journal import OpenJournal, scan
-from crmcore_excel.loading import Loaded, edited_alone, load, load_alone, recover, replay
+from crmcore_excel.loading import Loaded, edited_alone, litter, load, load_alone, recover, replay
 from crmcore_excel.locking import WriterLock
 from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, Settings
@@ -63,10 +63,15 @@ class ExcelStore(Store):
             loaded = load(self.places, self.schema)
         except (FileNotFoundError, StoreCorrupt):  # being made, or being written this moment, or broken
             loaded = None
-        if loaded is None:
-            with self._alone.held(self.settings.wait_seconds):
+        if loaded is not None and not litter(self.places):
+            return loaded
+        try:
+            with self._alone.held(self.settings.wait_seconds if loaded is None else 0):
                 return recover(self.places, self.schema)
-        return loaded
+        except StoreBusy:  # somebody is just writing the workbook, perhaps
+            if loaded is None:
+                raise
+            return loaded
 
     # Transactions.
 
@@ -139,8 +144,6 @@ class ExcelStore(Store):
 
     def _refresh(self) -> None:
         """Reads what others have committed; without a lock, unless the files have become others."""
-        if os.getpid() != self._process:
-            self._begin()
         with self._turn:
             try:
                 if self._follow(alone=False):
@@ -312,6 +315,8 @@ class ExcelStore(Store):
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosed("the store is closed")
+        if os.getpid() != self._process:  # a fork's child shares its parent's lock, and perhaps a change half made
+            self._begin()
 
 
 class _ExcelTransaction(MemoryTransaction):

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import attrs
@@ -153,7 +154,7 @@ def test_records_neither_go_nor_change_places(written: list[bytes], data: st.Dat
     ends = [HEADER_SIZE]
     for body in written:
         ends.append(ends[-1] + len(journals.record_bytes(body, HEADER.mark)[0]))
-    records = [content[low:high] for low, high in zip(ends, ends[1:], strict=False)]
+    records = [content[low:high] for low, high in pairwise(ends)]
     gone = data.draw(st.integers(0, len(records) - 2))
     without = content[:HEADER_SIZE] + b"".join(records[:gone] + records[gone + 1 :])
     with pytest.raises(StoreCorrupt):
