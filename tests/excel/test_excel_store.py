@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import openpyxl
@@ -23,7 +24,7 @@ from crmcore.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from crmcore.storage import Collection, Field, Insert, Schema, filesystems
+from crmcore.storage import Collection, Field, Insert, Scan, Schema, StoreURL, filesystems
 from crmcore.testing import SCHEMA
 from crmcore.testing.kit_schema import GROUP, group_row
 from crmcore_excel import ExcelBackend, replacing
@@ -190,8 +191,6 @@ def test_a_forked_child_reads_and_writes_for_itself(path: Path) -> None:
 def test_a_url_that_says_nothing_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, part: str
 ) -> None:
-    from crmcore.storage import StoreURL
-
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidURL, match=part):
         ExcelBackend().open(StoreURL.parse(text), SCHEMA)
@@ -464,7 +463,7 @@ def test_more_rows_than_the_limit_are_refused_with_the_way_out(path: Path, monke
     with open_store(path) as store:
         with store.transaction(write=True) as work:
             work.apply(Insert("group", group_row(f"{number}")) for number in range(3))
-        with pytest.raises(StoreFull, match="crmcore copy excel:.* sqlite:"):
+        with pytest.raises(StoreFull, match=r"crmcore copy excel:.* sqlite:"):
             put(store, "one too many")
         assert len(rows(store)) == 3
         put(store, "1", version=2)
@@ -672,8 +671,13 @@ def test_an_upgrade_that_fails_leaves_the_old_data(path: Path) -> None:
     with open_store(path) as store:
         put(store, "one", 11)
     before = path.read_bytes()
+
+    def rewrite(scan: Scan) -> Iterator[Insert]:
+        yield Insert("group", (*next(scan("group")), "new"))
+        raise LookupError
+
     with pytest.raises(LookupError):
-        ExcelBackend().upgrade(url(path), NEWER, lambda scan: [][1])
+        ExcelBackend().upgrade(url(path), NEWER, rewrite)
     assert path.read_bytes() == before
     with open_store(path) as store:
         assert set(rows(store)) == {"one"}
@@ -690,6 +694,11 @@ def test_an_open_handle_notices_an_upgrade(path: Path) -> None:
 
 
 def test_a_writer_waits_as_long_as_it_was_told(path: Path) -> None:
-    with open_store(path) as store, open_store(path, wait="0.05") as other:
-        with store.transaction(write=True), pytest.raises(StoreBusy, match=r"0\.05 s"), other.transaction(write=True):
-            pytest.fail("two writers at once")
+    with (
+        open_store(path) as store,
+        open_store(path, wait="0.05") as other,
+        store.transaction(write=True),
+        pytest.raises(StoreBusy, match=r"0\.05 s"),
+        other.transaction(write=True),
+    ):
+        pytest.fail("two writers at once")
