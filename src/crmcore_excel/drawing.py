@@ -155,7 +155,10 @@ def _shown(column: Column, value: Any) -> str:
 
 
 class _Lists:
-    """The words of drop-downs, on a hidden sheet: there they may be many, and hold commas."""
+    """The words of drop-downs, on a hidden sheet: there they may be many, and hold commas.
+
+    They are named, since Excel keeps a drop-down that points to another sheet where older programs don't find it.
+    """
 
     def __init__(self, book: Book) -> None:
         self._book = book
@@ -163,21 +166,26 @@ class _Lists:
 
     def source(self, column: Column) -> str:
         """What a drop-down of the column's choices refers to."""
-        words = tuple(column.choices.values())
-        return list_source(self._columns.setdefault(words, len(self._columns)), len(words))
+        return "=" + list_name(self._columns.setdefault(tuple(column.choices.values()), len(self._columns)))
 
     def draw(self) -> None:
         """Draws the sheet."""
         sheet = self._book.workbook.add_worksheet(LISTS)
         for words, index in self._columns.items():
+            self._book.workbook.define_name(list_name(index), "=" + list_cells(index, len(words)))
             for row, word in enumerate(words):
                 self._book.place(sheet, row, index, word, self._book.format(num_format="@"))
         sheet.very_hidden()
 
 
-def list_source(index: int, length: int) -> str:
-    """The cells of a list, as a formula."""
-    return f"='{LISTS}'!${letters(index)}$1:${letters(index)}${length}"
+def list_name(index: int) -> str:
+    """The name of a list's cells in the workbook."""
+    return f"crmcore_list_{index + 1}"
+
+
+def list_cells(index: int, length: int) -> str:
+    """Where the words of a list stand."""
+    return f"'{LISTS}'!${letters(index)}$1:${letters(index)}${length}"
 
 
 def _draw_guide(book: Book, marks: Marks, presentation: Presentation) -> None:
