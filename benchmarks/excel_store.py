@@ -25,15 +25,16 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import data
 import openpyxl
-import report
 import xlsxwriter
+from python_calamine import CalamineWorkbook
+
+import data
+import report
 from crmcore.storage import Collection, Field, FieldType, Insert, Row, Schema, StoreURL, Update
 from crmcore_excel import ExcelBackend, journal
 from crmcore_excel.store import ExcelStore
 from measure import machine
-from python_calamine import CalamineWorkbook
 from report import Measured, Round
 
 OURS = "crmcore"

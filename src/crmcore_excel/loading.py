@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, fingerprint
 from crmcore_excel.records import RecordForm, changes_of
 from crmcore_excel.replacing import move, sync_folder
+
+# It names files; a workbook may come from anywhere.
+_ID = re.compile(r"[0-9a-f]{32}")
+_MOST = 2**40
 
 
 @attrs.define(kw_only=True)
@@ -239,6 +244,8 @@ def _begin(places: Places, schema: Schema) -> None:
         if checkpoint.edited:
             raise edited_alone(places)
         workbook_id, base = checkpoint.store_id, checkpoint.sequence
+        if not _ID.fullmatch(workbook_id) or not 0 <= base < _MOST:
+            raise SchemaMismatch(f"{places.workbook} is not a store that this library wrote", path=str(places.workbook))
         copy(places.workbook, places.next)
     else:
         empty: dict[str, list[Row]] = {name: [] for name in schema.collections}

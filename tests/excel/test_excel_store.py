@@ -20,6 +20,7 @@ from crmcore.errors import (
     SchemaMismatch,
     StorageError,
     StoreBusy,
+    StoreClosed,
     StoreCorrupt,
     StoreFull,
     StoreUnavailable,
@@ -30,7 +31,7 @@ from crmcore.testing.kit_schema import GROUP, group_row
 from crmcore_excel import ExcelBackend, replacing
 from crmcore_excel import store as stores
 from crmcore_excel.checkpointing import KEPT_BACKUPS
-from crmcore_excel.checkpoints import read_checkpoint
+from crmcore_excel.checkpoints import read_checkpoint, write_checkpoint
 
 
 @pytest.fixture
@@ -303,6 +304,22 @@ def test_a_workbook_that_came_alone_and_was_edited_is_refused(tmp_path: Path, pa
     with pytest.raises(StoreUnavailable, match="changed by hand"):
         open_store(path)
     assert names(tmp_path) == {path.name}
+
+
+@pytest.mark.parametrize(("store_id", "sequence"), [("../../../elsewhere", 3), ("a" * 2000, 3), ("a" * 32, 2**80)])
+def test_a_workbook_that_came_alone_names_no_files(tmp_path: Path, path: Path, store_id: str, sequence: int) -> None:
+    write_checkpoint(path, SCHEMA, {"group": []}, store_id=store_id, sequence=sequence, presentation=None)
+    with pytest.raises(SchemaMismatch):
+        open_store(path)
+
+
+def test_a_transaction_is_entered_once(path: Path) -> None:
+    with open_store(path, wait="0.05") as store:
+        with store.transaction(write=True) as work:
+            pass
+        with pytest.raises(StoreClosed), work:
+            pytest.fail("a transaction that is over")
+        put(store, "one", 11)
 
 
 def test_a_workbook_that_is_gone_is_written_again(path: Path) -> None:
