@@ -13,6 +13,7 @@ import click
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
 from crmcore.cli.demo import demo
+from crmcore.cli.editing import edits
 from crmcore.cli.exits import BROKEN_PIPE, FAILURE, INTERRUPTED, OK, USAGE, exit_code
 from crmcore.cli.exporting import export, template
 from crmcore.cli.importing import import_
@@ -63,7 +64,7 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(demo, doctor, due, export, follow, import_, init, list_, move, playbook, recompute, remind, replay),
+    *(demo, doctor, due, edits, export, follow, import_, init, list_, move, playbook, recompute, remind, replay),
     *(report, show, template, tier),
 )
 for verb in _VERBS:
