@@ -26,6 +26,8 @@ from crmcore.playbooks import load
 from crmcore.plugins import hookspecs
 from crmcore.rules import stages
 from crmcore.storage import query
+from crmcore_postgres.settings import CONNECTION_OPTIONS
+from crmcore_postgres.settings import OPTIONS as POSTGRES_OPTIONS
 from crmcore_sqlite.settings import OPTIONS
 
 DOCS = ROOT / "docs"
@@ -218,8 +220,13 @@ def test_every_scheme_and_option_has_its_line() -> None:
     assert schemes.keys() == project["entry-points"]["crmcore.backends"].keys()
     assert schemes["memory"] == "none"
     assert re.findall(r"`(\w+)`", schemes["sqlite"]) == list(OPTIONS)
+    assert re.findall(r"`(\w+)`", schemes["postgresql"]) == list(POSTGRES_OPTIONS)
     options = {cells[0].strip("`"): cells[2].strip("`") for cells in listed if len(cells) == 3}
     assert options == OPTIONS
+    theirs = list(rows(sections(REFERENCE / "urls.md")["PostgreSQL"]))
+    assert {cells[0].strip("`"): cells[2].strip("`") for cells in theirs if len(cells) == 3} == POSTGRES_OPTIONS
+    passed_on = [name for cells in theirs if len(cells) == 2 for name in re.findall(r"`(\w+)`", cells[0])]
+    assert once(passed_on) == {*CONNECTION_OPTIONS}
 
 
 def test_every_extra_has_its_line() -> None:
