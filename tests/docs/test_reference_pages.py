@@ -26,12 +26,14 @@ from crmcore.playbooks import load
 from crmcore.plugins import hookspecs
 from crmcore.rules import stages
 from crmcore.storage import query
+from crmcore_excel import places
 from crmcore_postgres.settings import CONNECTION_OPTIONS
 from crmcore_postgres.settings import OPTIONS as POSTGRES_OPTIONS
-from crmcore_sqlite.settings import OPTIONS
+from crmcore_sqlite import settings
 
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
+STORE_OPTIONS = {"excel": places.OPTIONS, "postgresql": POSTGRES_OPTIONS, "sqlite": settings.OPTIONS}
 
 
 def sections(page: Path) -> Mapping[str, str]:
@@ -215,17 +217,20 @@ def test_every_node_of_a_query_has_its_line() -> None:
 
 def test_every_scheme_and_option_has_its_line() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    listed = list(rows(sections(REFERENCE / "urls.md")["Store URLs"]))
-    schemes = {cells[0].strip("`"): cells[3] for cells in listed if len(cells) == 4}
+    text = sections(REFERENCE / "urls.md")["Store URLs"]
+    schemes = {cells[0].strip("`"): cells[3] for cells in rows(text) if len(cells) == 4}
     assert schemes.keys() == project["entry-points"]["crmcore.backends"].keys()
     assert schemes["memory"] == "none"
-    assert re.findall(r"`(\w+)`", schemes["sqlite"]) == list(OPTIONS)
-    assert re.findall(r"`(\w+)`", schemes["postgresql"]) == list(POSTGRES_OPTIONS)
-    options = {cells[0].strip("`"): cells[2].strip("`") for cells in listed if len(cells) == 3}
-    assert options == OPTIONS
-    theirs = list(rows(sections(REFERENCE / "urls.md")["PostgreSQL"]))
-    assert {cells[0].strip("`"): cells[2].strip("`") for cells in theirs if len(cells) == 3} == POSTGRES_OPTIONS
-    passed_on = [name for cells in theirs if len(cells) == 2 for name in re.findall(r"`(\w+)`", cells[0])]
+    listed = dict(re.findall(r"^\| option of `(\w+)` \|.*\n((?:\|.*\n)+)", text, re.MULTILINE))
+    assert listed.keys() == STORE_OPTIONS.keys()
+    for scheme, options in STORE_OPTIONS.items():
+        assert re.findall(r"`(\w+)`", schemes[scheme]) == list(options)
+        assert {cells[0].strip("`"): cells[2].strip("`") for cells in rows(f"|\n{listed[scheme]}")} == options
+    passed_on = [
+        name
+        for cells in rows(sections(REFERENCE / "urls.md")["PostgreSQL"])
+        for name in re.findall(r"`(\w+)`", cells[0])
+    ]
     assert once(passed_on) == {*CONNECTION_OPTIONS}
 
 
