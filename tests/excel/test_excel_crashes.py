@@ -94,7 +94,15 @@ def each_step(work: Callable[[Callable[[str], None]], None], begin: Callable[[],
 
 def assert_sound(store: ExcelStore, path: Path) -> None:
     assert store.check() == []
-    assert names(places(path).folder) <= {"journal", "lock", "base.xlsx", "backups", "kept.xlsx", "settled"}
+    assert names(places(path).folder) <= {
+        "journal",
+        "lock",
+        "checkpoint.lock",
+        "base.xlsx",
+        "backups",
+        "kept.xlsx",
+        "settled",
+    }
     assert names(path.parent) <= {path.name, places(path).folder.name}
 
 
