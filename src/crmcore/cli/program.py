@@ -18,6 +18,7 @@ from crmcore.cli.exits import BROKEN_PIPE, FAILURE, INTERRUPTED, OK, USAGE, exit
 from crmcore.cli.exporting import export, template
 from crmcore.cli.importing import import_
 from crmcore.cli.issues import line
+from crmcore.cli.keeping import backup, copy, upgrade
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
@@ -66,6 +67,7 @@ def program(context: click.Context, shell: Shell) -> None:
 _VERBS = (
     *(demo, doctor, due, edits, export, follow, import_, init, list_, move, playbook, recompute, remind, replay),
     *(report, show, template, tier),
+    *(backup, copy, upgrade),
 )
 for verb in _VERBS:
     program.add_command(verb)
