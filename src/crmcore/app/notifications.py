@@ -65,8 +65,9 @@ class Notifications(UseCases):
             end = work.now if until is None else _moment(until)
             if end > work.now:
                 raise QueryError("notices are put into the outbox up to now, not ahead")
-            start = self._start(work, None if since is None else _moment(since), end)
-            if start > end:
+            asked = None if since is None else _moment(since)
+            start = self._start(work, asked, end)
+            if max(start, asked or start) > end:
                 raise QueryError("a period does not end before it begins")
             notices = notices_between(work.transaction, work.rulebook, start, end)
             known = set[str]()
