@@ -24,6 +24,7 @@ from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
 from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
+from crmcore.cli.sending import outbox
 from crmcore.cli.setup import doctor, init
 from crmcore.cli.shell import Shell, harmless
 from crmcore.cli.tiering import tier
@@ -65,7 +66,7 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(demo, doctor, due, edits, export, follow, import_, init, list_, move, playbook, recompute, remind, replay),
+    *(demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook, recompute, remind, replay),
     *(report, show, template, tier),
     *(backup, copy, upgrade),
 )
