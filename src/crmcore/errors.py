@@ -90,6 +90,13 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "多个列对应同一字段,取先填写的一列:{label}",
     ),
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),
+    "edit_conflict": (
+        "{label} was changed by somebody else in the meantime",
+        "{label}在此期间已被他人修改",
+    ),
+    "not_editable": ("{label} is not changed here; the program keeps it", "{label}由程序维护,不能在此修改"),
+    "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
+    "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
 }
 
@@ -110,7 +117,9 @@ PHRASES: Mapping[str, str] = {
     "a whole number": "整数",
     "true or false": "是或否",
     "text, a whole number, true or false": "文本、整数、是或否",
+    "a date": "日期",
     "a date and time": "日期和时间",
+    "an amount of money": "金额",
     "a list": "列表",
     "a list of texts": "文本列表",
     "a list of mappings, one per person": "联系人列表,每人一组字段",
@@ -142,6 +151,8 @@ PHRASES: Mapping[str, str] = {
     "nobody refers themselves": "客户不能介绍自己",
     "another customer is named already": "已写明其他客户",
     "the incentive was given already": "激励已经发放",
+    "more than one goes by this name": "此名称对应不止一条记录",
+    "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
     "there is no such obligation": "没有这样的待办事项",
     "no customer and no one opportunity goes by this number": "没有此编号对应的客户,也没有唯一对应的销售机会",

@@ -72,19 +72,7 @@ class Book:
 
     def sheet(self, title: str) -> Any:
         """A new sheet, named after its title as far as the program allows."""
-        return self.workbook.add_worksheet(self._free_name(title))
-
-    def _free_name(self, title: str) -> str:
-        wanted = _NOT_IN_NAMES.sub(" ", _BROKEN.sub(" ", title)).strip("' ") or "Sheet"
-        if wanted.casefold() == "history":  # reserved by the program
-            wanted += "_"
-        name, number = _cut(wanted, MAX_NAME), 1
-        while name.casefold() in self._names:
-            number += 1
-            suffix = f" ({number})"
-            name = _cut(wanted, MAX_NAME - len(suffix)) + suffix
-        self._names.add(name.casefold())
-        return name
+        return self.workbook.add_worksheet(free_name(title, self._names))
 
     def put(self, sheet: Any, row: int, index: int, column: Column, cell: Cell) -> None:
         """Writes a table's cell, row and index from 0, in the format of its kind."""
@@ -140,6 +128,20 @@ class Book:
     def given_up(self) -> bool:
         """Whether so many issues are known that there is no use in looking for more."""
         return len(self.issues) >= _MAX_ISSUES
+
+
+def free_name(title: str, taken: set[str]) -> str:
+    """A sheet's name as near to its title as the program allows; it is added to those taken, which are casefolded."""
+    wanted = _NOT_IN_NAMES.sub(" ", _BROKEN.sub(" ", title)).strip("' ") or "Sheet"
+    if wanted.casefold() == "history":  # reserved by the program
+        wanted += "_"
+    name, number = _cut(wanted, MAX_NAME), 1
+    while name.casefold() in taken:
+        number += 1
+        suffix = f" ({number})"
+        name = _cut(wanted, MAX_NAME - len(suffix)) + suffix
+    taken.add(name.casefold())
+    return name
 
 
 def number_format(kind: str, currency: str | None = None) -> str:

@@ -82,8 +82,7 @@ def _count_entries(file: BinaryIO) -> int:
 
 
 def _check_package(package: zipfile.ZipFile, size: int, limits: Limits) -> Preflight:
-    entries = [entry for entry in package.infolist() if not entry.filename.endswith("/")]
-    _check_directory(entries, size, limits)
+    entries = check_directory(package, size, limits)
     parts = {_canonical(entry.filename): entry for entry in entries}
     for name, entry in parts.items():
         if name.endswith((".xml", ".rels", ".vml")):
@@ -100,7 +99,9 @@ def _canonical(name: str) -> str:
     return name.replace("\\", "/").lstrip("/").lower()
 
 
-def _check_directory(entries: Sequence[zipfile.ZipInfo], size: int, limits: Limits) -> None:
+def check_directory(package: zipfile.ZipFile, size: int, limits: Limits) -> Sequence[zipfile.ZipInfo]:
+    """The parts of a package of that many bytes, by its directory alone. Raises ``ImportRejected`` with the reason."""
+    entries = [entry for entry in package.infolist() if not entry.filename.endswith("/")]
     seen: set[str] = set()
     for entry in entries:
         name = _canonical(entry.filename)
@@ -117,6 +118,7 @@ def _check_directory(entries: Sequence[zipfile.ZipInfo], size: int, limits: Limi
         raise rejected("bomb")
     if sum(entry.file_size for entry in entries) > limits.unpacked:
         raise rejected("too_large")
+    return entries
 
 
 def _check_prolog(head: bytes, entry: zipfile.ZipInfo) -> None:

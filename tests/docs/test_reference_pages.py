@@ -26,10 +26,12 @@ from crmcore.playbooks import load
 from crmcore.plugins import hookspecs
 from crmcore.rules import stages
 from crmcore.storage import query
-from crmcore_sqlite.settings import OPTIONS
+from crmcore_excel import places
+from crmcore_sqlite import settings
 
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
+STORE_OPTIONS = {"excel": places.OPTIONS, "sqlite": settings.OPTIONS}
 
 
 def sections(page: Path) -> Mapping[str, str]:
@@ -213,13 +215,15 @@ def test_every_node_of_a_query_has_its_line() -> None:
 
 def test_every_scheme_and_option_has_its_line() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    listed = list(rows(sections(REFERENCE / "urls.md")["Store URLs"]))
-    schemes = {cells[0].strip("`"): cells[3] for cells in listed if len(cells) == 4}
+    text = sections(REFERENCE / "urls.md")["Store URLs"]
+    schemes = {cells[0].strip("`"): cells[3] for cells in rows(text) if len(cells) == 4}
     assert schemes.keys() == project["entry-points"]["crmcore.backends"].keys()
     assert schemes["memory"] == "none"
-    assert re.findall(r"`(\w+)`", schemes["sqlite"]) == list(OPTIONS)
-    options = {cells[0].strip("`"): cells[2].strip("`") for cells in listed if len(cells) == 3}
-    assert options == OPTIONS
+    listed = dict(re.findall(r"^\| option of `(\w+)` \|.*\n((?:\|.*\n)+)", text, re.MULTILINE))
+    assert listed.keys() == STORE_OPTIONS.keys()
+    for scheme, options in STORE_OPTIONS.items():
+        assert re.findall(r"`(\w+)`", schemes[scheme]) == list(options)
+        assert {cells[0].strip("`"): cells[2].strip("`") for cells in rows(f"|\n{listed[scheme]}")} == options
 
 
 def test_every_extra_has_its_line() -> None:

@@ -10,6 +10,7 @@ from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
+from crmcore.app.edits import EDITOR, EditReport, take_in
 from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
 from crmcore.app.feedback import Feedbacks
@@ -19,6 +20,7 @@ from crmcore.app.objections import Objections
 from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
 from crmcore.app.orders import Orders
+from crmcore.app.presenting import presentation_of
 from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
@@ -35,7 +37,12 @@ from crmcore.storage.contract import Insert, Store, Update
 
 
 class CRM(Engine):
-    """The whole of it: a store under a playbook, for as many users as act. Made by :func:`open`."""
+    """The whole of it: a store under a playbook, for as many users as act. Made by :func:`open`.
+
+    ``edit_report`` tells what became of what people had changed with another program; None where nothing was changed.
+    """
+
+    edit_report: EditReport | None = None
 
     def acting_as(self, user: str) -> Session:
         """What a user can do. ``user`` is the name under which the host knows who is acting."""
@@ -78,6 +85,7 @@ def open(
     clock: Clock = system_clock,
     ids: IdSource | None = None,
     switch_playbook: bool = False,
+    edited_by: str = EDITOR,
 ) -> CRM:
     """Opens a CRM on a store.
 
@@ -86,7 +94,10 @@ def open(
     own. The first opening settles which one that is (``standard`` unless given); another one is refused, unless
     ``switch_playbook`` says that the store is to be kept under it from now on. ``plugins`` are modules or objects with
     hooks, named one by one; ``crmcore.plugins.installed().plugins`` are all that are installed. ``clock`` gives aware
-    moments; ``ids`` gives ids. Raises :class:`BackendNotFound`, :class:`InvalidURL`, :class:`PlaybookError` or a
+    moments; ``ids`` gives ids.
+
+    What people changed in the store with another program is taken in first, in the name of ``edited_by``; ``edit_report`` of
+    the CRM tells what became of it. Raises :class:`BackendNotFound`, :class:`InvalidURL`, :class:`PlaybookError` or a
     :class:`StorageError`.
     """
     registered = Plugins(plugins)
@@ -101,6 +112,11 @@ def open(
         crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source())
         if not crm.read(crm.kept_rules):
             crm.write("crmcore", crm.keep_rules)
+        if type(store).present is not Store.present:  # few stores have readers of their own
+            store.present(presentation_of(crm.playbook))
+        if edits := store.edits():
+            crm.edit_report = take_in(crm, edits, crm.acting_as(edited_by).actor)
+            store.settle_edits()
         registered.opened(crm)
     except BaseException:
         if isinstance(url, str):

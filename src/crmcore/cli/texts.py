@@ -32,6 +32,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "… and {count} more {code} warnings; --json has them all",
         "……另有{count}条{code}提示;--json 可查看全部",
     ),
+    "more_edits": ("… and {count} more; crmcore edits has them all", "……另有{count}条;crmcore edits 可查看全部"),
     "warning": ("warning", "提示"),
     "plugin_fault": ("a plugin was left out: {fault}", "插件未启用:{fault}"),
     "interrupted": ("interrupted", "已中断"),

@@ -12,20 +12,31 @@ pytest.register_assert_rewrite("crmcore.testing.contract", "crmcore.testing.mach
 from crmcore.testing import strategies  # noqa: E402
 from crmcore.testing.clause import CONTRACT_VERSION, Clause, clause, clauses, expected_failure  # noqa: E402
 from crmcore.testing.contract import StoreContract  # noqa: E402
+from crmcore.testing.edit_plan import PersonsEdit  # noqa: E402
+from crmcore.testing.faults import FaultPlan, FaultyStore, SlowStore, at_call, by_chance  # noqa: E402
 from crmcore.testing.harness import Harness  # noqa: E402
 from crmcore.testing.kit_schema import SCHEMA  # noqa: E402
 from crmcore.testing.machine import StoreMachine  # noqa: E402
+from crmcore.testing.observing import Moment, ObservedStore  # noqa: E402
 from crmcore.testing.report import Report, Result, run_contract  # noqa: E402
 
 __all__ = [
     "CONTRACT_VERSION",
     "SCHEMA",
     "Clause",
+    "FaultPlan",
+    "FaultyStore",
     "Harness",
+    "Moment",
+    "ObservedStore",
+    "PersonsEdit",
     "Report",
     "Result",
+    "SlowStore",
     "StoreContract",
     "StoreMachine",
+    "at_call",
+    "by_chance",
     "clause",
     "clauses",
     "expected_failure",

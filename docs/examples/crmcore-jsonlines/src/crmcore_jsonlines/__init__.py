@@ -112,11 +112,12 @@ class JsonLinesStore(Store):
         if self.closed:
             raise errors.StoreClosed("the store is closed")
         with self._turn() if write else nullcontext():
-            before, data = self.file.read(), MemoryData(self.schema)
-            data.tables = before.tables
+            data = self.file.read()
+            if write:
+                data = data.copy()
             with MemoryTransaction(data, write=write) as work:
                 yield work
-            if any(data.tables[name] is not table for name, table in before.tables.items()):
+            if work.changed:
                 self.file.replace(data)
 
     def close(self) -> None:

@@ -1,0 +1,357 @@
+"""An open workbook store: all rows in memory, what is committed in the journal, the workbook written now and then."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from crmcore.errors import ReadOnly, StorageError, StoreClosed, StoreCorrupt, StoreFull, StoreUnavailable
+from crmcore.storage import Insert, Scan, Schema, Store
+from crmcore.storage.filesystems import filesystem_of
+from crmcore.storage.memory import Changes, MemoryData, MemoryTransaction
+from crmcore.storage.presentation import Edit, Presentation
+from crmcore_excel import checkpointing
+from crmcore_excel.journal import OpenJournal, scan
+from crmcore_excel.loading import Loaded, edited_alone, load, load_alone, recover, replay
+from crmcore_excel.locking import WriterLock
+from crmcore_excel.owners import owner_of
+from crmcore_excel.places import Places, Settings
+from crmcore_excel.records import NOTHING, RecordForm
+from crmcore_excel.replacing import typed_errors
+
+LIMIT = 200_000
+"""Rows of all collections together: more take longer to open and to write than people wait."""
+JOURNAL_LIMIT = 4 * 2**20
+"""Bytes of the journal at which the workbook is written, and again at each multiple while that isn't possible."""
+
+_log = logging.getLogger("crmcore.excel")
+
+
+class ExcelStore(Store):
+    """One workbook and the folder that belongs to it. Shared by threads; a forked child reads the files for itself."""
+
+    def __init__(self, settings: Settings, schema: Schema) -> None:
+        self.schema = schema
+        self.settings = settings
+        self.places = settings.places
+        self._form = RecordForm(schema)
+        self._presentation: Presentation | None = None
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._alone = WriterLock(self.places.lock)
+        # Whoever reads the journal or adds to it, of the threads of this handle.
+        self._turn = threading.Lock()
+        self._due = False
+        self._next_try = JOURNAL_LIMIT
+        self._postponed: str | None = None
+        with typed_errors(self.places.workbook):
+            self.read_only = not _prepare(self.places, self.schema)
+            self._now = self._load()
+
+    def _load(self) -> Loaded:
+        if self.read_only:
+            return load_alone(self.places, self.schema)
+        try:
+            loaded = load(self.places, self.schema)
+        except (FileNotFoundError, StoreCorrupt):  # being made, or being written this moment, or broken
+            loaded = None
+        if loaded is None:
+            with self._alone.held(self.settings.wait_seconds):
+                return recover(self.places, self.schema)
+        return loaded
+
+    # Transactions.
+
+    @property
+    def data(self) -> MemoryData:
+        """The tables as last read."""
+        return self._now.data
+
+    def transaction(self, *, write: bool = False) -> AbstractContextManager[MemoryTransaction]:
+        self._check_open()
+        if write:
+            return self._writing()
+        self._refresh()
+        return MemoryTransaction(self._now.data, write=False)
+
+    @contextmanager
+    def _writing(self) -> Iterator[MemoryTransaction]:
+        with self._held():
+            with _ExcelTransaction(self) as transaction:
+                yield transaction
+            if self._now.mark.end >= self._next_try:
+                self._try_checkpoint()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The writer's turn, with the rows as last committed."""
+        if self.read_only:
+            raise ReadOnly(f"{self.places.folder} may not be written", path=str(self.places.folder))
+        with self._locked():
+            with self._turn:
+                self._follow(alone=True)
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        # What a caller's block raises is not the lock's, so it isn't translated.
+        turn = self._alone.held(self.settings.wait_seconds)
+        with typed_errors(self.places.lock):
+            turn.__enter__()
+        try:
+            yield
+        finally:
+            turn.__exit__(None, None, None)
+
+    def commit(self, changes: Changes) -> None:
+        """Adds the changes to the journal, then to the tables. Under the writer's lock."""
+        self._check_size(changes)
+        body = self._form.dump(changes)
+        with self._turn:
+            self._append(body)
+            self._now.data.commit(changes)
+
+    def _append(self, body: bytes) -> None:
+        with typed_errors(self.places.journal), OpenJournal(self.places.journal, write=True) as journal:
+            self._now.mark = journal.append(body, self._now.mark)
+        self._due = True
+
+    def _check_size(self, changes: Changes) -> None:
+        tables = self._now.data.tables
+        total = sum(len(table.rows) for table in tables.values())
+        for name, changed in changes.items():
+            there = tables[name].rows
+            total += sum((row is not None) - (id in there) for id, row in changed.rows.items())
+        if total > LIMIT:
+            raise StoreFull(
+                f"a workbook holds {LIMIT} rows as a store, and no more: move the data with"
+                f" crmcore copy excel:///{self.places.workbook.name} sqlite:///crm.db",
+                limit=LIMIT,
+            )
+
+    def _refresh(self) -> None:
+        """Reads what others have committed; without a lock, unless the files have become others."""
+        if os.getpid() != self._process:
+            self._begin()
+        with self._turn:
+            try:
+                if self._follow(alone=False):
+                    return
+            except StoreCorrupt:  # or half written this moment: the lock will tell
+                pass
+        if self.read_only:
+            with self._turn, typed_errors(self.places.workbook):
+                self._now = load_alone(self.places, self.schema)
+            return
+        with self._locked(), self._turn:
+            self._follow(alone=True)
+
+    def _follow(self, *, alone: bool) -> bool:
+        now = self._now
+        if self.read_only and not self.places.journal.exists():
+            return True
+        with typed_errors(self.places.journal), OpenJournal(self.places.journal, write=alone) as journal:
+            last = journal.stands_at(now.mark)
+            if last:
+                return True
+            mark = now.mark
+            if last is None:
+                header = journal.header()
+                if (header.base, header.previous) != mark[1:] or header.schema != now.header.schema:
+                    return self._reload(alone=alone)
+                # Somebody wrote the workbook; nothing that isn't known here went before.
+                now.header, mark = header, header.mark
+                now.seen, now.edits = header.fingerprint, ()
+            found = scan(journal.rest(mark), mark, self.places.journal)
+            if found.torn and alone:
+                journal.wipe(found.mark, found.torn)
+        replay(found.records, now.data, now.header.base)
+        now.mark = found.mark
+        return True
+
+    def _reload(self, *, alone: bool) -> bool:
+        if not alone:
+            return False
+        with typed_errors(self.places.workbook):
+            self._now = recover(self.places, self.schema)
+        return True
+
+    # The workbook.
+
+    def present(self, presentation: Presentation) -> None:
+        self._presentation = presentation
+
+    def edits(self) -> Sequence[Edit]:
+        self._check_open()
+        return self._now.edits
+
+    def settle_edits(self) -> None:
+        self._check_open()
+        with self._held(), typed_errors(self.places.folder):
+            if self._now.seen == self._now.header.fingerprint:
+                return
+            checkpointing.settle(self.places, self._now)
+            self._due = True
+
+    def checkpoint(self) -> None:
+        """Writes the workbook as last committed, verified, in the place of the old one.
+
+        Raises :class:`StoreUnavailable` while another program has it open or a person's edits in it wait to be looked at;
+        the journal keeps everything meanwhile.
+        """
+        self._check_open()
+        with self._held():
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        with typed_errors(self.places.workbook):
+            if self.places.next.exists():  # somebody's checkpoint was cut short
+                with self._turn:
+                    self._now = recover(self.places, self.schema)
+            draft = checkpointing.write(self.places, self._now, self._presentation)
+            with self._turn:
+                checkpointing.put_in_place(self.places, self._now, draft)
+        self._due, self._postponed = False, None
+        self._next_try = JOURNAL_LIMIT
+
+    def _try_checkpoint(self) -> None:
+        try:
+            self._checkpoint()
+        except StorageError as problem:
+            self._postponed = problem.message
+            self._next_try = self._now.mark.end + JOURNAL_LIMIT
+            _log.info("the workbook is not written yet: %s", problem.message)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        try:
+            if self._due and self.settings.checkpoint == "close" and os.getpid() == self._process:
+                self._checkpoint_at_close()
+        finally:
+            self._closed = True
+            if os.getpid() == self._process:
+                self._alone.close()
+
+    def _checkpoint_at_close(self) -> None:
+        try:
+            with self._held():
+                # Somebody who closed meanwhile may have done it.
+                if self._now.mark.sequence > self._now.header.base or self._now.seen != self._now.header.fingerprint:
+                    self._try_checkpoint()
+        except StorageError as problem:  # the journal has it all
+            _log.info("the workbook is not written yet: %s", problem.message)
+
+    def backup(self, target: str) -> None:
+        self._check_open()
+        self._refresh()
+        data = self._now.data
+        snapshot, mark, header = data.begin_reading(), self._now.mark, self._now.header
+        try:
+            checkpointing.back_up(Path(target), self.schema, snapshot.tables, header, mark, self._presentation)
+        finally:
+            data.end_reading(snapshot)
+
+    def replace_all(self, schema: Schema, rewrite: Callable[[Scan], Iterable[Insert]]) -> None:
+        """See :meth:`Backend.upgrade`. The handle is of no further use."""
+        with self._held():
+            if self._now.edits:
+                raise checkpointing.waiting(self.places)
+            data = MemoryData(schema)
+            with MemoryTransaction(self._now.data, write=False) as old, MemoryTransaction(data, write=True) as new:
+                new.apply(rewrite(old.scan))
+            # An empty record, so that the number of the new workbook is one that the journal has reached.
+            self._append(NOTHING)
+            self._now.data = data
+            with typed_errors(self.places.workbook):
+                written = checkpointing.write(self.places, self._now, self._presentation)
+                checkpointing.put_in_place(self.places, self._now, written)
+            self._due = False
+
+    # What the doctor asks.
+
+    def describe(self) -> dict[str, object]:
+        self._check_open()
+        self._refresh()
+        owner = owner_of(self.places.workbook)
+        tables = self._now.data.tables
+        return {
+            "path": str(self.places.workbook),
+            "folder": str(self.places.folder),
+            "filesystem": filesystem_of(str(self.places.workbook)) or "unknown",
+            "read_only": self.read_only,
+            "schema_version": self.schema.version,
+            "sequence": self._now.mark.sequence,
+            "workbook_sequence": self._now.header.base,
+            "journal_bytes": self._now.mark.end,
+            "rows": sum(len(table.rows) for table in tables.values()),
+            "row_limit": LIMIT,
+            "wait_seconds": self.settings.wait_seconds,
+            "checkpoint": self.settings.checkpoint,
+            "postponed": self._postponed,
+            "open_in": None if owner is None else {"file": owner.file.name, "user": owner.user, "live": owner.live},
+            "edits_waiting": len(self._now.edits),
+            "backups": sorted(path.name for path in self.places.backups.glob("*.xlsx")),
+        }
+
+    def check(self) -> list[str]:
+        self._check_open()
+        if self.read_only:
+            return []
+        with self._held():
+            return checkpointing.check(self.places, self.schema, self._now)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed("the store is closed")
+
+
+class _ExcelTransaction(MemoryTransaction):
+    """A writer's: its changes go to the journal first."""
+
+    def __init__(self, store: ExcelStore) -> None:
+        super().__init__(store.data, write=True)
+        self._store = store
+
+    def _commit(self, changes: Changes) -> None:
+        self._store.commit(changes)
+
+
+def _prepare(places: Places, schema: Schema) -> bool:
+    """Makes the folder beside a workbook where it may be one's own; False where nothing may be written."""
+    from crmcore_excel.checkpoints import read_checkpoint
+
+    if places.workbook.is_dir():
+        raise StoreUnavailable(f"{places.workbook} is a folder, not a file", path=str(places.workbook))
+    parent = places.workbook.parent
+    if not parent.is_dir():
+        raise StoreUnavailable(f"there is no folder {parent}", path=str(parent))
+    if places.folder.is_dir():
+        journal = places.journal
+        return _may_write(places.folder) and (not journal.exists() or _may_write(journal)) and _may_write(parent)
+    if places.workbook.exists():
+        # Another program's is left alone, with nothing beside it.
+        if read_checkpoint(places.workbook, schema).edited:
+            raise edited_alone(places)
+        if not _may_write(parent):
+            return False
+    elif not _may_write(parent):
+        raise StoreUnavailable(f"no file can be made in {parent}: it may not be written", path=str(parent))
+    places.folder.mkdir(exist_ok=True)
+    if sys.platform == "win32":
+        import ctypes
+
+        ctypes.windll.kernel32.SetFileAttributesW(str(places.folder), 2)  # hidden
+    return True
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK)
