@@ -88,7 +88,7 @@ def recover(places: Places, schema: Schema, *, sweep: bool) -> Loaded:
     seen = fingerprint(places.workbook) or header.fingerprint
     loaded = Loaded(header=header, mark=mark, data=data, seen=seen)
     if seen != header.fingerprint and told(places.settled) != seen:
-        loaded.edits = find_edits(places, header, schema)
+        loaded.edits = tuple(find_edits(places, header, schema))
     return loaded
 
 
