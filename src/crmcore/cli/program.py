@@ -66,9 +66,8 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook, recompute, remind, replay),
-    *(report, show, template, tier),
-    *(backup, copy, upgrade),
+    *(backup, copy, demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook),
+    *(recompute, remind, replay, report, show, template, tier, upgrade),
 )
 for verb in _VERBS:
     program.add_command(verb)
