@@ -21,7 +21,12 @@ from crmcore_excel.layout import Column, SheetLayout
 Names: TypeAlias = Mapping[str, Mapping[str, str]]
 """What the rows of a collection are called, by their ids."""
 
+_SHORT = 1_000  #: characters that surely fit into a cell, when they are printable
 _BETWEEN = re.compile("[;；]")
+# Most lists hold one text that needs no care: a telephone number, an address.
+_EASY = "[A-Za-z0-9+@._-]{1,1000}"
+_ONE_TEXT = re.compile(rf'\["{_EASY}"\]').fullmatch
+_PLAIN = re.compile(_EASY).fullmatch
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -37,9 +42,16 @@ def names_of(sheets: Sequence[SheetLayout], schema: Schema, rows: Mapping[str, I
 
 def _names(collection: Collection, called: Sequence[str], rows: Iterable[Row]) -> dict[str, str]:
     places = [collection.position(name) for name in called]
-    names = {str(row[0]): " ".join(str(row[place]) for place in places if row[place] is not None) for row in rows}
+    names = {str(row[0]): " ".join([str(row[place]) for place in places if row[place] is not None]) for row in rows}
     counts = Counter(names.values())
-    return {id: name for id, name in names.items() if counts[name] == 1 and name not in names and fits(name)}
+    return {
+        id: name
+        for id, name in names.items()
+        if counts[name] == 1
+        and name not in names
+        and ((len(name) < _SHORT and name.isprintable()) or fits(name))
+        and name
+    }
 
 
 def without_doubt(
@@ -114,6 +126,8 @@ def _changed(rows: Iterable[Row], changes: Sequence[tuple[int, Callable[[str], s
 
 
 def _show_list(kept: str) -> str:
+    if _ONE_TEXT(kept):
+        return kept[2:-2]
     try:
         parts = json.loads(kept)
     except ValueError:
@@ -125,6 +139,8 @@ def _show_list(kept: str) -> str:
 
 
 def _keep_list(shown: str) -> str:
+    if _PLAIN(shown):
+        return f'["{shown}"]'
     if shown.startswith("["):
         return shown
     return _encode([part.strip() for part in _BETWEEN.split(shown) if part.strip()])
