@@ -17,6 +17,7 @@ from crmcore.app.exports import Exports
 from crmcore.app.feedback import Feedbacks
 from crmcore.app.follow_ups import FollowUps, Plans
 from crmcore.app.imports import Imports
+from crmcore.app.notifications import Notifications
 from crmcore.app.objections import Objections
 from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
@@ -76,6 +77,7 @@ class Session:
         self.action_plans = ActionPlans(crm, actor)
         self.users = Users(crm, actor)
         self.obligations = Obligations(crm, actor)
+        self.notifications = Notifications(crm, actor)
         self.tiers = Tiers(crm, actor)
         self.imports = Imports(crm, actor)
         self.exports = Exports(crm, actor)
