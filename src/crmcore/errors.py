@@ -165,6 +165,8 @@ PHRASES: Mapping[str, str] = {
     "a period is given in dates": "时间段须以日期给出",
     "a month is a year and a number from 1 to 12": "月份由年份和1至12的数字组成",
     "reminders are asked for between two aware moments": "查询提醒须给出两个带时区的时间",
+    "notices are put into the outbox up to now, not ahead": "提醒只能放入至当前时间为止的部分,不能提前",
+    "two notifiers have the same key": "两个通知渠道使用了同一个标识",
     "what is due is asked until a date, or a date and time": "查询到期事项须给出截止日期或时间",
     "this is not a page mark": "这不是翻页标记",
     "this mark belongs to another list, or to another order of it": "此翻页标记属于另一个列表或另一种排序",

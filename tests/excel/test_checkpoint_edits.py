@@ -9,41 +9,14 @@ from typing import Any
 
 import openpyxl
 import pytest
+from stores_by_hand import ROWS, VIEW
 
 from crmcore.errors import StoreCorrupt
 from crmcore.storage import Scalar
-from crmcore.storage.presentation import Edit, FieldView, Presentation, SheetView, Unreadable
-from crmcore.testing.kit_schema import SCHEMA, values_row
+from crmcore.storage.presentation import Edit, Unreadable
+from crmcore.testing.kit_schema import SCHEMA
 from crmcore_excel.checkpoints import read_checkpoint, write_checkpoint
 from crmcore_excel.edits import edits_between
-
-VIEW = Presentation(
-    sheets={
-        "values": SheetView(
-            title="客户",
-            fields={
-                "text": FieldView(heading="名称", editable=True),
-                "some_text": FieldView(heading="类别", choices={"plain": "普通", "vip": "重点"}, editable=True),
-                "integer": FieldView(heading="金额", scale=2, editable=True),
-                "date": FieldView(heading="日期", editable=True),
-                "instant": FieldView(heading="时间", editable=True),
-                "boolean": FieldView(heading="有效", editable=True),
-                "decimal": FieldView(heading="数值", editable=True),
-            },
-            addable=True,
-        )
-    },
-    guide=("怎样填写",),
-    guide_title="说明",
-    zone="Asia/Shanghai",
-)
-ROWS = [
-    values_row(
-        "one", 1, text="甲公司", integer=123456, date=date(2024, 3, 1), instant=datetime(2024, 3, 1, 2, tzinfo=UTC)
-    ),
-    values_row("two", 1, text="乙公司", integer=-5),
-    values_row("three", 1, text="丙公司"),
-]
 
 
 @pytest.fixture
