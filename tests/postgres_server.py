@@ -93,8 +93,10 @@ class Server:
             time.sleep(0.01)
 
     def _ready(self) -> bool:
+        assert self._process is not None
         try:
-            return "ready" in (self.folder / "data" / "postmaster.pid").read_text().splitlines()[-1]
+            told = (self.folder / "data" / "postmaster.pid").read_text().splitlines()
+            return told[0] == str(self._process.pid) and "ready" in told[-1]  # a killed one left its own
         except (OSError, IndexError):
             return False
 
