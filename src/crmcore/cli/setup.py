@@ -14,6 +14,7 @@ from crmcore.cli.exits import CORRUPT, OK
 from crmcore.cli.options import with_global_options
 from crmcore.cli.shell import Shell
 from crmcore.errors import CRMError
+from crmcore.notify import outbox_facts
 from crmcore.plugins import find_backend, schemes
 from crmcore.storage.url import StoreURL
 
@@ -71,6 +72,7 @@ def _store_facts(shell: Shell, crm: CRM) -> dict[str, Any]:
     capabilities = find_backend(StoreURL.parse(shell.store).scheme).capabilities
     with crm.store.transaction() as transaction:
         counts = {name: transaction.count(name) for name in _COUNTED}
+        outbox = outbox_facts(transaction).to_plain()
     return {
         "store": {"url": shell.store_shown, "capabilities": sorted(capabilities), **crm.store.describe()},
         "playbook": {
@@ -81,6 +83,7 @@ def _store_facts(shell: Shell, crm: CRM) -> dict[str, Any]:
         },
         "plugins": crm.plugins.names(),
         "counts": counts,
+        "outbox": outbox,
     }
 
 
