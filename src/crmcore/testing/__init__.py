@@ -20,12 +20,14 @@ from crmcore.testing.kit_schema import SCHEMA  # noqa: E402
 from crmcore.testing.machine import StoreMachine  # noqa: E402
 from crmcore.testing.observing import Moment, ObservedStore  # noqa: E402
 from crmcore.testing.report import Report, Result, run_contract  # noqa: E402
+from crmcore.testing.side_by_side import Divergence, Run, side_by_side  # noqa: E402
 
 __all__ = [
     "CONTRACT_VERSION",
     "SCHEMA",
     "Clause",
     "Crash",
+    "Divergence",
     "FaultPlan",
     "FaultyStore",
     "Harness",
@@ -34,6 +36,7 @@ __all__ = [
     "PersonsEdit",
     "Report",
     "Result",
+    "Run",
     "SlowStore",
     "StoreContract",
     "StoreMachine",
@@ -44,5 +47,6 @@ __all__ = [
     "crash_points",
     "expected_failure",
     "run_contract",
+    "side_by_side",
     "strategies",
 ]
