@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 import attrs
 
-from crmcore.errors import Conflict, ReadOnly, StoreClosed
+from crmcore.errors import Conflict, ReadOnly, StoreClosed, StoreCorrupt
 from crmcore.storage import Change, Delete, In, Insert, Pushed, Query, Row, Transaction, Update, Where, check_tally
 from crmcore.storage.evaluate import in_group_order
 from crmcore_sqlite.errors import translate
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHUNK = 256  #: rows read at a time
 _MOST_IDS = 512
+_UNREADABLE = "the database holds a value that can't be read"
 
 
 @attrs.frozen
@@ -97,7 +98,7 @@ class SqliteTransaction(Transaction):
             return None  # no stored id has lone surrogates
         except sqlite3.Error as error:
             self._fail(error)
-        return handling.load(rows)[0] if rows else None
+        return self._loaded(handling.load, rows)[0] if rows else None
 
     def get_many(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
         handling = self._handle(collection)
@@ -107,7 +108,7 @@ class SqliteTransaction(Transaction):
                 query = Query(collection, In("id", ids[start : start + _MOST_IDS]))
                 statement, values, _ = self._store.compiler.select(query)
                 rows = self._connection.execute(statement.sql, statement.arguments(values)).fetchall()
-                for row in handling.load(rows):
+                for row in self._loaded(handling.load, rows):
                     found[row[0]] = row  # type: ignore[index]
         except UnicodeEncodeError:
             return super().get_many(collection, ids)
@@ -147,7 +148,11 @@ class SqliteTransaction(Transaction):
         readers = [load_value(fields.field(name).type) for name in by]
         rows: list[Row] = []
         for group in groups:
-            keys = [read(value) if read else value for read, value in zip(readers, group, strict=False)]
+            try:
+                keys = [read(value) if read else value for read, value in zip(readers, group, strict=False)]
+            except (ValueError, TypeError):
+                self._state = "failed"
+                raise StoreCorrupt(_UNREADABLE) from None
             rows.append((*keys, *(total or 0 for total in group[len(by) :])))
         if not by and not rows[0][0]:
             return []
@@ -233,10 +238,17 @@ class SqliteTransaction(Transaction):
         except sqlite3.Error as error:
             self._fail(error)
         if len(rows) < CHUNK:
-            return load(rows)
+            return self._loaded(load, rows)
         stream = _Stream(self, cursor, rows, load)
         self._streams.append(stream)
         return stream.rows()
+
+    def _loaded(self, load: LoadRows, rows: list[Any]) -> list[Row]:
+        try:
+            return load(rows)
+        except (ValueError, TypeError, ArithmeticError):
+            self._state = "failed"
+            raise StoreCorrupt(_UNREADABLE) from None
 
     def _settle(self) -> None:
         """Reads open answers to their end before a write, so that each shows one state."""
@@ -264,7 +276,7 @@ class _Stream:
     def rows(self) -> Iterator[Row]:
         while self._waiting or not self._finished:
             waiting, self._waiting = self._waiting, []
-            yield from self._load(waiting)
+            yield from self._transaction._loaded(self._load, waiting)
             if not self._waiting and not self._finished:
                 self._read()
 

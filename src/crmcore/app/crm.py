@@ -8,6 +8,7 @@ from typing import Any
 
 from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
+from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
 from crmcore.app.edits import EDITOR, EditReport, take_in
@@ -49,6 +50,10 @@ class CRM(Engine):
         if not isinstance(user, str) or not user.strip():
             raise DomainError("somebody must be acting: give the user's name")
         return Session(self, user.strip())
+
+    def check(self, progress: Progress | None = None) -> Checked:
+        """Whether the store is whole: see :func:`crmcore.app.checking.check`."""
+        return check(self, progress)
 
 
 class Session:
