@@ -15,7 +15,7 @@ import attrs
 from crmcore.errors import Conflict, ReadOnly, StoreClosed, StoreCorrupt
 from crmcore.storage import Change, Delete, In, Insert, Pushed, Query, Row, Transaction, Update, Where, check_tally
 from crmcore.storage.evaluate import in_group_order
-from crmcore_sqlite.errors import translate
+from crmcore_sqlite.errors import DRIVER_ERRORS, translate
 from crmcore_sqlite.rows import DumpRow, LoadRows, dump_function, load_function, load_value
 from crmcore_sqlite.tables import Access
 
@@ -61,7 +61,7 @@ class SqliteTransaction(Transaction):
                 self._store.begin_writing(connection)
             else:
                 connection.execute("BEGIN")
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._store.give_back(connection)
             raise translate(error) from None
         except BaseException:  # somebody lost patience
@@ -81,7 +81,7 @@ class SqliteTransaction(Transaction):
         try:
             if connection.in_transaction:
                 connection.execute("COMMIT" if kind is None and state == "open" else "ROLLBACK")
-        except sqlite3.Error as problem:
+        except DRIVER_ERRORS as problem:
             connection.close()
             if kind is None:
                 raise translate(problem) from None
@@ -96,7 +96,7 @@ class SqliteTransaction(Transaction):
             rows = self._connection.execute(handling.access.get, (id,)).fetchall()
         except UnicodeEncodeError:
             return None  # no stored id has lone surrogates
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._fail(error)
         return self._loaded(handling.load, rows)[0] if rows else None
 
@@ -112,7 +112,7 @@ class SqliteTransaction(Transaction):
                     found[row[0]] = row  # type: ignore[index]
         except UnicodeEncodeError:
             return super().get_many(collection, ids)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._fail(error)
         return {id: found[id] for id in ids if id in found}
 
@@ -140,8 +140,8 @@ class SqliteTransaction(Transaction):
             groups = self._connection.execute(statement.sql, statement.arguments(values)).fetchall()
         except (OverflowError, UnicodeEncodeError):
             return super().tally(collection, where, by, sums)
-        except sqlite3.Error as error:
-            if sums and error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a sum beyond 64 bits
+        except DRIVER_ERRORS as error:
+            if sums and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:  # a sum beyond 64 bits
                 return super().tally(collection, where, by, sums)
             self._fail(error)
         fields = self.schema.collection(collection)
@@ -171,7 +171,7 @@ class SqliteTransaction(Transaction):
                 else:
                     self._replace_or_delete(change)
                     change = next(source, None)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._fail(error)
         except BaseException:
             self._state = "failed"
@@ -235,7 +235,7 @@ class SqliteTransaction(Transaction):
         try:
             cursor = self._connection.execute(sql, values)
             rows = cursor.fetchmany(CHUNK)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._fail(error)
         if len(rows) < CHUNK:
             return self._loaded(load, rows)
@@ -256,7 +256,7 @@ class SqliteTransaction(Transaction):
             stream.finish()
         self._streams.clear()
 
-    def _fail(self, error: sqlite3.Error) -> NoReturn:
+    def _fail(self, error: sqlite3.Error | UnicodeDecodeError) -> NoReturn:
         self._state = "failed"
         raise translate(error) from None
 
@@ -300,5 +300,5 @@ class _Stream:
     def _fetch(self, fetch: Callable[[], list[Any]]) -> list[Any]:
         try:
             return fetch()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._transaction._fail(error)
