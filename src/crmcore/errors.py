@@ -259,7 +259,6 @@ PHRASES: Mapping[str, str] = {
         "该数据库中尚无本程序的数据表,且不能写入"
     ),
     "the facts beside the data are not those of this library": "数据旁的说明不是本程序写入的",
-    "the database holds a value that can't be read": "数据库中有无法读取的值",
     "the server undid the transaction": "服务器撤销了该事务",
     'workbooks need an optional library: pip install "crmcore[excel]"': (
         '读写工作簿需要可选组件:pip install "crmcore[excel]"'
@@ -290,6 +289,7 @@ PHRASES: Mapping[str, str] = {
             "attachment": "附件",
             "action_plan": "行动计划",
             "obligation": "待办事项",
+            "outbox_message": "消息",
             "user": "用户",
         }.items()
     },

@@ -56,6 +56,7 @@ class CRM(Engine):
     def last_edits(self) -> KeptReport | None:
         """What became of the last edits that were taken in, at this opening or an earlier one; None where there were none."""
         return self.read(kept_report)
+
     def check(self, progress: Progress | None = None) -> Checked:
         """Whether the store is whole: see :func:`crmcore.app.checking.check`."""
         return check(self, progress)
