@@ -7,7 +7,12 @@ Needs ``pip install "crmcore[testing]"``; pytest and Hypothesis are imported now
 
 import pytest
 
-pytest.register_assert_rewrite("crmcore.testing.contract", "crmcore.testing.machine", "crmcore.testing.processes")
+pytest.register_assert_rewrite(
+    "crmcore.testing.contract",
+    "crmcore.testing.machine",
+    "crmcore.testing.notifier_contract",
+    "crmcore.testing.processes",
+)
 
 from crmcore.testing import strategies  # noqa: E402
 from crmcore.testing.clause import CONTRACT_VERSION, Clause, clause, clauses, expected_failure  # noqa: E402
@@ -18,6 +23,7 @@ from crmcore.testing.faults import FaultPlan, FaultyStore, SlowStore, at_call, b
 from crmcore.testing.harness import Harness  # noqa: E402
 from crmcore.testing.kit_schema import SCHEMA  # noqa: E402
 from crmcore.testing.machine import StoreMachine  # noqa: E402
+from crmcore.testing.notifier_contract import NotifierContract, NotifierHarness  # noqa: E402
 from crmcore.testing.observing import Moment, ObservedStore  # noqa: E402
 from crmcore.testing.purity import Impure, RuleContract, RuleHarness, check_pure  # noqa: E402
 from crmcore.testing.report import Report, Result, run_contract  # noqa: E402
@@ -34,6 +40,8 @@ __all__ = [
     "Harness",
     "Impure",
     "Moment",
+    "NotifierContract",
+    "NotifierHarness",
     "ObservedStore",
     "PersonsEdit",
     "Report",
