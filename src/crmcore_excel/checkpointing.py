@@ -13,7 +13,7 @@ from crmcore.storage import Schema
 from crmcore.storage.memory import Table
 from crmcore.storage.presentation import Presentation
 from crmcore_excel.journal import HEADER_SIZE, Fingerprint, Header, Mark, OpenJournal, create, scan
-from crmcore_excel.loading import Loaded, copy, keep_base, schema_digest, sync, told
+from crmcore_excel.loading import Loaded, copy, keep_base, litter, schema_digest, sync, told
 from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, fingerprint
 from crmcore_excel.replacing import move, replacing, sync_folder, typed_errors
@@ -124,9 +124,7 @@ def check(places: Places, schema: Schema, now: Loaded) -> list[str]:
         except StorageError as problem:
             findings.append(problem.message)
         findings += [
-            f"{path.name} is left over from a crash; opening the store again takes it away"
-            for path in (places.draft, places.next)
-            if path.exists()
+            f"{path.name} is left over from a crash; opening the store again takes it away" for path in litter(places)
         ]
         owner = owner_of(places.workbook)
         if owner is not None and not owner.live:

@@ -157,7 +157,8 @@ def scan(data: bytes, mark: Mark, path: Path) -> Scan:
         found = _HEAD.fullmatch(head)
         if found is None or int(found[3], 16) != zlib.crc32(head[:22], mark.checksum):
             rest = data[begin:].rstrip(b"\0")
-            if rest and (b"\0" not in head or _follows(rest, mark.sequence) or not _is_torn(rest, start + begin)):
+            torn = b"\0" in head and _lacks_sectors(rest, start + begin) and not _follows(rest, mark.sequence)
+            if rest and not torn:
                 raise damaged(path, start + begin)
             return Scan(records, mark, len(rest))
         end = begin + HEAD_SIZE + int(found[1], 16) + TAIL_SIZE
@@ -165,7 +166,9 @@ def scan(data: bytes, mark: Mark, path: Path) -> Scan:
             raise _cut_off(path, start + len(data))
         checksum = zlib.crc32(data[begin : end - TAIL_SIZE], mark.checksum)
         if data[end - TAIL_SIZE : end] != _tail(checksum):
-            if data[end:].strip(b"\0") or not _is_torn(data[begin:end], start + begin):
+            span = data[begin:end]
+            torn = b"\0" in span and _lacks_sectors(span, start + begin) and not data[end:].strip(b"\0")
+            if not torn:
                 raise damaged(path, start + begin)
             return Scan(records, mark, end - begin)
         mark = Mark(start + end, int(found[2], 16), checksum)
@@ -173,14 +176,14 @@ def scan(data: bytes, mark: Mark, path: Path) -> Scan:
         begin = end
 
 
-def _is_torn(span: bytes, start: int) -> bool:
-    """Whether what is missing of a record is whole sectors, as a crash leaves it. ``span`` ends where the record does, or
-    with its last byte that isn't zero."""
+def _lacks_sectors(span: bytes, start: int) -> bool:
+    """Whether what is missing of a record, if anything, is whole sectors, as a crash leaves it. ``span`` ends where the record
+    does, or with its last byte that isn't zero."""
     end = start + len(span)
     runs = [(start + run.start(), start + run.end()) for run in _ZEROS.finditer(span)]
-    return all((low == start or low % SECTOR == 0) and (high == end or high % SECTOR == 0) for low, high in runs) and (
-        bool(runs) or end % SECTOR == 0
-    )
+    if not runs:
+        return end % SECTOR == 0
+    return all((low == start or low % SECTOR == 0) and (high == end or high % SECTOR == 0) for low, high in runs)
 
 
 def _follows(span: bytes, sequence: int) -> bool:

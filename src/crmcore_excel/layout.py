@@ -54,7 +54,8 @@ class SheetLayout:
 class Marks:
     """What a workbook says of itself: whose state it is, under which schema and layout, and the digest of its rows.
 
-    ``zone`` is the IANA name of the zone that its instants stand in.
+    ``zone`` is the IANA name of the zone that its instants stand in. ``carried`` says that the workbook is a person's, with our
+    rows in it, and not drawn anew.
     """
 
     store_id: str
@@ -63,10 +64,7 @@ class Marks:
     zone: str
     sheets: tuple[SheetLayout, ...]
     digest: str
-
-    def sheet(self, collection: str) -> SheetLayout:
-        """The sheet of that collection."""
-        return next(sheet for sheet in self.sheets if sheet.collection == collection)
+    carried: bool = False
 
 
 def lay_out(
@@ -150,6 +148,7 @@ def write_marks(marks: Marks) -> list[list[str]]:
             attrs.asdict(sheet, filter=lambda attribute, value: value != attribute.default) for sheet in marks.sheets
         ],
         "digest": marks.digest,
+        "carried": marks.carried,
     }
     return [[name, *chunks(json.dumps(value, separators=(",", ":")))] for name, value in told.items()]
 
@@ -168,6 +167,7 @@ def read_marks(rows: Iterable[Sequence[Any]]) -> Marks:
             zone=_of(str, told["zone"]),
             sheets=tuple(_sheet(schema, sheet) for sheet in told["layout"]),
             digest=_of(str, told["digest"]),
+            carried=_of(bool, told["carried"]),
         )
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as problem:
         raise StoreCorrupt("the workbook's marks can't be read", part=MARKS) from problem

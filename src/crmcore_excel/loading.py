@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, fingerprint
 from crmcore_excel.records import RecordForm, changes_of
 from crmcore_excel.replacing import move, sync_folder
+
+# It names files; a workbook may come from anywhere.
+_ID = re.compile(r"[0-9a-f]{32}")
+_MOST = 2**40
 
 
 @attrs.define(kw_only=True)
@@ -76,8 +81,8 @@ def recover(places: Places, schema: Schema) -> Loaded:
     check_schema(header, schema)
     if fingerprint(places.workbook) is None:
         _restore(places)
-    for litter in (places.draft, places.next, places.journal.with_name("journal.new")):
-        litter.unlink(missing_ok=True)
+    for path in litter(places):
+        path.unlink(missing_ok=True)
     data, _ = _read_base(places.base, schema)
     replay(records, data, header.base)
     seen = fingerprint(places.workbook) or header.fingerprint
@@ -162,6 +167,12 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
     return edits_between(base, places.workbook, schema) if edited.edited else []
 
 
+def litter(places: Places) -> list[Path]:
+    """What a process that died left in the folder, or one is just writing."""
+    lasting = {places.journal, places.lock, places.base, places.kept, places.settled, places.backups}
+    return [path for path in (*places.folder.iterdir(), *places.backups.glob("*.new")) if path not in lasting]
+
+
 def backup_of(places: Places, store_id: str, sequence: int) -> Path:
     """Where the workbook goes that was written under that number, once it is no longer the last."""
     return places.backups / f"{store_id[:8]}-{sequence:012d}.xlsx"
@@ -233,6 +244,8 @@ def _begin(places: Places, schema: Schema) -> None:
         if checkpoint.edited:
             raise edited_alone(places)
         workbook_id, base = checkpoint.store_id, checkpoint.sequence
+        if not _ID.fullmatch(workbook_id) or not 0 <= base < _MOST:
+            raise SchemaMismatch(f"{places.workbook} is not a store that this library wrote", path=str(places.workbook))
         copy(places.workbook, places.next)
     else:
         empty: dict[str, list[Row]] = {name: [] for name in schema.collections}

@@ -7,17 +7,18 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
-from crmcore.errors import ReadOnly, StorageError, StoreClosed, StoreCorrupt, StoreFull, StoreUnavailable
+from crmcore.errors import ReadOnly, StorageError, StoreBusy, StoreClosed, StoreCorrupt, StoreFull, StoreUnavailable
 from crmcore.storage import Insert, Scan, Schema, Store
 from crmcore.storage.filesystems import filesystem_of
 from crmcore.storage.memory import Changes, MemoryData, MemoryTransaction
 from crmcore.storage.presentation import Edit, Presentation
 from crmcore_excel import checkpointing
 from crmcore_excel.journal import OpenJournal, scan
-from crmcore_excel.loading import Loaded, edited_alone, load, load_alone, recover, replay
+from crmcore_excel.loading import Loaded, edited_alone, litter, load, load_alone, recover, replay
 from crmcore_excel.locking import WriterLock
 from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, Settings
@@ -63,53 +64,57 @@ class ExcelStore(Store):
             loaded = load(self.places, self.schema)
         except (FileNotFoundError, StoreCorrupt):  # being made, or being written this moment, or broken
             loaded = None
-        if loaded is None:
-            with self._alone.held(self.settings.wait_seconds):
-                return recover(self.places, self.schema)
-        return loaded
+        if loaded is not None and not litter(self.places):
+            return loaded
+        try:
+            self._alone.take(self.settings.wait_seconds if loaded is None else 0)
+        except StoreBusy:  # somebody is just writing the workbook, perhaps
+            if loaded is None:
+                raise
+            return loaded
+        try:
+            return recover(self.places, self.schema)
+        finally:
+            self._alone.give()
 
     # Transactions.
 
-    @property
-    def data(self) -> MemoryData:
-        """The tables as last read."""
-        return self._now.data
-
-    def transaction(self, *, write: bool = False) -> AbstractContextManager[MemoryTransaction]:
+    def transaction(self, *, write: bool = False) -> MemoryTransaction:
         self._check_open()
         if write:
-            return self._writing()
+            return _ExcelTransaction(self, self._now.data)
         self._refresh()
         return MemoryTransaction(self._now.data, write=False)
 
-    @contextmanager
-    def _writing(self) -> Iterator[MemoryTransaction]:
-        with self._held():
-            with _ExcelTransaction(self) as transaction:
-                yield transaction
+    def begin(self) -> MemoryData:
+        """Takes the writer's turn, until :meth:`end`; the tables as last committed."""
+        if self.read_only:
+            raise ReadOnly(f"{self.places.folder} may not be written", path=str(self.places.folder))
+        with typed_errors(self.places.lock):
+            self._alone.take(self.settings.wait_seconds)
+        try:
+            with self._turn:
+                self._follow(alone=True)
+        except BaseException:
+            self._alone.give()
+            raise
+        return self._now.data
+
+    def end(self) -> None:
+        """The next writer's turn. A journal that has become long is made short before."""
+        try:
             if self._now.mark.end >= self._next_try:
                 self._try_checkpoint()
+        finally:
+            self._alone.give()
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """The writer's turn, with the rows as last committed."""
-        if self.read_only:
-            raise ReadOnly(f"{self.places.folder} may not be written", path=str(self.places.folder))
-        with self._locked():
-            with self._turn:
-                self._follow(alone=True)
-            yield
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # What a caller's block raises is not the lock's, so it isn't translated.
-        turn = self._alone.held(self.settings.wait_seconds)
-        with typed_errors(self.places.lock):
-            turn.__enter__()
+        self.begin()
         try:
             yield
         finally:
-            turn.__exit__(None, None, None)
+            self._alone.give()
 
     def commit(self, changes: Changes) -> None:
         """Adds the changes to the journal, then to the tables. Under the writer's lock."""
@@ -139,8 +144,6 @@ class ExcelStore(Store):
 
     def _refresh(self) -> None:
         """Reads what others have committed; without a lock, unless the files have become others."""
-        if os.getpid() != self._process:
-            self._begin()
         with self._turn:
             try:
                 if self._follow(alone=False):
@@ -151,8 +154,8 @@ class ExcelStore(Store):
             with self._turn, typed_errors(self.places.workbook):
                 self._now = load_alone(self.places, self.schema)
             return
-        with self._locked(), self._turn:
-            self._follow(alone=True)
+        with self._held():
+            pass
 
     def _follow(self, *, alone: bool) -> bool:
         now = self._now
@@ -312,14 +315,30 @@ class ExcelStore(Store):
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosed("the store is closed")
+        if os.getpid() != self._process:  # a fork's child shares its parent's lock, and perhaps a change half made
+            self._begin()
 
 
 class _ExcelTransaction(MemoryTransaction):
     """A writer's: its changes go to the journal first."""
 
-    def __init__(self, store: ExcelStore) -> None:
-        super().__init__(store.data, write=True)
+    def __init__(self, store: ExcelStore, data: MemoryData) -> None:
+        super().__init__(data, write=True)
         self._store = store
+
+    def __enter__(self) -> Self:
+        self._data = self._store.begin()
+        try:
+            return super().__enter__()
+        except BaseException:
+            self._store.end()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            super().__exit__(kind, *rest)
+        finally:
+            self._store.end()
 
     def _commit(self, changes: Changes) -> None:
         self._store.commit(changes)

@@ -6,9 +6,10 @@ import os
 import sqlite3
 from typing import Any
 
-from crmcore.errors import StoreClosed, StoreCorrupt
+from crmcore.errors import SchemaMismatch, StoreClosed, StoreCorrupt
 from crmcore.storage import Schema, Store
 from crmcore.storage.filesystems import filesystem_of
+from crmcore_sqlite.backup import back_up
 from crmcore_sqlite.compile import Compiler
 from crmcore_sqlite.database import connect, insist, open_database
 from crmcore_sqlite.errors import translate
@@ -64,13 +65,31 @@ class SqliteStore(Store):
             self.close()
 
     def begin_writing(self, connection: sqlite3.Connection) -> None:
-        """Takes the writer's lock, waiting as long as the settings say."""
+        """Takes the writer's lock, waiting as long as the settings say.
+
+        Raises :class:`SchemaMismatch` where the data were upgraded since the store was opened.
+        """
         # SQLite's own waiting sleeps a tenth of a second between two looks: among busy writers somebody may starve.
         connection.execute("PRAGMA busy_timeout=0")
         try:
             insist(connection, "BEGIN IMMEDIATE", self.settings.wait_seconds)
         finally:
             connection.execute(f"PRAGMA busy_timeout={self.settings.wait_seconds * 1000:.0f}")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != self.schema.version:
+            connection.execute("ROLLBACK")
+            raise SchemaMismatch(
+                "the data were upgraded while this program had them open; open them again",
+                found=version,
+                expected=self.schema.version,
+            )
+
+    def backup(self, target: str) -> None:
+        connection = self.take()
+        try:
+            back_up(connection, self.schema, self.settings.path, target)
+        finally:
+            self.give_back(connection)
 
     def describe(self) -> dict[str, object]:
         page_size, pages = self._number("page_size"), self._number("page_count")

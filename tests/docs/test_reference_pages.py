@@ -27,11 +27,13 @@ from crmcore.plugins import hookspecs
 from crmcore.rules import stages
 from crmcore.storage import query
 from crmcore_excel import places
+from crmcore_postgres.settings import CONNECTION_OPTIONS
+from crmcore_postgres.settings import OPTIONS as POSTGRES_OPTIONS
 from crmcore_sqlite import settings
 
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
-STORE_OPTIONS = {"excel": places.OPTIONS, "sqlite": settings.OPTIONS}
+STORE_OPTIONS = {"excel": places.OPTIONS, "postgresql": POSTGRES_OPTIONS, "sqlite": settings.OPTIONS}
 
 
 def sections(page: Path) -> Mapping[str, str]:
@@ -224,6 +226,12 @@ def test_every_scheme_and_option_has_its_line() -> None:
     for scheme, options in STORE_OPTIONS.items():
         assert re.findall(r"`(\w+)`", schemes[scheme]) == list(options)
         assert {cells[0].strip("`"): cells[2].strip("`") for cells in rows(f"|\n{listed[scheme]}")} == options
+    passed_on = [
+        name
+        for cells in rows(sections(REFERENCE / "urls.md")["PostgreSQL"])
+        for name in re.findall(r"`(\w+)`", cells[0])
+    ]
+    assert once(passed_on) == {*CONNECTION_OPTIONS}
 
 
 def test_every_extra_has_its_line() -> None:

@@ -13,10 +13,12 @@ import click
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
 from crmcore.cli.demo import demo
+from crmcore.cli.editing import edits
 from crmcore.cli.exits import BROKEN_PIPE, FAILURE, INTERRUPTED, OK, USAGE, exit_code
 from crmcore.cli.exporting import export, template
 from crmcore.cli.importing import import_
 from crmcore.cli.issues import line
+from crmcore.cli.keeping import backup, copy, upgrade
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
@@ -64,8 +66,8 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(demo, doctor, due, export, follow, import_, init, list_, move, outbox, playbook, recompute, remind, replay),
-    *(report, show, template, tier),
+    *(backup, copy, demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook),
+    *(recompute, remind, replay, report, show, template, tier, upgrade),
 )
 for verb in _VERBS:
     program.add_command(verb)

@@ -217,8 +217,8 @@ class Shell:
             self.say(self.text("file_written", file=file))
 
     @contextmanager
-    def progress(self, message: str) -> Iterator[Callable[[int, int], None] | None]:
-        """A bar on stderr to be told (done, total); None where nobody would see it."""
+    def progress(self, message: str) -> Iterator[Callable[[int, int | None], None] | None]:
+        """A bar on stderr to be told (done, total, if it is known); None where nobody would see it."""
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
