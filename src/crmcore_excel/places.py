@@ -43,6 +43,11 @@ class Places:
         return self.folder / "lock"
 
     @cached_property
+    def turn(self) -> Path:
+        """Whose lock is held while the workbook is written; others go on committing."""
+        return self.folder / "checkpoint.lock"
+
+    @cached_property
     def base(self) -> Path:
         """The workbook as it was last written."""
         return self.folder / "base.xlsx"

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def in_workbook(file: Path) -> dict[str, int]:
 def test_a_new_store_is_a_workbook_and_one_folder(tmp_path: Path, path: Path) -> None:
     open_store(path).close()
     assert names(tmp_path) == {path.name, f".{path.name}.crm"}
-    assert names(places(path).folder) == {"journal", "lock", "base.xlsx"}
+    assert names(places(path).folder) == {"journal", "lock", "checkpoint.lock", "base.xlsx"}
     assert path.read_bytes() == places(path).base.read_bytes()
 
 
@@ -74,7 +75,7 @@ def test_a_commit_goes_into_the_journal_and_nowhere_else(path: Path) -> None:
         put(store, "one", 11)
         assert {file: file.read_bytes() for file in before} == before
         assert b'"one"' in places(path).journal.read_bytes()
-        assert names(places(path).folder) == {"journal", "lock", "base.xlsx"}
+        assert names(places(path).folder) == {"journal", "lock", "checkpoint.lock", "base.xlsx"}
     assert in_workbook(path) == {"one": 11}
     assert b'"one"' not in places(path).journal.read_bytes()
 
@@ -353,17 +354,35 @@ def test_a_damaged_workbook_is_told_and_can_be_written_again(path: Path, damage:
         put(store, "two", 12)
     content = path.read_bytes()
     if damage == "flipped":
-        flip(path, len(content) // 2)
+        with zipfile.ZipFile(path) as package:
+            sheet = package.getinfo("xl/worksheets/sheet1.xml")
+        flip(path, sheet.header_offset + 60 + sheet.compress_size // 2)
     else:
         path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"no workbook")
     broken = path.read_bytes()
-    with pytest.raises(StorageError) as raised:
+    with pytest.raises((StoreCorrupt, SchemaMismatch)):
         open_store(path)
     assert path.read_bytes() == broken
-    assert isinstance(raised.value, StoreCorrupt if damage != "text" else (StoreCorrupt, SchemaMismatch))
     path.rename(path.with_name("damaged.xlsx"))
     with open_store(path) as store:
         assert set(rows(store)) == {"one", "two"}
+
+
+def test_no_flipped_byte_of_the_workbook_changes_a_row(path: Path) -> None:
+    with open_store(path, checkpoint="manual") as store:
+        put(store, "one", 11)
+        store.checkpoint()
+    content, told = path.read_bytes(), 0
+    for place in range(0, len(content), len(content) // 30):
+        path.write_bytes(content)
+        flip(path, place)
+        try:
+            with open_store(path) as store:
+                # A byte that no program reads, such as the time of a part.
+                assert (store.edits(), set(rows(store))) == ((), {"one"})
+        except (StoreCorrupt, SchemaMismatch):
+            told += 1
+    assert told > 15
 
 
 def test_a_damaged_base_is_made_of_the_workbook_or_told(path: Path) -> None:

@@ -115,6 +115,28 @@ def test_edits_go_through_the_use_cases_and_the_workbook_shows_what_came_of_them
         assert crm.edit_report is None
 
 
+def test_people_read_names_for_ids_and_lists_without_brackets_and_may_write_them_so(path, customer):
+    with person(path) as sheets:
+        assert sheets["联系人"].read(2, "所属客户") == f"{customer.number} 示例科技有限公司"
+        assert sheets["联系人"].read(2, "联系电话") == "13800138000"
+        assert sheets["商机"].read(2, "所属客户") == f"{customer.number} 示例科技有限公司"
+        sheets["联系人"].write(2, 联系电话="13800138000; 010-66668888、13900139000")
+        sheets["商机"].write(2, 所属客户=sheets["联系人"].read(3, "所属客户"))
+        # Another name in the same file doesn't make the others point at nobody.
+        sheets["客户"].write(3, 客户名称="样本贸易集团")
+        sheets["跟进记录"].write(2, 所属客户=sheets["联系人"].read(3, "所属客户"), 沟通内容="改名")
+    with opened(path) as crm:
+        assert crm.edit_report is not None and not crm.edit_report.issues, crm.edit_report
+        me = crm.acting_as("x")
+        (contact,) = me.contacts.of(customer)
+        assert contact.phones == ("13800138000", "010-66668888", "13900139000")
+        other = me.customers.find(search="样本贸易集团").items[0]
+        assert me.opportunities.find().items[0].customer_id == other.id
+        assert [one.summary for one in me.follow_ups.of(other)] == ["改名"]
+    with person(path) as sheets:
+        assert sheets["商机"].read(2, "所属客户") == f"{other.number} 样本贸易集团"
+
+
 def test_what_is_refused_is_named_cell_by_cell_and_comes_back(path, customer):
     with person(path) as sheets:
         shown = sheets["客户"]
