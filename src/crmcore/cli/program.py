@@ -66,7 +66,23 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook, recompute, remind, replay),
+    *(
+        demo,
+        doctor,
+        due,
+        edits,
+        export,
+        follow,
+        import_,
+        init,
+        list_,
+        move,
+        outbox,
+        playbook,
+        recompute,
+        remind,
+        replay,
+    ),
     *(report, show, template, tier),
     *(backup, copy, upgrade),
 )
