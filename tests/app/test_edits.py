@@ -84,7 +84,9 @@ def test_stages_tiers_and_money_are_shown_as_the_playbook_says():
     source = shown.sheets["customers"].fields["source"]
     assert source.choices and not source.only_choices
     assert shown.sheets["orders"].fields["amount"].scale == 2
-    assert not shown.sheets["customers"].fields["number"].editable
+    number = shown.sheets["customers"].fields["number"]
+    assert (number.editable, number.fillable) == (False, True)
+    assert not shown.sheets["tickets"].fields["answered_at"].fillable
 
 
 def test_an_unknown_language_is_refused():
