@@ -253,10 +253,8 @@ def shown_text(value: Any) -> str:
             return value.code
         case bool():
             return "TRUE" if value else "FALSE"
-        case float() if value.is_integer():
-            return f"{value:.0f}" if abs(value) < 10**21 else repr(value)
-        case date():
-            return value.isoformat()
+        case float():
+            return f"{value:.15G}"  # as many digits as a spreadsheet keeps
     return str(value)
 
 

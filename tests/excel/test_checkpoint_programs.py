@@ -6,13 +6,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import openpyxl
 import pytest
 from stores_by_hand import PRESENTED, difficult_rows
 
+from crmcore.storage.presentation import Unreadable
 from crmcore.testing.kit_schema import SCHEMA
 from crmcore_excel.checkpoints import read_checkpoint, write_checkpoint
 from crmcore_excel.edits import edits_between
@@ -63,14 +64,13 @@ def test_what_the_program_saved_is_carried_over(tmp_path: Path, saved: Save) -> 
     again = saved(path.with_name("edited.xlsx"))
     assert lost_parts(again) == []
     edits = edits_between(path, again, SCHEMA)
-    assert [[(cell.field, cell.place, cell.after) for cell in edit.cells] for edit in edits] == [
-        [("text", "各种值!B3", "a")],
-        [("some_integer", "各种值!A4", 1234)],
-        [("date", "各种值!E5", None)],
-    ] or [cell.place for edit in edits for cell in edit.cells] == ["各种值!B3", "各种值!A4", "各种值!E5"]
+    assert [(cell.place, cell.after) for edit in edits for cell in edit.cells] == [
+        ("各种值!B3", "a"),
+        ("各种值!A4", 1234),
+        ("各种值!E5", Unreadable("2024-03-01 08:00:00")),
+    ]
     write_checkpoint(
         following, SCHEMA, {"values": difficult_rows()}, store_id="s", sequence=2, presentation=PRESENTED, kept=again
     )
     assert read_checkpoint(following, SCHEMA).rows["values"] == difficult_rows()
     assert openpyxl.load_workbook(following)["我的"]["A1"].value == "=1+1"
-    assert UTC

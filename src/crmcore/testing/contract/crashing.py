@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -91,8 +92,11 @@ def _assert_whole(store: Store, expected: list[dict[str, dict[Scalar, Row]]], cr
 def _remove(harness: Harness) -> None:
     assert harness.file is not None
     file = Path(harness.file)
-    for path in file.parent.glob(f"{file.name}*"):
-        path.unlink()
+    for path in file.parent.glob(f"*{file.name}*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 class Crashing(Contract):
