@@ -204,10 +204,8 @@ def _draw_guide(book: Book, marks: Marks, presentation: Presentation) -> None:
     sheet.set_default_row(ROW_HEIGHT)
     sheet.hide_gridlines(2)
     number = 0
-    for line in presentation.guide:
-        text = book.format(valign="vcenter", **({"bold": True, "font_size": 14} if number == 0 else {}))
-        book.place(sheet, number, 0, line, text)
-        number += 1
+    for number, line in enumerate(presentation.guide, 1):
+        book.place(sheet, number - 1, 0, line, book.format(valign="vcenter"))
     number += number > 0
     for index, (label, width) in enumerate(zip(_GUIDE_HEADINGS, _GUIDE_WIDTHS, strict=True)):
         sheet.set_column(index, index, width)
