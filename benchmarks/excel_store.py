@@ -183,7 +183,9 @@ def openpyxl_change(path: Path, rounds: int) -> Measured:
 def main() -> None:
     """Runs it and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rows and rounds: shows that it runs, not how fast it is")
+    parser.add_argument(
+        "--quick", action="store_true", help="few rows and rounds: shows that it runs, not how fast it is"
+    )
     parser.add_argument("--customers", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--directory", type=Path, help="where the files are made; a disk, not a RAM disk")
@@ -210,7 +212,10 @@ def main() -> None:
             measured = measure()
             limit = next(each for each in measured if each != OURS)
             made = report.lines(measured, limit, [])
-            print(report.table(f"{name} (goal: {GOALS[name]:g} x limit)", made, {each: each for each in measured}), flush=True)
+            print(
+                report.table(f"{name} (goal: {GOALS[name]:g} x limit)", made, {each: each for each in measured}),
+                flush=True,
+            )
             found[name] = report.as_json(made, measured)
         changed = openpyxl_change(path, 1 if given.quick else 3)["openpyxl"]
         slow, quick = min(each.wall for each in changed), float(found["commit"]["lines"][0]["wall"])

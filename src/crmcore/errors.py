@@ -103,6 +103,30 @@ ISSUES: Mapping[str, tuple[str, str]] = {
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
 PHRASES: Mapping[str, str] = {
     "this store makes no backup of its own; copy it to another store": "此存储没有自带的备份功能,请复制到另一个存储",
+    "the data are kept in an older format; upgrade them with: crmcore upgrade": (
+        "数据为旧格式,请先升级:crmcore upgrade"
+    ),
+    "the data are kept in a newer format than this program knows; a newer crmcore is needed": (
+        "数据的格式比本程序新,请更新crmcore"
+    ),
+    "the data were written with other fields under the same format: the versions of crmcore and its plugins differ from"
+    " those that made them": "数据的字段与本程序不同:crmcore或插件的版本与写入数据时不一致",
+    "the data were upgraded while this program had them open; open them again": "数据在打开期间已被升级,请重新打开",
+    "the data are not in an older format": "数据不是旧格式,无须升级",
+    "there are no data to be upgraded": "没有可升级的数据",
+    "there is no store at this URL": "此URL处没有数据库",
+    "the target already holds data; copy into a new store": "目标数据库已有数据,请复制到新的数据库",
+    "people's edits in the store were not taken in yet; open it once, then try again": (
+        "存储中有尚未录入的修改,请先打开一次再试"
+    ),
+    "another program has the database open; it must be closed for an upgrade": "其他程序正在使用数据库,升级前须先关闭",
+    "this store makes no backup of its own; copy it first, then upgrade without a backup": (
+        "此存储没有自带的备份功能,请先复制到另一个存储,再以不备份的方式升级"
+    ),
+    "the database doesn't say what it holds": "数据库未注明所存内容",
+    "the copy is damaged, and so may the database be; look with: crmcore check": (
+        "备份已损坏,原数据库也可能损坏,请检查:crmcore check"
+    ),
     "1 to 99": "1至99",
     "a list of mappings of fields": "字段映射的列表",
     "the day due_on": "due_on当天",
@@ -191,6 +215,7 @@ PHRASES: Mapping[str, str] = {
     "journal is auto, wal or truncate": "journal只能是 auto、wal 或 truncate",
     "the file is a database of another program": "该文件是其他程序的数据库",
     "the database holds a text that can't be read": "数据库中有无法读取的文本",
+    "the database holds a value that can't be read": "数据库中有无法读取的值",
     "the store is closed": "数据库已关闭",
     "the transaction is over": "事务已结束",
     "the transaction was not entered": "事务尚未开始",
@@ -264,6 +289,7 @@ PHRASES: Mapping[str, str] = {
             "attachment": "附件",
             "action_plan": "行动计划",
             "obligation": "待办事项",
+            "outbox_message": "消息",
             "user": "用户",
         }.items()
     },
