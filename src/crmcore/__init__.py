@@ -9,6 +9,7 @@
 """
 
 from crmcore.app.crm import CRM, Session, open
+from crmcore.app.stores import backup, copy, upgrade
 from crmcore.domain import Contact, Customer, FollowUp, FollowUpPlan, Money, Opportunity
 from crmcore.errors import CRMError, Invalid, Issue
 from crmcore.plugins import hookimpl
@@ -27,6 +28,9 @@ __all__ = [
     "Money",
     "Opportunity",
     "Session",
+    "backup",
+    "copy",
     "hookimpl",
     "open",
+    "upgrade",
 ]

@@ -90,12 +90,43 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "多个列对应同一字段,取先填写的一列:{label}",
     ),
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),
+    "edit_conflict": (
+        "{label} was changed by somebody else in the meantime",
+        "{label}在此期间已被他人修改",
+    ),
+    "not_editable": ("{label} is not changed here; the program keeps it", "{label}由程序维护,不能在此修改"),
+    "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
+    "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
 }
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
 PHRASES: Mapping[str, str] = {
     "this store makes no backup of its own; copy it to another store": "此存储没有自带的备份功能,请复制到另一个存储",
+    "the data are kept in an older format; upgrade them with: crmcore upgrade": (
+        "数据为旧格式,请先升级:crmcore upgrade"
+    ),
+    "the data are kept in a newer format than this program knows; a newer crmcore is needed": (
+        "数据的格式比本程序新,请更新crmcore"
+    ),
+    "the data were written with other fields under the same format: the versions of crmcore and its plugins differ from"
+    " those that made them": "数据的字段与本程序不同:crmcore或插件的版本与写入数据时不一致",
+    "the data were upgraded while this program had them open; open them again": "数据在打开期间已被升级,请重新打开",
+    "the data are not in an older format": "数据不是旧格式,无须升级",
+    "there are no data to be upgraded": "没有可升级的数据",
+    "there is no store at this URL": "此URL处没有数据库",
+    "the target already holds data; copy into a new store": "目标数据库已有数据,请复制到新的数据库",
+    "people's edits in the store were not taken in yet; open it once, then try again": (
+        "存储中有尚未录入的修改,请先打开一次再试"
+    ),
+    "another program has the database open; it must be closed for an upgrade": "其他程序正在使用数据库,升级前须先关闭",
+    "this store makes no backup of its own; copy it first, then upgrade without a backup": (
+        "此存储没有自带的备份功能,请先复制到另一个存储,再以不备份的方式升级"
+    ),
+    "the database doesn't say what it holds": "数据库未注明所存内容",
+    "the copy is damaged, and so may the database be; look with: crmcore check": (
+        "备份已损坏,原数据库也可能损坏,请检查:crmcore check"
+    ),
     "1 to 99": "1至99",
     "a list of mappings of fields": "字段映射的列表",
     "the day due_on": "due_on当天",
@@ -110,7 +141,9 @@ PHRASES: Mapping[str, str] = {
     "a whole number": "整数",
     "true or false": "是或否",
     "text, a whole number, true or false": "文本、整数、是或否",
+    "a date": "日期",
     "a date and time": "日期和时间",
+    "an amount of money": "金额",
     "a list": "列表",
     "a list of texts": "文本列表",
     "a list of mappings, one per person": "联系人列表,每人一组字段",
@@ -142,6 +175,8 @@ PHRASES: Mapping[str, str] = {
     "nobody refers themselves": "客户不能介绍自己",
     "another customer is named already": "已写明其他客户",
     "the incentive was given already": "激励已经发放",
+    "more than one goes by this name": "此名称对应不止一条记录",
+    "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
     "there is no such obligation": "没有这样的待办事项",
     "no customer and no one opportunity goes by this number": "没有此编号对应的客户,也没有唯一对应的销售机会",
@@ -154,6 +189,8 @@ PHRASES: Mapping[str, str] = {
     "a period is given in dates": "时间段须以日期给出",
     "a month is a year and a number from 1 to 12": "月份由年份和1至12的数字组成",
     "reminders are asked for between two aware moments": "查询提醒须给出两个带时区的时间",
+    "notices are put into the outbox up to now, not ahead": "提醒只能放入至当前时间为止的部分,不能提前",
+    "two notifiers have the same key": "两个通知渠道使用了同一个标识",
     "what is due is asked until a date, or a date and time": "查询到期事项须给出截止日期或时间",
     "this is not a page mark": "这不是翻页标记",
     "this mark belongs to another list, or to another order of it": "此翻页标记属于另一个列表或另一种排序",
@@ -178,6 +215,7 @@ PHRASES: Mapping[str, str] = {
     "journal is auto, wal or truncate": "journal只能是 auto、wal 或 truncate",
     "the file is a database of another program": "该文件是其他程序的数据库",
     "the database holds a text that can't be read": "数据库中有无法读取的文本",
+    "the database holds a value that can't be read": "数据库中有无法读取的值",
     "the store is closed": "数据库已关闭",
     "the transaction is over": "事务已结束",
     "the transaction was not entered": "事务尚未开始",
@@ -189,6 +227,39 @@ PHRASES: Mapping[str, str] = {
     'SQLite stores need SQLAlchemy: pip install "crmcore[sqlite]"': (
         'SQLite数据库需要SQLAlchemy:pip install "crmcore[sqlite]"'
     ),
+    'PostgreSQL stores need SQLAlchemy and psycopg: pip install "crmcore[postgres]"': (
+        'PostgreSQL数据库需要SQLAlchemy和psycopg:pip install "crmcore[postgres]"'
+    ),
+    "PostgreSQL keeps at most 16,383 digits behind the point": "PostgreSQL最多保留小数点后16383位",
+    "a server is written host or host:port, an IPv6 address in brackets": (
+        "服务器写作 host 或 host:port,IPv6地址须加方括号"
+    ),
+    "a store URL holds no NUL": "数据库URL不能含有NUL字符",
+    "no connection to the PostgreSQL server: see its log, and host, port, database, user and password of the URL": (
+        "无法连接PostgreSQL服务器:请查看其日志,并检查URL中的主机、端口、数据库、用户和密码"
+    ),
+    "pool is the most connections to hold, such as 10": "pool须为最多保持的连接数,例如 10",
+    "schema is a name of small letters, digits and underscores that doesn't begin with pg_": (
+        "schema须为小写字母、数字和下划线组成的名称,且不以pg_开头"
+    ),
+    "the URL names no database; write postgresql://host/database": (
+        "URL中没有数据库名,应写作 postgresql://host/database"
+    ),
+    "user and password go before the host, as in postgresql://user:password@host/database": (
+        "用户名和密码写在主机名之前:postgresql://user:password@host/database"
+    ),
+    "the connection was lost while committing; whether it was kept isn't known": (
+        "提交时连接中断,无法确定数据是否已写入"
+    ),
+    "the data were upgraded while the store was open; open it again": "数据库打开期间数据已升级,请重新打开",
+    "the database doesn't keep texts in UTF-8; make one with ENCODING 'UTF8'": (
+        "该数据库的编码不是UTF-8,请以 ENCODING 'UTF8' 新建数据库"
+    ),
+    "the database has no tables of this library yet, and may not be written": (
+        "该数据库中尚无本程序的数据表,且不能写入"
+    ),
+    "the facts beside the data are not those of this library": "数据旁的说明不是本程序写入的",
+    "the server undid the transaction": "服务器撤销了该事务",
     'workbooks need an optional library: pip install "crmcore[excel]"': (
         '读写工作簿需要可选组件:pip install "crmcore[excel]"'
     ),
@@ -218,6 +289,7 @@ PHRASES: Mapping[str, str] = {
             "attachment": "附件",
             "action_plan": "行动计划",
             "obligation": "待办事项",
+            "outbox_message": "消息",
             "user": "用户",
         }.items()
     },

@@ -1,4 +1,5 @@
-"""Workbooks for crmcore: what the entry point ``crmcore.workbooks`` names. Nothing heavy is imported until it is used."""
+"""Workbooks for crmcore: what the entry points name, a store in a workbook (``crmcore.backends``) and the reading and writing
+of others (``crmcore.workbooks``). Nothing heavy is imported until it is used."""
 
 from __future__ import annotations
 
@@ -8,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmcore.errors import Language
+from crmcore_excel.backend import ExcelBackend
 
 if TYPE_CHECKING:
     from crmcore.domain.playbook import Playbook
     from crmcore.interchange.sheets import Sheet
     from crmcore.metrics.tables import Chart, Listing, Table
+
+
+__all__ = ["ExcelBackend", "ExcelWorkbooks"]
 
 
 class ExcelWorkbooks:

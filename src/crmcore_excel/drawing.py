@@ -236,6 +236,11 @@ def _guide_rows(sheet: SheetLayout, view: SheetView, language: Language) -> Iter
             yield sheet.title, column.heading, may, how.text(language) if editable else "", words if editable else ""
 
 
+def guide_headings(presentation: Presentation) -> list[str]:
+    """What stands over the guide's table."""
+    return [label.text(_language(presentation)) for label in _GUIDE_HEADINGS]
+
+
 def guide_title(presentation: Presentation) -> str:
     """The title of the guide's sheet, as near to the presentation's as the program allows."""
     return free_name(presentation.guide_title or _GUIDE.text(_language(presentation)), set())

@@ -13,9 +13,9 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
-from crmcore.errors import SchemaMismatch, StoreUnavailable
+from crmcore.errors import SchemaMismatch, StoreCorrupt, StoreUnavailable
 from crmcore.storage import Schema
-from crmcore_sqlite.errors import translate
+from crmcore_sqlite.errors import DRIVER_ERRORS, translate
 from crmcore_sqlite.settings import Settings
 
 APPLICATION_ID = 0x43524D43  #: "CRMC" in the header of the file
@@ -24,8 +24,11 @@ _CACHED_STATEMENTS = 512
 _LOOK_AGAIN = 0.0005, 0.003  #: seconds, between these two
 
 
-def connect(settings: Settings, *, create: bool = False) -> sqlite3.Connection:
-    """A connection with the store's settings; raises :class:`StoreUnavailable` and others of the storage branch."""
+def connect(settings: Settings, *, create: bool = False, change: bool = True) -> sqlite3.Connection:
+    """A connection with the store's settings; raises :class:`StoreUnavailable` and others of the storage branch.
+
+    Without ``change`` the journal stays what it is.
+    """
     path = settings.path.replace(os.sep, "/")
     uri = f"file://{'' if path.startswith('/') else '/'}{quote(path, errors='surrogateescape')}"
     try:
@@ -37,14 +40,15 @@ def connect(settings: Settings, *, create: bool = False) -> sqlite3.Connection:
             check_same_thread=False,
             cached_statements=_CACHED_STATEMENTS,
         )
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise translate(error) from None
     try:
         for setting in ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF"):
             connection.execute(f"PRAGMA {setting}")
-        # For the change to another journal SQLite itself does not wait.
-        insist(connection, f"PRAGMA journal_mode={settings.journal}", settings.wait_seconds)
-    except sqlite3.Error as error:
+        if change:
+            # For the change to another journal SQLite itself does not wait.
+            insist(connection, f"PRAGMA journal_mode={settings.journal}", settings.wait_seconds)
+    except DRIVER_ERRORS as error:
         connection.close()
         raise translate(error) from None
     return connection
@@ -76,7 +80,7 @@ def open_database(settings: Settings, schema: Schema) -> sqlite3.Connection:
     try:
         if _is_new(connection, schema):
             _create(connection, schema)
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         connection.close()
         raise translate(error) from None
     except BaseException:
@@ -96,24 +100,25 @@ def _is_new(connection: sqlite3.Connection, schema: Schema) -> bool:
 
 
 def _recognise(connection: sqlite3.Connection, schema: Schema) -> bool:
+    found = facts_of(connection)
+    if found is not None:
+        schema.require(*found)
+    return found is None
+
+
+def facts_of(connection: sqlite3.Connection) -> tuple[int, str] | None:
+    """The format of the data and its fingerprint, None where there are no tables; within a transaction.
+
+    Raises :class:`SchemaMismatch` for the database of another program.
+    """
     if not _value(connection, "SELECT count(*) FROM sqlite_master"):
-        return True
+        return None
     if _value(connection, "PRAGMA application_id") != APPLICATION_ID:
         raise SchemaMismatch("the file is a database of another program")
-    version = _value(connection, "PRAGMA user_version")
-    if version != schema.version:
-        hint = "upgrade the data first" if version < schema.version else "a newer crmcore is needed"
-        raise SchemaMismatch(
-            f"the data have format {version}, this program format {schema.version}: {hint}",
-            found=version,
-            expected=schema.version,
-        )
-    if _value(connection, f"SELECT value FROM {_FACTS} WHERE key = 'schema'") != schema.fingerprint:  # noqa: S608
-        raise SchemaMismatch(
-            f"the data were written with other fields under the same format {version}: the versions of crmcore and its"
-            " plugins differ from those that made the file"
-        )
-    return False
+    text = _value(connection, f"SELECT value FROM {_FACTS} WHERE key = 'schema'")  # noqa: S608
+    if not isinstance(text, str):
+        raise StoreCorrupt("the database doesn't say what it holds")
+    return int(_value(connection, "PRAGMA user_version")), text
 
 
 def _create(connection: sqlite3.Connection, schema: Schema) -> None:
@@ -127,13 +132,18 @@ def _create(connection: sqlite3.Connection, schema: Schema) -> None:
             for statement in statements:
                 connection.execute(statement)
             connection.execute(f"CREATE TABLE {_FACTS} (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)")
-            connection.execute(f"INSERT INTO {_FACTS} VALUES ('schema', ?)", (schema.fingerprint,))  # noqa: S608
+            keep_facts(connection, schema)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {schema.version}")
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def keep_facts(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Writes down in which format the data are kept."""
+    connection.execute(f"INSERT OR REPLACE INTO {_FACTS} VALUES ('schema', ?)", (schema.fingerprint,))  # noqa: S608
+    connection.execute(f"PRAGMA user_version = {schema.version}")
 
 
 def _value(connection: sqlite3.Connection, sql: str) -> Any:

@@ -2,9 +2,11 @@
 
 import functools
 from collections.abc import Callable
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from file_store import FileBackend, play_person
 from hypothesis import Phase, settings
 
 from crmcore.storage.memory import MemoryBackend, MemoryData, MemoryStore
@@ -50,3 +52,25 @@ def wrap(patch: Patch, owner: Any, name: str, around: Callable[..., Any]) -> Non
         return around(original, *arguments, **options)
 
     patch.setattr(owner, name, wrapped)
+
+
+#: Folders for stores of one file; they go with this process.
+_FOLDERS: list[TemporaryDirectory[str]] = []
+
+
+def file_harness(backend: FileBackend) -> Callable[[], Harness]:
+    """A store of one file with a defect, in a new folder each time. A class, since child processes need it too."""
+
+    def make() -> Harness:
+        folder = TemporaryDirectory(ignore_cleanup_errors=True)
+        _FOLDERS.append(folder)
+        path = f"{folder.name}/kit.data"
+        return PlainHarness(
+            backend=backend,
+            url=f"kitfile:///{path}",
+            edit=lambda edits: play_person(path, edits),
+            examples=20,
+            crashes=24,
+        )
+
+    return make

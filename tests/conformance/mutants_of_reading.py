@@ -54,7 +54,7 @@ def rows_once_read_stay_as_they_were(patch: Patch) -> None:
 @caught_by("HANDLE-04", "REOPEN-03")
 def closing_takes_the_data_away(patch: Patch) -> None:
     def close(original: Any, self: Any) -> None:
-        self._data.tables = MemoryData(SCHEMA).tables
+        self._data.tables.update(MemoryData(SCHEMA).tables)
         original(self)
 
     wrap(patch, MemoryStore, "close", close)

@@ -57,7 +57,7 @@ def long_texts_are_cut(patch: Patch) -> None:
 def an_update_leaves_what_is_none(patch: Patch) -> None:
     def make(original: Any, self: Any, change: Any) -> None:
         if isinstance(change, Update):
-            old = self._table(change.collection).rows.get(change.row[0], change.row)
+            old = self.get(change.collection, change.row[0]) or change.row
             row = tuple(was if now is None else now for now, was in zip(change.row, old, strict=True))
             change = change._replace(row=row)
         original(self, change)
@@ -79,7 +79,7 @@ def a_row_is_found_in_any_collection(patch: Patch) -> None:
 @caught_by("ID-02", "HANDLE-03")
 def an_insert_replaces(patch: Patch) -> None:
     def make(original: Any, self: Any, change: Any) -> None:
-        if isinstance(change, Insert) and (old := self._table(change.collection).rows.get(change.row[0])):
+        if isinstance(change, Insert) and (old := self.get(change.collection, change.row[0])):
             change = Update(change.collection, change.row, old[1])
         original(self, change)
 
@@ -104,7 +104,7 @@ def deleted_ids_stay_taken(patch: Patch) -> None:
 def the_store_counts_versions_itself(patch: Patch) -> None:
     def make(original: Any, self: Any, change: Any) -> None:
         if not isinstance(change, Delete):
-            old = self._table(change.collection).rows.get(change.row[0])
+            old = self.get(change.collection, change.row[0])
             version = 0 if old is None or isinstance(change, Insert) else old[1]
             change = change._replace(row=(change.row[0], version * 2 + 1, *change.row[2:]))
         original(self, change)
@@ -115,8 +115,8 @@ def the_store_counts_versions_itself(patch: Patch) -> None:
 @caught_by("ID-05", "MODEL-01")
 def ids_ignore_case(patch: Patch) -> None:
     def make(original: Any, self: Any, change: Any) -> None:
-        rows = self._table(change.collection).rows
-        if isinstance(change, Insert) and change.row[0].casefold() in {id.casefold() for id in rows}:
+        ids = {row[0].casefold() for row in self.scan(change.collection)}
+        if isinstance(change, Insert) and change.row[0].casefold() in ids:
             raise DuplicateKey("taken", collection=change.collection, fields=("id",))
         original(self, change)
 
@@ -184,7 +184,7 @@ def keys_ignore_case(patch: Patch) -> None:
 @caught_by("CONFLICT-01", "CONFLICT-04", "HANDLE-02", "BATCH-01", "MODEL-01")
 def an_update_ignores_versions(patch: Patch) -> None:
     def make(original: Any, self: Any, change: Any) -> None:
-        if isinstance(change, Update) and (old := self._table(change.collection).rows.get(change.row[0])):
+        if isinstance(change, Update) and (old := self.get(change.collection, change.row[0])):
             change = change._replace(expected_version=old[1])
         original(self, change)
 
@@ -194,7 +194,7 @@ def an_update_ignores_versions(patch: Patch) -> None:
 @caught_by("CONFLICT-02")
 def a_delete_ignores_versions(patch: Patch) -> None:
     def make(original: Any, self: Any, change: Any) -> None:
-        if isinstance(change, Delete) and (old := self._table(change.collection).rows.get(change.id)):
+        if isinstance(change, Delete) and (old := self.get(change.collection, change.id)):
             change = change._replace(expected_version=old[1])
         original(self, change)
 
@@ -205,7 +205,7 @@ def a_delete_ignores_versions(patch: Patch) -> None:
 def a_row_that_is_gone_is_passed_over(patch: Patch) -> None:
     def make(original: Any, self: Any, change: Any) -> None:
         id = change.id if isinstance(change, Delete) else change.row[0]
-        if isinstance(change, Insert) or id in self._table(change.collection).rows:
+        if isinstance(change, Insert) or self.get(change.collection, id):
             original(self, change)
 
     wrap(patch, MemoryTransaction, "_make", make)
@@ -216,7 +216,7 @@ def versions_are_those_before_the_batch(patch: Patch) -> None:
     def make(original: Any, self: Any, change: Any) -> None:
         if isinstance(change, Update):
             before = self._data.tables[change.collection].rows.get(change.row[0])
-            now = self._table(change.collection).rows.get(change.row[0])
+            now = self.get(change.collection, change.row[0])
             if before and now and change.expected_version == before[1]:
                 change = change._replace(expected_version=now[1])
         original(self, change)
@@ -228,7 +228,7 @@ def versions_are_those_before_the_batch(patch: Patch) -> None:
 def an_error_keeps_what_was_done(patch: Patch) -> None:
     def leave(original: Any, self: Any, kind: Any, *rest: Any) -> None:
         if self._write:
-            self._data.tables = self._tables
+            self._data.commit(self._changes)
         original(self, kind, *rest)
 
     wrap(patch, MemoryTransaction, "__exit__", leave)
@@ -238,7 +238,7 @@ def an_error_keeps_what_was_done(patch: Patch) -> None:
 def every_batch_commits_alone(patch: Patch) -> None:
     def make(original: Any, self: Any, change: Any) -> None:
         original(self, change)
-        self._data.tables = {name: table.copy() for name, table in self._tables.items()}
+        self._data.commit(self._changes)
 
     wrap(patch, MemoryTransaction, "_make", make)
 
@@ -325,10 +325,10 @@ def transactions_never_end(patch: Patch) -> None:
 
 @caught_by("TX-08")
 def a_scan_goes_by_place(patch: Patch) -> None:
-    def scan(self: Any, collection: str) -> Any:
+    def scan(original: Any, self: Any, collection: str) -> Any:
         place = 0
-        while place < len(rows := self._table(collection).rows):
-            yield list(rows.values())[place]
+        while place < len(rows := sorted(original(self, collection), key=lambda row: row[1])):
+            yield rows[place]
             place += 1
 
-    patch.setattr(MemoryTransaction, "scan", scan)
+    wrap(patch, MemoryTransaction, "scan", scan)

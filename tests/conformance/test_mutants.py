@@ -4,6 +4,7 @@ Each mutant breaks one promise of the memory store. Every clause of the contract
 none is there for show.
 """
 
+import mutants_of_lasting
 import mutants_of_reading
 import mutants_of_writing
 import pytest
@@ -13,7 +14,7 @@ from crmcore.storage.memory import MemoryData
 from crmcore.testing import SCHEMA, StoreContract, clauses, run_contract
 
 #: Importing them registers their mutants.
-REGISTERED = (mutants_of_writing, mutants_of_reading)
+REGISTERED = (mutants_of_writing, mutants_of_reading, mutants_of_lasting)
 
 
 @pytest.mark.parametrize(("seed", "ids"), [pytest.param(seed, ids, id=seed.__name__) for seed, ids in MUTANTS])

@@ -1,8 +1,9 @@
 """Every block of the documentation does what its page says.
 
 The blocks of a page run in order, in one namespace and one empty folder, Python on the morning of 30 November 2026, the
-command today. A comment right above a block says what is special about it: ``file: NAME`` writes it to a file; ``output``
-is what the Python block before it prints; ``not run: REASON`` is for what makes a virtual environment.
+command today. A comment right above a block says what is special about it: ``file: NAME`` writes it to a file, ``added to:
+NAME`` to the end of one; ``output`` is what the Python block before it prints; ``not run: REASON`` is for what makes a
+virtual environment.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ class Run:
             assert "venv" in block.text and block.note("not run"), f"{block}: only a virtual environment is a reason"
         elif block.note("file"):
             Path(block.note("file") or "").write_text(block.text, "utf-8")
+        elif block.note("added to"):
+            with Path(block.note("added to") or "").open("a", encoding="utf-8") as file:
+                file.write(f"\n\n{block.text}")
         elif block.note("output") is not None:
             self._compare(block, block.text, self.printed)
         elif block.language == "python":

@@ -26,10 +26,14 @@ from crmcore.playbooks import load
 from crmcore.plugins import hookspecs
 from crmcore.rules import stages
 from crmcore.storage import query
-from crmcore_sqlite.settings import OPTIONS
+from crmcore_excel import places
+from crmcore_postgres.settings import CONNECTION_OPTIONS
+from crmcore_postgres.settings import OPTIONS as POSTGRES_OPTIONS
+from crmcore_sqlite import settings
 
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
+STORE_OPTIONS = {"excel": places.OPTIONS, "postgresql": POSTGRES_OPTIONS, "sqlite": settings.OPTIONS}
 
 
 def sections(page: Path) -> Mapping[str, str]:
@@ -124,7 +128,7 @@ def test_every_action_has_its_words_in_both_languages() -> None:
 
 
 def used_actions() -> Iterator[str]:
-    """Every action that a use case hands to its unit of work, but of counters, settings and obligations, which no hook sees."""
+    """Every action that a use case hands to its unit of work, but of counters, settings, obligations and the outbox, which no hook sees."""
     for path in (ROOT / "src" / "crmcore" / "app").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, (ast.Attribute, ast.Name)):
@@ -146,7 +150,7 @@ def used_actions() -> Iterator[str]:
             for argument in node.args:
                 value = argument.value if isinstance(argument, ast.Constant) else None
                 if isinstance(value, str) and re.fullmatch(
-                    r"(?!number_series|obligation|setting)[a-z_]+\.[a-z_]+", value
+                    r"(?!number_series|obligation|setting|outbox_message)[a-z_]+\.[a-z_]+", value
                 ):
                     yield value
 
@@ -213,13 +217,21 @@ def test_every_node_of_a_query_has_its_line() -> None:
 
 def test_every_scheme_and_option_has_its_line() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    listed = list(rows(sections(REFERENCE / "urls.md")["Store URLs"]))
-    schemes = {cells[0].strip("`"): cells[3] for cells in listed if len(cells) == 4}
+    text = sections(REFERENCE / "urls.md")["Store URLs"]
+    schemes = {cells[0].strip("`"): cells[3] for cells in rows(text) if len(cells) == 4}
     assert schemes.keys() == project["entry-points"]["crmcore.backends"].keys()
     assert schemes["memory"] == "none"
-    assert re.findall(r"`(\w+)`", schemes["sqlite"]) == list(OPTIONS)
-    options = {cells[0].strip("`"): cells[2].strip("`") for cells in listed if len(cells) == 3}
-    assert options == OPTIONS
+    listed = dict(re.findall(r"^\| option of `(\w+)` \|.*\n((?:\|.*\n)+)", text, re.MULTILINE))
+    assert listed.keys() == STORE_OPTIONS.keys()
+    for scheme, options in STORE_OPTIONS.items():
+        assert re.findall(r"`(\w+)`", schemes[scheme]) == list(options)
+        assert {cells[0].strip("`"): cells[2].strip("`") for cells in rows(f"|\n{listed[scheme]}")} == options
+    passed_on = [
+        name
+        for cells in rows(sections(REFERENCE / "urls.md")["PostgreSQL"])
+        for name in re.findall(r"`(\w+)`", cells[0])
+    ]
+    assert once(passed_on) == {*CONNECTION_OPTIONS}
 
 
 def test_every_extra_has_its_line() -> None:

@@ -170,7 +170,7 @@ def test_another_format_is_refused_with_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     open_store(path).close()
     collections = SCHEMA.collections.values()
-    with pytest.raises(SchemaMismatch, match="upgrade the data") as raised:
+    with pytest.raises(SchemaMismatch, match="crmcore upgrade") as raised:
         open_store(path, Schema.of(4, collections))
     assert raised.value.details == {"found": 3, "expected": 4}
     with pytest.raises(SchemaMismatch, match="a newer crmcore is needed"):

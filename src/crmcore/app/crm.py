@@ -8,17 +8,22 @@ from typing import Any
 
 from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
+from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
+from crmcore.app.edit_reports import EditReport, KeptReport, keep_report, kept_report
+from crmcore.app.edits import EDITOR, take_in
 from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
 from crmcore.app.feedback import Feedbacks
 from crmcore.app.follow_ups import FollowUps, Plans
 from crmcore.app.imports import Imports
+from crmcore.app.notifications import Notifications
 from crmcore.app.objections import Objections
 from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
 from crmcore.app.orders import Orders
+from crmcore.app.presenting import presentation_of
 from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
@@ -35,13 +40,26 @@ from crmcore.storage.contract import Insert, Store, Update
 
 
 class CRM(Engine):
-    """The whole of it: a store under a playbook, for as many users as act. Made by :func:`open`."""
+    """The whole of it: a store under a playbook, for as many users as act. Made by :func:`open`.
+
+    ``edit_report`` tells what became of what people had changed with another program; None where nothing was changed.
+    """
+
+    edit_report: EditReport | None = None
 
     def acting_as(self, user: str) -> Session:
         """What a user can do. ``user`` is the name under which the host knows who is acting."""
         if not isinstance(user, str) or not user.strip():
             raise DomainError("somebody must be acting: give the user's name")
         return Session(self, user.strip())
+
+    def last_edits(self) -> KeptReport | None:
+        """What became of the last edits that were taken in, at this opening or an earlier one; None where there were none."""
+        return self.read(kept_report)
+
+    def check(self, progress: Progress | None = None) -> Checked:
+        """Whether the store is whole: see :func:`crmcore.app.checking.check`."""
+        return check(self, progress)
 
 
 class Session:
@@ -64,6 +82,7 @@ class Session:
         self.action_plans = ActionPlans(crm, actor)
         self.users = Users(crm, actor)
         self.obligations = Obligations(crm, actor)
+        self.notifications = Notifications(crm, actor)
         self.tiers = Tiers(crm, actor)
         self.imports = Imports(crm, actor)
         self.exports = Exports(crm, actor)
@@ -78,6 +97,7 @@ def open(
     clock: Clock = system_clock,
     ids: IdSource | None = None,
     switch_playbook: bool = False,
+    edited_by: str = EDITOR,
 ) -> CRM:
     """Opens a CRM on a store.
 
@@ -86,7 +106,10 @@ def open(
     own. The first opening settles which one that is (``standard`` unless given); another one is refused, unless
     ``switch_playbook`` says that the store is to be kept under it from now on. ``plugins`` are modules or objects with
     hooks, named one by one; ``crmcore.plugins.installed().plugins`` are all that are installed. ``clock`` gives aware
-    moments; ``ids`` gives ids. Raises :class:`BackendNotFound`, :class:`InvalidURL`, :class:`PlaybookError` or a
+    moments; ``ids`` gives ids.
+
+    What people changed in the store with another program is taken in first, in the name of ``edited_by``; ``edit_report`` of
+    the CRM tells what became of it. Raises :class:`BackendNotFound`, :class:`InvalidURL`, :class:`PlaybookError` or a
     :class:`StorageError`.
     """
     registered = Plugins(plugins)
@@ -101,12 +124,25 @@ def open(
         crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source())
         if not crm.read(crm.kept_rules):
             crm.write("crmcore", crm.keep_rules)
+        _present(crm)
+        if edits := store.edits():
+            crm.edit_report = report = take_in(crm, edits, crm.acting_as(edited_by).actor)
+            crm.write("crmcore", lambda work: keep_report(work, report))
+            store.settle_edits()
+            _present(crm)
         registered.opened(crm)
     except BaseException:
         if isinstance(url, str):
             store.close()
         raise
     return crm
+
+
+def _present(crm: CRM) -> None:
+    """Tells a store with readers of its own how they are to see it, and what became of their last edits."""
+    if type(crm.store).present is not Store.present:
+        kept = crm.last_edits()
+        crm.store.present(presentation_of(crm.playbook, notes=kept.lines("zh-CN", crm.zone) if kept else ()))
 
 
 def _playbook_name(playbook: str | Path | Playbook | None) -> str | None:

@@ -140,6 +140,26 @@ class Engine:
         self.close()
 
 
+class Joined(Engine):
+    """The same within a unit of work that has begun: what use cases write here is committed with it, or not at all."""
+
+    def __init__(self, engine: Engine, work: Work) -> None:
+        vars(self).update(vars(engine))
+        self._work = work
+
+    def write(self, actor: str, decide: Callable[[Work], T]) -> T:
+        """Runs a use case as a part of the unit of work, which is in the name of ``actor`` already."""
+        result = decide(self._work)
+        settle_touched(self._work)
+        self._work.flush()
+        return result
+
+    def read(self, look: Callable[[Transaction], T]) -> T:
+        """Looks at the state that the unit of work has come to."""
+        self._work.flush()
+        return look(self._work.transaction)
+
+
 class UseCases:
     """What one user does in one field."""
 

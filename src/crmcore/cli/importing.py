@@ -20,6 +20,7 @@ from crmcore.errors import Issue
 from crmcore.interchange.mapping import DATE_ORDERS
 from crmcore.metrics import Table
 from crmcore.metrics.tables import Cell, ColumnKind
+from crmcore.playbooks.wording import said
 
 MOST_WARNINGS = 5
 """Warnings of one code and sheet that are shown one by one; errors, and what is said of the header, always are."""
@@ -120,7 +121,7 @@ def _plain(shell: Shell, lines: Iterable[Line], dry_run: bool) -> dict[str, Any]
                 "row": issue.row,
                 "column": issue.column,
                 "field": issue.field,
-                "text": issues.said(issue, shell.known_playbook, shell.language),
+                "text": said(issue, shell.known_playbook, shell.language),
             }
             for issue in line.issues
         ]
@@ -160,7 +161,7 @@ def _issue_lines(shell: Shell, line: Line) -> Iterable[str]:
             if warnings[issue.code] > MOST_WARNINGS:
                 continue
             level = f" ({shell.text('warning')})"
-        what = issues.said(issue, shell.known_playbook, shell.language)
+        what = said(issue, shell.known_playbook, shell.language)
         yield f"{line.file} {issues.place(issue)} {issue.code}{level} {what}"
     for code, count in warnings.items():
         if count > MOST_WARNINGS:

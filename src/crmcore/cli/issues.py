@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import attrs
-
 from crmcore.errors import Issue, Language
 from crmcore.playbooks import Playbook
+from crmcore.playbooks.wording import said
 
 
 def column_letters(column: int) -> str:
@@ -25,29 +22,6 @@ def place(issue: Issue) -> str:
         return issue.sheet or ""
     column = f":{column_letters(issue.column)}" if issue.column else ""
     return f"{issue.sheet or ''}!{issue.row}{column}"
-
-
-def said(issue: Issue, playbook: Playbook | None, language: Language) -> str:
-    """The issue's text, with its field called as the playbook calls it."""
-    facts = {"label": issue.field, **issue.facts}
-    if playbook and issue.field:
-        facts = {"label": playbook.label(issue.field, language), **_named(issue, playbook, language)}
-    return attrs.evolve(issue, facts=facts).text(language)
-
-
-def _named(issue: Issue, playbook: Playbook, language: Language) -> dict[str, Any]:
-    """The facts of an issue, with stages, choices and fields called as the playbook calls them."""
-    field, facts = issue.field or "", dict(issue.facts)
-
-    def called(words: str) -> str:
-        found = [(playbook.choice_key(field, word) or word) for word in words.split(", ")]
-        return ", ".join(playbook.choice_label(field, word, language) for word in found)
-
-    choices = ("state", "source") if issue.code == "not_possible" else ("state", "source", "allowed")
-    facts |= {name: called(facts[name]) for name in choices if type(facts.get(name)) is str}
-    if type(limit := facts.get("limit")) is str:
-        facts["limit"] = playbook.label(limit, language)
-    return facts
 
 
 def line(issue: Issue, playbook: Playbook | None, language: Language) -> str:

@@ -32,6 +32,8 @@ from crmcore.storage.url import StoreURL
 
 LANGUAGES = ("en", "zh-CN")
 DEFAULT_STORE = "sqlite:///crm.db"
+MOST_EDITS = 20
+"""Refused cells of an edited store that are told one by one."""
 _BARE_PATH = re.compile(r"(?![a-z][a-z0-9+.-]+:).+\.db", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -131,7 +133,19 @@ class Shell:
                 raise StoreUnavailable(self.text("no_store", store=self.store_shown), language=self.language)
             self._crm = crmcore.open(self.store, self.wanted_playbook, plugins=self.plugins(), switch_playbook=switch)
             self.known_playbook = self._crm.playbook
+            self._tell_edits(self._crm)
         return self._crm
+
+    def _tell_edits(self, crm: CRM) -> None:
+        """What became of changes that people made with another program; what was refused is told also to who wants quiet."""
+        report = crm.edit_report
+        if report is None or (self.quiet and not report.refused):
+            return
+        summary, *lines = report.text(self.language).splitlines()
+        rest = len(lines) - MOST_EDITS
+        more = [self.text("more_edits", count=f"{rest:,}")] if rest > 0 else []
+        told = [summary, *(f"  {line}" for line in lines[:MOST_EDITS]), *more]
+        print("\n".join(map(harmless, told)), file=sys.stderr)
 
     def plugins(self) -> tuple[Any, ...]:
         """Every plugin that is installed; one that can't be loaded is named and left out."""
@@ -203,8 +217,8 @@ class Shell:
             self.say(self.text("file_written", file=file))
 
     @contextmanager
-    def progress(self, message: str) -> Iterator[Callable[[int, int], None] | None]:
-        """A bar on stderr to be told (done, total); None where nobody would see it."""
+    def progress(self, message: str) -> Iterator[Callable[[int, int | None], None] | None]:
+        """A bar on stderr to be told (done, total, if it is known); None where nobody would see it."""
         if self.quiet or not sys.stderr.isatty():
             yield None
             return

@@ -45,6 +45,8 @@ _ENTITIES = {entity.entity for entity in ENTITIES}
 _RECORD = {
     f"record.{name}" for name in ("id", "version", "created_at", "created_by", "updated_at", "updated_by", "custom")
 }
+#: Sheets of a store that people open themselves.
+_SHEETS = {"sheet.guide", *(f"sheet.{entity.collection}" for entity in ENTITIES)}
 
 #: Fields that nobody fills in: the library sets them as things happen.
 _SET_BY_ITSELF = {
@@ -368,7 +370,7 @@ def _words(playbook: Playbook) -> Iterator[str]:
             yield f"custom_fields.{key}: the domain has a field of this name"
     for key, label in playbook.fields.items():
         yield from bad_labels(f"fields.{key}", label)
-        if key not in known and key not in _RECORD:
+        if key not in known and key not in _RECORD and key not in _SHEETS:
             yield f"fields.{key}: {unknown('field', key, known)}"
     for field, labels in playbook.choices.items():
         path = f"choices.{field}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, Literal, Self
 
 import attrs
@@ -18,14 +18,41 @@ Key = tuple[Any, ...]
 
 
 @attrs.define
-class _Table:
+class Table:
     """The rows of one collection by id, and per unique key the id that holds it."""
 
     rows: dict[str, Row]
     keys: tuple[dict[Key, str], ...]
 
-    def copy(self) -> _Table:
-        return _Table(dict(self.rows), tuple(map(dict, self.keys)))
+    def copy(self) -> Table:
+        """The same rows, to be changed apart."""
+        return Table(dict(self.rows), tuple(map(dict, self.keys)))
+
+
+@attrs.define
+class TableChanges:
+    """What one transaction makes of a table: the new rows by id, None for one that is gone; the same for unique keys."""
+
+    rows: dict[str, Row | None]
+    keys: tuple[dict[Key, str | None], ...]
+
+
+Changes = Mapping[str, TableChanges]
+"""By collection."""
+
+
+def _put(there: dict[Any, Any], changes: Mapping[Any, Any]) -> None:
+    there.update(changes)
+    for key in [key for key, value in changes.items() if value is None]:
+        there.pop(key, None)
+
+
+@attrs.define(eq=False)
+class Snapshot:
+    """The tables at one moment, and how many are reading them: nobody reading, they may be changed in place."""
+
+    tables: dict[str, Table]
+    readers: int = 0
 
 
 class MemoryData:
@@ -33,10 +60,57 @@ class MemoryData:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self.tables = {
-            name: _Table({}, tuple({} for _ in collection.unique)) for name, collection in schema.collections.items()
+        self.key_places = {
+            name: tuple(
+                (index, names, tuple(map(collection.position, names))) for index, names in enumerate(collection.unique)
+            )
+            for name, collection in schema.collections.items()
         }
+        self._now = Snapshot({name: Table({}, tuple({} for _ in places)) for name, places in self.key_places.items()})
         self.writing = threading.Lock()
+        self._turn = threading.Lock()
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """As last committed; only for who keeps writers out."""
+        return self._now.tables
+
+    def copy(self) -> MemoryData:
+        """The same rows, to be changed apart."""
+        copied = MemoryData(self.schema)
+        copied._now = Snapshot({name: table.copy() for name, table in self._now.tables.items()})
+        return copied
+
+    def begin_reading(self) -> Snapshot:
+        """The tables as they are now, until :meth:`end_reading`."""
+        with self._turn:
+            self._now.readers += 1
+            return self._now
+
+    def end_reading(self, snapshot: Snapshot) -> None:
+        """They may be changed again."""
+        with self._turn:
+            snapshot.readers -= 1
+
+    def commit(self, changes: Changes) -> None:
+        """Makes the changes: in place, or in copies where somebody is reading."""
+        with self._turn:
+            if self._now.readers:
+                tables = dict(self._now.tables)
+                tables.update((name, tables[name].copy()) for name in changes)
+                self._now = Snapshot(tables)
+            try:
+                self._merge(changes)
+            except BaseException:  # an interrupt in the middle: once more, which does no harm, makes it whole
+                self._merge(changes)
+                raise
+
+    def _merge(self, changes: Changes) -> None:
+        for name, changed in changes.items():
+            table = self._now.tables[name]
+            _put(table.rows, changed.rows)
+            for there, keys in zip(table.keys, changed.keys, strict=True):
+                _put(there, keys)
 
 
 class MemoryBackend(Backend):
@@ -60,53 +134,81 @@ class MemoryStore(Store):
         self._wait_seconds = wait_seconds
         self._closed = False
 
-    @contextmanager
-    def transaction(self, *, write: bool = False) -> Iterator[MemoryTransaction]:
+    def transaction(self, *, write: bool = False) -> AbstractContextManager[MemoryTransaction]:
         if self._closed:
             raise StoreClosed("the store is closed")
-        if not write:
-            with MemoryTransaction(self._data, write=False) as transaction:
-                yield transaction
-        elif self._data.writing.acquire(timeout=self._wait_seconds):
-            try:
-                with MemoryTransaction(self._data, write=True) as transaction:
-                    yield transaction
-            finally:
-                self._data.writing.release()
-        else:
+        return self._writing() if write else MemoryTransaction(self._data, write=False)
+
+    @contextmanager
+    def _writing(self) -> Iterator[MemoryTransaction]:
+        if not self._data.writing.acquire(timeout=self._wait_seconds):
             raise StoreBusy(f"another writer held the store for over {self._wait_seconds:g} s")
+        try:
+            with MemoryTransaction(self._data, write=True) as transaction:
+                yield transaction
+        finally:
+            self._data.writing.release()
 
     def close(self) -> None:
         self._closed = True
 
 
 class MemoryTransaction(Transaction):
-    """Reads the tables as they were at its beginning; the first write into a collection copies it."""
+    """Reads the tables as they were at its beginning; what it writes lies over them until it is committed.
+
+    For any store that holds its rows in memory while it works: leaving the block changes ``data``, if it wrote.
+    """
 
     def __init__(self, data: MemoryData, *, write: bool) -> None:
         super().__init__(data.schema)
         self._data = data
         self._write = write
-        self._tables = dict(data.tables)
-        self._copied: set[str] = set()
-        self._state: Literal["open", "failed", "over"] = "open"
+        self._snapshot: Snapshot | None = None
+        self._tables: dict[str, Table] = {}
+        self._changes: dict[str, TableChanges] = {}
+        self._state: Literal["new", "open", "failed", "over"] = "new"
 
     def __enter__(self) -> Self:
+        if self._state != "new":
+            raise StoreClosed("a transaction is entered once")
+        # Nobody but the one writer changes tables, so a writer's own need no guard.
+        if not self._write:
+            self._snapshot = self._data.begin_reading()
+        self._tables = self._data.tables if self._snapshot is None else self._snapshot.tables
+        self._state = "open"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         state, self._state = self._state, "over"
+        if self._snapshot is not None:
+            self._data.end_reading(self._snapshot)
         if kind is None and state == "failed":
             raise StoreClosed("the transaction had failed; nothing of it was kept")
-        if kind is None and self._write:
-            self._data.tables = self._tables
+        if kind is None and self._changes:
+            self._commit(self._changes)
+
+    @property
+    def changed(self) -> bool:
+        """Whether it wrote anything."""
+        return bool(self._changes)
+
+    def _commit(self, changes: Changes) -> None:
+        self._data.commit(changes)
 
     def get(self, collection: str, id: str) -> Row | None:
-        return self._table(collection).rows.get(id)
+        table = self._table(collection)
+        changed = self._changes.get(collection)
+        if changed is not None and id in changed.rows:
+            return changed.rows[id]
+        return table.rows.get(id)
 
     def scan(self, collection: str) -> Iterator[Row]:
         # The list keeps a reader's iteration whole while the same transaction goes on writing.
-        return iter(list(self._table(collection).rows.values()))
+        rows = self._table(collection).rows
+        changed = self._changes.get(collection)
+        if changed is None:
+            return iter(list(rows.values()))
+        return iter([row for row in {**rows, **changed.rows}.values() if row is not None])
 
     def apply(self, changes: Iterable[Change]) -> None:
         self._check_open()
@@ -123,19 +225,15 @@ class MemoryTransaction(Transaction):
         if self._state != "open":
             raise StoreClosed("the transaction is over")
 
-    def _table(self, collection: str) -> _Table:
+    def _table(self, collection: str) -> Table:
         self._check_open()
         self.schema.collection(collection)
         return self._tables[collection]
 
     def _make(self, change: Change) -> None:
         collection = change.collection
-        table = self._table(collection)
-        if collection not in self._copied:
-            table = self._tables[collection] = table.copy()
-            self._copied.add(collection)
         id = change.id if isinstance(change, Delete) else str(change.row[0])
-        old = table.rows.get(id)
+        old = self.get(collection, id)
         if isinstance(change, Insert):
             if old is not None:
                 raise DuplicateKey(f"{collection} already holds this id", collection=collection, fields=("id",))
@@ -148,28 +246,33 @@ class MemoryTransaction(Transaction):
                 expected=change.expected_version,
                 actual=actual,
             )
+        table = self._tables[collection]
+        changed = self._changes.get(collection)
+        if changed is None:
+            changed = self._changes[collection] = TableChanges({}, tuple({} for _ in table.keys))
         if old is not None:
-            del table.rows[id]
-            self._forget_keys(collection, table, old)
-        if not isinstance(change, Delete):
-            self._claim_keys(collection, table, change.row)
-            table.rows[id] = change.row
+            self._forget_keys(collection, changed, old)
+        if isinstance(change, Delete):
+            changed.rows[id] = None
+        else:
+            self._claim_keys(collection, table, changed, change.row)
+            changed.rows[id] = change.row
 
     def _unique_keys(self, collection: str, row: Row) -> Iterator[tuple[int, tuple[str, ...], Key]]:
-        shape = self.schema.collection(collection)
-        for index, names in enumerate(shape.unique):
-            key = tuple(row[shape.position(name)] for name in names)
+        for index, names, places in self._data.key_places[collection]:
+            key = tuple([row[place] for place in places])
             if None not in key:
                 yield index, names, key
 
-    def _forget_keys(self, collection: str, table: _Table, row: Row) -> None:
+    def _forget_keys(self, collection: str, changed: TableChanges, row: Row) -> None:
         for index, _, key in self._unique_keys(collection, row):
-            del table.keys[index][key]
+            changed.keys[index][key] = None
 
-    def _claim_keys(self, collection: str, table: _Table, row: Row) -> None:
+    def _claim_keys(self, collection: str, table: Table, changed: TableChanges, row: Row) -> None:
         for index, names, key in self._unique_keys(collection, row):
-            if key in table.keys[index]:
+            keys = changed.keys[index]
+            if (keys[key] if key in keys else table.keys[index].get(key)) is not None:
                 raise DuplicateKey(
                     f"{', '.join(names)} is already in use in {collection}", collection=collection, fields=names
                 )
-            table.keys[index][key] = str(row[0])
+            keys[key] = str(row[0])

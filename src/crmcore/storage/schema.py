@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from crmcore.errors import QueryError
+from crmcore.errors import QueryError, SchemaMismatch
 
 Scalar: TypeAlias = bool | int | str | date | datetime | Decimal | None
 Row: TypeAlias = tuple[Scalar, ...]
@@ -92,6 +92,32 @@ class Schema:
             },
             separators=(",", ":"),
         )
+
+    def require(self, version: int, fingerprint: str) -> None:
+        """Raises :class:`SchemaMismatch` for data that are kept in another format or, under the same number, in other fields."""
+        if version != self.version:
+            Schema(version, {}).require_older(self.version)
+            raise SchemaMismatch(
+                "the data are kept in an older format; upgrade them with: crmcore upgrade",
+                found=version,
+                expected=self.version,
+            )
+        if fingerprint != self.fingerprint:
+            raise SchemaMismatch(
+                "the data were written with other fields under the same format: the versions of crmcore and its plugins"
+                " differ from those that made them",
+                found=version,
+                expected=self.version,
+            )
+
+    def require_older(self, version: int) -> None:
+        """Raises :class:`SchemaMismatch` for data in a newer format than that of this program."""
+        if self.version > version:
+            raise SchemaMismatch(
+                "the data are kept in a newer format than this program knows; a newer crmcore is needed",
+                found=self.version,
+                expected=version,
+            )
 
     @classmethod
     def from_fingerprint(cls, version: int, text: str) -> Schema:

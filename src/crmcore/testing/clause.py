@@ -5,37 +5,44 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeVar
+from enum import StrEnum
+from typing import Any, Final, TypeVar
 
 import attrs
 import pytest
 
-from crmcore.storage import Capability
-from crmcore.testing.harness import Harness
-
 #: The version of the storage contract that this kit holds; a new clause raises the second number, never a third.
-CONTRACT_VERSION: Final = (1, 0)
+CONTRACT_VERSION: Final = (1, 1)
 
 #: What a broken clause ends in. Hypothesis wraps several distinct failures in a group.
 FAILURES: Final = (Exception, BaseExceptionGroup, pytest.fail.Exception)
 
-Test = Callable[[Any, Harness], None]
+Test = Callable[[Any, Any], None]
 T = TypeVar("T", bound=Callable[..., None])
 
-_FORM = re.compile(r"S-[A-Z]+-\d\d")
+_FORM = re.compile(r"[A-Z]-[A-Z]+-\d\d")
+
+
+class NotOffered(Exception):
+    """Raised by a clause about something that a store need not be able to do, where it says at the first call that it can't."""
 
 
 @attrs.frozen(kw_only=True)
 class Clause:
-    """One sentence of the contract. ``needs`` names the capability that it belongs to, ``given`` what a harness may lack."""
+    """One sentence of the contract.
+
+    ``needs`` names the capability that it belongs to, ``given`` the part of a harness without which it can't be tried,
+    ``offers`` the method that a store may leave as it is.
+    """
 
     id: str
     text: str
     since: tuple[int, int] = (1, 0)
-    needs: Capability | None = None
-    given: Literal["url", "impatient"] | None = None
+    needs: StrEnum | None = None
+    given: str | None = None
+    offers: str | None = None
 
-    def inapplicable(self, harness: Harness) -> str | None:
+    def inapplicable(self, harness: Any) -> str | None:
         """Why the clause can't be tried here, or None."""
         if self.needs is not None and self.needs not in harness.backend.capabilities:
             return f"{self.id} needs the capability {self.needs.value}, which the backend does not declare"
@@ -49,22 +56,25 @@ def clause(
     text: str,
     *,
     since: tuple[int, int] = (1, 0),
-    needs: Capability | None = None,
-    given: Literal["url", "impatient"] | None = None,
+    needs: StrEnum | None = None,
+    given: str | None = None,
+    offers: str | None = None,
 ) -> Callable[[Test], Test]:
     """Makes a test method the proof of a clause: skipped with a reason where it doesn't apply, named where it fails."""
     if not _FORM.fullmatch(id):
         raise ValueError("a clause id has the form S-FAMILY-01")
-    stated = Clause(id=id, text=text, since=since, needs=needs, given=given)
+    stated = Clause(id=id, text=text, since=since, needs=needs, given=given, offers=offers)
 
     def hold(test: Test) -> Test:
         @functools.wraps(test)
-        def held(self: Any, harness: Harness) -> None:
+        def held(self: Any, harness: Any) -> None:
             reason = stated.inapplicable(harness)
             if reason:
                 pytest.skip(reason)
             try:
                 test(self, harness)
+            except NotOffered:
+                pytest.skip(f"{id} needs {offers}, which the store does not offer")
             except FAILURES as failure:
                 failure.add_note(f"{id}: {text}")
                 raise
@@ -109,7 +119,7 @@ class Contract:
 
 def _fails(test: Test, stated: Clause, reason: str) -> Test:
     @functools.wraps(test)
-    def failing(self: Any, harness: Harness) -> None:
+    def failing(self: Any, harness: Any) -> None:
         try:
             test(self, harness)
         except FAILURES:

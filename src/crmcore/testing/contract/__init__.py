@@ -6,8 +6,12 @@ import pytest
 
 from crmcore.testing.clause import Contract, clause
 from crmcore.testing.contract.asking import Querying, Tallying
+from crmcore.testing.contract.claiming import Claiming, Outbox
+from crmcore.testing.contract.crashing import Crashing
+from crmcore.testing.contract.editing import Edited
 from crmcore.testing.contract.keeping import Identity, Keys, Values
 from crmcore.testing.contract.lasting import Capabilities, Closing, Errors, Large, Reopening, Urls
+from crmcore.testing.contract.moving import BackingUp, Upgrading
 from crmcore.testing.contract.ordering import Ordering
 from crmcore.testing.contract.sharing import Handles, Isolation, Processes, Threads
 from crmcore.testing.contract.writing import Batches, Conflicts, Transactions
@@ -43,6 +47,8 @@ class StoreContract(
     Handles,
     Threads,
     Processes,
+    Claiming,
+    Outbox,
     Ordering,
     Querying,
     Tallying,
@@ -51,6 +57,10 @@ class StoreContract(
     Closing,
     Errors,
     Urls,
+    BackingUp,
+    Upgrading,
+    Crashing,
+    Edited,
     Capabilities,
     Models,
 ):

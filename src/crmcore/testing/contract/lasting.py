@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import attrs
 import pytest
 
-from crmcore.errors import Conflict, DuplicateKey, InvalidURL, SchemaMismatch, StoreClosed
+from crmcore.errors import (
+    Conflict,
+    DuplicateKey,
+    InvalidURL,
+    SchemaMismatch,
+    StorageError,
+    StoreClosed,
+    StoreUnavailable,
+)
 from crmcore.storage import (
     And,
     Capability,
@@ -247,6 +257,39 @@ class Urls(Contract):
         with opened(harness) as store:
             assert read(store, VALUES, "a") == values_row("a")
 
+    @clause(
+        "S-URL-04",
+        "A file of another program raises an error of crmcore's own and stays as it is, byte for byte",
+        since=(1, 1),
+        needs=Capability.DURABLE,
+        given="file",
+    )
+    def test_files_of_others_are_refused(self, harness: Harness) -> None:
+        assert harness.file is not None
+        file = Path(harness.file)
+        for content in (b"dear diary\n" * 1000, b"\x00\xff" * 5000, b"PK\x03\x04 but no archive"):
+            file.write_bytes(content)
+            with pytest.raises(StorageError):
+                harness.open().close()
+            assert file.read_bytes() == content
+        file.unlink()
+
+    @clause(
+        "S-URL-05",
+        "A folder that isn't there raises StoreUnavailable, and is not made",
+        since=(1, 1),
+        needs=Capability.DURABLE,
+        given="file",
+    )
+    def test_a_folder_must_be_there(self, harness: Harness) -> None:
+        url = StoreURL.parse(str(harness.url))
+        absent = Path(url.path).parent / "absent"
+        path = str(absent / Path(url.path).name)
+        elsewhere = StoreURL.parse(f"{url.scheme}:///{quote(path)}")
+        with pytest.raises(StoreUnavailable):
+            harness.backend.open(elsewhere, SCHEMA).close()
+        assert not absent.exists()
+
 
 class Capabilities(Contract):
     """S-CAPABILITY: what is declared is true, and can be proved."""
@@ -290,3 +333,12 @@ class Capabilities(Contract):
             assert isinstance(json.loads(json.dumps(store.describe())), dict)
             assert store.check() == []
             assert store.schema == SCHEMA
+
+    @clause(
+        "S-CAPABILITY-05",
+        "A backend whose data people edit gives the kit somebody to edit them",
+        since=(1, 1),
+        needs=Capability.EXTERNAL_EDITS,
+    )
+    def test_a_person_can_be_played(self, harness: Harness) -> None:
+        assert harness.edit is not None, "the harness gives no edit, so that no person can be played"

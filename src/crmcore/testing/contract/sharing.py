@@ -12,7 +12,8 @@ from functools import partial
 import pytest
 
 from crmcore.errors import Conflict, DuplicateKey, StoreBusy
-from crmcore.storage import Capability, Delete, Insert, Query, Store, Update
+from crmcore.storage import Capability, Delete, Insert, Query, Store, Update, place_of
+from crmcore.testing import oracle
 from crmcore.testing.clause import Contract, clause
 from crmcore.testing.contract.steps import add, everything, opened, pair, read, refuse, write
 from crmcore.testing.harness import Harness
@@ -133,6 +134,58 @@ class Isolation(Contract):
                 assert raised.value.retryable
             add(second, VALUES, values_row("b"))
             assert set(everything(store)["values"]) == {"a", "b"}
+
+    @clause(
+        "S-ISOLATION-06",
+        "Pages, counts and rows that are read in one transaction are of one state, whatever others write in between",
+        since=(1, 1),
+        needs=Capability.SNAPSHOT_READS,
+    )
+    def test_pages_are_of_one_state(self, harness: Harness) -> None:
+        rows = [group_row(f"{number:02}", order=number % 3) for number in range(12)]
+        query = Query("group", None, ("-order",), None, 4)
+        ordered = oracle.answer(Query("group", None, ("-order",)), rows, GROUP)
+        late: list[int] = []
+        with opened(harness) as reader, closing((harness.impatient or harness.open)()) as writer:
+            add(reader, GROUP, *rows)
+            with reader.transaction() as work:
+                found = list(work.find(query))
+                for number in range(12, 16):
+                    # Each would stand on a page that is still to come.
+                    change = Insert("group", group_row(f"{number:02}", order=0))
+                    gone = Delete("group", str(ordered[-1 - len(late)][0]), 1)
+                    try:
+                        write(writer, change, gone)
+                    except StoreBusy:  # a store may also keep a reader's state by letting the writer wait
+                        break
+                    late.append(number)
+                    after = place_of(found[-1], query, GROUP)
+                    found += work.find(Query("group", None, query.order, after, 4))
+                    assert work.count("group") == 12
+                    assert work.tally("group", None, ["order"]) == [(0, 4), (1, 4), (2, 4)]
+                while len(found) < len(ordered):
+                    after = place_of(found[-1], query, GROUP)
+                    page = list(work.find(Query("group", None, query.order, after, 4)))
+                    assert page, "a page is missing"
+                    found += page
+                assert found == ordered
+            assert len(everything(reader)["group"]) == 12
+
+    @clause(
+        "S-ISOLATION-07",
+        "A reader may open, read and end while a writer is in the middle, and sees what was last committed",
+        since=(1, 1),
+        needs=Capability.SNAPSHOT_READS,
+    )
+    def test_readers_read_beside_a_writer(self, harness: Harness) -> None:
+        with pair(harness) as (one, other), ThreadPoolExecutor(1) as pool:
+            add(one, VALUES, values_row("a"))
+            before = everything(one)
+            with one.transaction(write=True) as work:
+                for number in range(3):
+                    work.apply([Update("values", values_row("a", number + 2, integer=number), number + 1)])
+                    assert pool.submit(everything, other).result(PATIENCE) == before
+            assert everything(other)["values"] == {"a": values_row("a", 4, integer=2)}
 
 
 class Handles(Contract):
