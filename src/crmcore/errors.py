@@ -102,7 +102,49 @@ ISSUES: Mapping[str, tuple[str, str]] = {
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
 PHRASES: Mapping[str, str] = {
+    "a sheet holds 1,048,575 rows; move to SQLite": "一张工作表最多1,048,575行,请改用SQLite存储",
+    "a store is kept in an .xlsx workbook; others are read by crmcore import": "存储只能是.xlsx工作簿,其他文件请用crmcore import导入",
+    "a text holds half a character, which no workbook can keep": "文字含有不完整的字符,工作簿无法保存",
+    "a workbook is named after three slashes: excel:///crm.xlsx, excel:////srv/crm.xlsx": "工作簿写在三个斜杠之后:excel:///crm.xlsx、excel:////srv/crm.xlsx",
+    "an id that no cell can hold is not kept in a workbook": "单元格放不下的编号无法保存到工作簿",
+    "checkpoint is close or manual": "checkpoint只能是close或manual",
+    "network is refuse or allow": "network只能是refuse或allow",
+    "the URL names no file; write excel:///crm.xlsx": "URL没有写明文件,请写成excel:///crm.xlsx",
+    "the database file was moved or replaced while it was open": "数据库文件在使用中被移动或替换",
+    "the database is damaged": "数据库已损坏",
+    "the disk did not give back what was written": "磁盘读回的内容与写入的不一致",
+    "the files were put in order by somebody else meanwhile": "文件已由其他程序整理",
+    "the workbook just written does not hold what was to be in it; the old one stays": "刚写出的工作簿内容不符,已保留原工作簿",
+    "the workbook's marks are of another format than this program's": "工作簿的标记格式与本程序不符",
+    "the workbook's marks can't be read": "工作簿的标记无法读取",
+    "there are no data to upgrade": "没有需要升级的数据",
+    "there is nothing to upgrade": "没有可升级的内容",
+    'workbooks need the extra: pip install "crmcore[excel]"': '工作簿需要安装可选组件:pip install "crmcore[excel]"',
     "this store makes no backup of its own; copy it to another store": "此存储没有自带的备份功能,请复制到另一个存储",
+    "the data are kept in an older format; upgrade them with: crmcore upgrade": (
+        "数据为旧格式,请先升级:crmcore upgrade"
+    ),
+    "the data are kept in a newer format than this program knows; a newer crmcore is needed": (
+        "数据的格式比本程序新,请更新crmcore"
+    ),
+    "the data were written with other fields under the same format: the versions of crmcore and its plugins differ from"
+    " those that made them": "数据的字段与本程序不同:crmcore或插件的版本与写入数据时不一致",
+    "the data were upgraded while this program had them open; open them again": "数据在打开期间已被升级,请重新打开",
+    "the data are not in an older format": "数据不是旧格式,无须升级",
+    "there are no data to be upgraded": "没有可升级的数据",
+    "there is no store at this URL": "此URL处没有数据库",
+    "the target already holds data; copy into a new store": "目标数据库已有数据,请复制到新的数据库",
+    "people's edits in the store were not taken in yet; open it once, then try again": (
+        "存储中有尚未录入的修改,请先打开一次再试"
+    ),
+    "another program has the database open; it must be closed for an upgrade": "其他程序正在使用数据库,升级前须先关闭",
+    "this store makes no backup of its own; copy it first, then upgrade without a backup": (
+        "此存储没有自带的备份功能,请先复制到另一个存储,再以不备份的方式升级"
+    ),
+    "the database doesn't say what it holds": "数据库未注明所存内容",
+    "the copy is damaged, and so may the database be; look with: crmcore check": (
+        "备份已损坏,原数据库也可能损坏,请检查:crmcore check"
+    ),
     "1 to 99": "1至99",
     "a list of mappings of fields": "字段映射的列表",
     "the day due_on": "due_on当天",
@@ -192,6 +234,7 @@ PHRASES: Mapping[str, str] = {
     "journal is auto, wal or truncate": "journal只能是 auto、wal 或 truncate",
     "the file is a database of another program": "该文件是其他程序的数据库",
     "the database holds a text that can't be read": "数据库中有无法读取的文本",
+    "the database holds a value that can't be read": "数据库中有无法读取的值",
     "the store is closed": "数据库已关闭",
     "the transaction is over": "事务已结束",
     "the transaction was not entered": "事务尚未开始",

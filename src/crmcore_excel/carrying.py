@@ -22,7 +22,7 @@ from crmcore.storage import Row
 from crmcore.storage.presentation import Presentation, SheetView
 from crmcore_excel.book import MAX_ROWS, free_name
 from crmcore_excel.cells import Apart, apart_rows, cell_value, fits, letters, read_rows, stand_in, with_escapes
-from crmcore_excel.drawing import cell_format, list_cells, list_name
+from crmcore_excel.drawing import cell_format, guide_headings, guide_title, list_cells, list_name
 from crmcore_excel.layout import LISTS, MARKS, TEXTS, Column, Marks, SheetLayout, write_marks
 from crmcore_excel.losses import lost_parts
 from crmcore_excel.opening import Opened, open_workbook
@@ -73,6 +73,8 @@ def carry_over(
     _write_own(book, MARKS, write_marks(marks))
     _write_own(book, TEXTS, apart_rows(apart))
     _write_lists(book, lists)
+    if presentation is not None:
+        _renew_guide(book, presentation)
     return _saved(book)
 
 
@@ -305,6 +307,32 @@ def _own_sheet(book: Any, title: str) -> Any:
     sheet.delete_rows(1, sheet.max_row)
     sheet.sheet_state = "veryHidden"
     return sheet
+
+
+def _renew_guide(book: Any, presentation: Presentation) -> None:
+    """Brings the lines of our guide up to date, above its table; one that a person took apart is theirs."""
+    title = guide_title(presentation)
+    if title not in book.sheetnames:
+        return
+    sheet, heads = book[title], guide_headings(presentation)
+    found = range(1, sheet.max_row + 1)
+    head = next((n for n in found if [sheet.cell(n, i).value for i in range(1, len(heads) + 1)] == heads), 0)
+    if head < 2:
+        return
+    lines, there = presentation.guide, head - 2
+    more = len(lines) - there
+    if more:
+        heights = {n: row.height for n, row in sheet.row_dimensions.items() if n >= head}
+        if more > 0:
+            sheet.insert_rows(there + 1, more)
+        else:
+            sheet.delete_rows(len(lines) + 1, -more)
+        for number in heights:
+            sheet.row_dimensions[number].height = None
+        for number, height in heights.items():
+            sheet.row_dimensions[number + more].height = height
+    for number, line in enumerate(lines, 1):
+        _put(sheet.cell(number, 1), line)
 
 
 def _write_own(book: Any, title: str, rows: Iterable[Sequence[str]]) -> None:

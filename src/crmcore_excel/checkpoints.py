@@ -27,6 +27,7 @@ from crmcore_excel.layout import MARKS, TEXTS, Marks, SheetLayout, lay_out, writ
 from crmcore_excel.opening import Opened, open_workbook, texts_apart
 from crmcore_excel.packages import fill, read_parts, styles_of, write_package
 from crmcore_excel.replacing import cannot_write
+from crmcore_excel.showing import keep_rows, names_of, show_rows, without_doubt
 
 
 @attrs.frozen(kw_only=True)
@@ -70,14 +71,18 @@ def write_checkpoint(
                 limit=MAX_ROWS - 1,
             )
     zone = presentation.zone if presentation else "UTC"
+    laid = lay_out(schema, presentation, rows)
+    names = names_of(laid, schema, rows)
+    sheets = without_doubt(laid, schema, names, rows)
     marks = Marks(
         store_id=store_id,
         sequence=sequence,
         schema=schema,
         zone=zone,
-        sheets=lay_out(schema, presentation, rows),
+        sheets=sheets,
         digest=digest(rows),
     )
+    rows = show_rows(sheets, schema, names, rows)
     if kept is not None and is_someones(kept):
         parts = carry_over(kept, marks, presentation, rows)
     else:
@@ -165,6 +170,9 @@ def read_checkpoint(path: Path, schema: Schema) -> Checkpoint:
         if sheet.collection in apart:
             put_back(read, collection, apart[sheet.collection])
         rows[sheet.collection] = read
+    names = names_of(opened.marks.sheets, schema, rows)
+    for sheet in opened.marks.sheets:
+        rows[sheet.collection] = keep_rows(sheet, schema, names, rows[sheet.collection])
     if opened.sealed and unread:
         raise StoreCorrupt(f"{path}: the rows can't be read as what they claim to be", path=str(path), part=unread[0])
     # A sealed workbook is as it was written: its parts have the checksums that the seal was made of.

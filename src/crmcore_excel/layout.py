@@ -26,7 +26,10 @@ _MAX_HEADING = 250
 
 @attrs.frozen(kw_only=True)
 class Column:
-    """A field in its sheet. ``choices`` are kept text: what is shown for it, no two shown alike."""
+    """A field in its sheet. ``choices`` are kept text: what is shown for it, no two shown alike.
+
+    ``listed`` and ``refers`` are as in :class:`FieldView`, ``refers`` where no text can be taken for the name of a row.
+    """
 
     field: str
     type: FieldType
@@ -34,16 +37,19 @@ class Column:
     shown: bool = True
     scale: int = 0
     choices: Mapping[str, str] = attrs.field(factory=dict)
+    listed: bool = False
+    refers: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class SheetLayout:
-    """A collection's sheet: its columns from left to right, those shown first."""
+    """A collection's sheet: its columns from left to right, those shown first. ``called`` is as in :class:`SheetView`."""
 
     collection: str
     title: str
     shown: bool
     columns: tuple[Column, ...]
+    called: tuple[str, ...] = ()
 
     def order(self, collection: Collection) -> tuple[int, ...]:
         """For each column the place of its field in the row."""
@@ -113,6 +119,8 @@ def _viewed(collection: Collection, view: SheetView, taken: set[str], rows: Iter
                 heading=heading,
                 scale=field.scale,
                 choices=_choices(field, {row[place] for row in rows}) if field.choices else {},
+                listed=field.listed,
+                refers=field.refers,
             )
         )
     columns += [
@@ -120,8 +128,14 @@ def _viewed(collection: Collection, view: SheetView, taken: set[str], rows: Iter
         for field in collection.fields
         if field.name not in view.fields
     ]
+    for name in view.called:
+        collection.position(name)
     return SheetLayout(
-        collection=collection.name, title=free_name(view.title, taken), shown=True, columns=tuple(columns)
+        collection=collection.name,
+        title=free_name(view.title, taken),
+        shown=True,
+        columns=tuple(columns),
+        called=tuple(view.called),
     )
 
 
@@ -182,7 +196,11 @@ def _sheet(schema: Schema, told: dict[str, Any]) -> SheetLayout:
     if sorted(column.field for column in columns) != sorted(collection.positions):
         raise ValueError("the layout is not that of the schema")
     return SheetLayout(
-        collection=collection.name, title=_of(str, told["title"]), shown=bool(told["shown"]), columns=columns
+        collection=collection.name,
+        title=_of(str, told["title"]),
+        shown=bool(told["shown"]),
+        columns=columns,
+        called=tuple(told.get("called", ())),
     )
 
 

@@ -63,8 +63,8 @@ def load(places: Places, schema: Schema) -> Loaded | None:
     return Loaded(header=header, mark=found.mark, data=data, seen=header.fingerprint)
 
 
-def recover(places: Places, schema: Schema) -> Loaded:
-    """The store after its files were put in order; under the writer's lock.
+def recover(places: Places, schema: Schema, *, sweep: bool) -> Loaded:
+    """The store after its files were put in order; under the writer's lock, and under the checkpoint's for a ``sweep``.
 
     Raises :class:`StoreCorrupt`, :class:`SchemaMismatch`, :class:`StoreUnavailable`, :class:`OSError`.
     """
@@ -81,14 +81,14 @@ def recover(places: Places, schema: Schema) -> Loaded:
     check_schema(header, schema)
     if fingerprint(places.workbook) is None:
         _restore(places)
-    for path in litter(places):
+    for path in litter(places) if sweep else ():
         path.unlink(missing_ok=True)
     data, _ = _read_base(places.base, schema)
     replay(records, data, header.base)
     seen = fingerprint(places.workbook) or header.fingerprint
     loaded = Loaded(header=header, mark=mark, data=data, seen=seen)
     if seen != header.fingerprint and told(places.settled) != seen:
-        loaded.edits = find_edits(places, header, schema)
+        loaded.edits = tuple(find_edits(places, header, schema))
     return loaded
 
 
@@ -169,7 +169,8 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
 
 def litter(places: Places) -> list[Path]:
     """What a process that died left in the folder, or one is just writing."""
-    lasting = {places.journal, places.lock, places.base, places.kept, places.settled, places.backups}
+    known = places.journal, places.lock, places.turn, places.base, places.kept, places.settled, places.postponed
+    lasting = {*known, places.backups}
     return [path for path in (*places.folder.iterdir(), *places.backups.glob("*.new")) if path not in lasting]
 
 
@@ -263,7 +264,9 @@ def _begin(places: Places, schema: Schema) -> None:
     sync_folder(places.workbook.parent)
 
 
-def _header(schema: Schema, known: Fingerprint, store_id: str, workbook_id: str, base: int) -> Header:
+def _header(
+    schema: Schema, known: Fingerprint, store_id: str, workbook_id: str, base: int, previous: int = 0
+) -> Header:
     return Header(
         store_id=store_id,
         workbook_id=workbook_id,
@@ -271,6 +274,7 @@ def _header(schema: Schema, known: Fingerprint, store_id: str, workbook_id: str,
         fingerprint=known,
         schema_version=schema.version,
         schema=schema_digest(schema),
+        previous=previous,
     )
 
 
@@ -338,7 +342,8 @@ def _renew(
             f"{places.journal} is older than the workbook beside it: put the folder back as a whole",
             path=str(places.journal),
         )
-    renewed = _header(schema, base, store_id, store_id, sequence)
+    last = next(record for record in found.records if record.sequence == sequence)
+    renewed = _header(schema, base, store_id, store_id, sequence, last.checksum)
     later = [record for record in found.records if record.sequence > sequence]
     return renewed, create(places.journal, renewed, later), later
 

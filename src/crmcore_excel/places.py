@@ -43,6 +43,11 @@ class Places:
         return self.folder / "lock"
 
     @cached_property
+    def turn(self) -> Path:
+        """Whose lock is held while the workbook is written; others go on committing."""
+        return self.folder / "checkpoint.lock"
+
+    @cached_property
     def base(self) -> Path:
         """The workbook as it was last written."""
         return self.folder / "base.xlsx"
@@ -66,6 +71,11 @@ class Places:
     def settled(self) -> Path:
         """The fingerprint of a person's file whose edits were looked at."""
         return self.folder / "settled"
+
+    @cached_property
+    def postponed(self) -> Path:
+        """Why the workbook could not be written when it was last to be."""
+        return self.folder / "postponed"
 
     @cached_property
     def backups(self) -> Path:

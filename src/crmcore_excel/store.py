@@ -17,11 +17,11 @@ from crmcore.storage.filesystems import filesystem_of
 from crmcore.storage.memory import Changes, MemoryData, MemoryTransaction
 from crmcore.storage.presentation import Edit, Presentation
 from crmcore_excel import checkpointing
-from crmcore_excel.journal import OpenJournal, scan
+from crmcore_excel.journal import Fingerprint, Header, Mark, OpenJournal, scan
 from crmcore_excel.loading import Loaded, edited_alone, litter, load, load_alone, recover, replay
 from crmcore_excel.locking import WriterLock
 from crmcore_excel.owners import owner_of
-from crmcore_excel.places import Places, Settings
+from crmcore_excel.places import Places, Settings, fingerprint
 from crmcore_excel.records import NOTHING, RecordForm
 from crmcore_excel.replacing import typed_errors
 
@@ -48,11 +48,11 @@ class ExcelStore(Store):
     def _begin(self) -> None:
         self._process = os.getpid()
         self._alone = WriterLock(self.places.lock)
+        self._writing_workbook = WriterLock(self.places.turn)
         # Whoever reads the journal or adds to it, of the threads of this handle.
         self._turn = threading.Lock()
         self._due = False
         self._next_try = JOURNAL_LIMIT
-        self._postponed: str | None = None
         with typed_errors(self.places.workbook):
             self.read_only = not _prepare(self.places, self.schema)
             self._now = self._load()
@@ -73,9 +73,20 @@ class ExcelStore(Store):
                 raise
             return loaded
         try:
-            return recover(self.places, self.schema)
+            return self._recover()
         finally:
             self._alone.give()
+
+    def _recover(self) -> Loaded:
+        """Under the writer's lock."""
+        try:
+            self._writing_workbook.take(0)
+        except StoreBusy:
+            return recover(self.places, self.schema, sweep=False)
+        try:
+            return recover(self.places, self.schema, sweep=True)
+        finally:
+            self._writing_workbook.give()
 
     # Transactions.
 
@@ -89,7 +100,7 @@ class ExcelStore(Store):
     def begin(self) -> MemoryData:
         """Takes the writer's turn, until :meth:`end`; the tables as last committed."""
         if self.read_only:
-            raise ReadOnly(f"{self.places.folder} may not be written", path=str(self.places.folder))
+            raise _read_only(self.places)
         with typed_errors(self.places.lock):
             self._alone.take(self.settings.wait_seconds)
         try:
@@ -101,12 +112,11 @@ class ExcelStore(Store):
         return self._now.data
 
     def end(self) -> None:
-        """The next writer's turn. A journal that has become long is made short before."""
-        try:
-            if self._now.mark.end >= self._next_try:
-                self._try_checkpoint()
-        finally:
-            self._alone.give()
+        """The next writer's turn. A journal that has become long is made short then."""
+        long = self._now.mark.end >= self._next_try
+        self._alone.give()
+        if long:
+            self._try_checkpoint(0)
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -162,21 +172,23 @@ class ExcelStore(Store):
         if self.read_only and not self.places.journal.exists():
             return True
         with typed_errors(self.places.journal), OpenJournal(self.places.journal, write=alone) as journal:
-            last = journal.stands_at(now.mark)
+            last = journal.stands_at(now.header, now.mark)
             if last:
                 return True
-            mark = now.mark
-            if last is None:
-                header = journal.header()
-                if (header.base, header.previous) != mark[1:] or header.schema != now.header.schema:
-                    return self._reload(alone=alone)
-                # Somebody wrote the workbook; nothing that isn't known here went before.
-                now.header, mark = header, header.mark
-                now.seen, now.edits = header.fingerprint, ()
+            header = now.header if last is False else journal.header()
+            mark = now.mark if last is False else header.mark
             found = scan(journal.rest(mark), mark, self.places.journal)
             if found.torn and alone:
                 journal.wipe(found.mark, found.torn)
-        replay(found.records, now.data, now.header.base)
+        records = found.records
+        if last is None:
+            known = [mark[1:], *((record.sequence, record.checksum) for record in records)]
+            if now.mark[1:] not in known or header.schema != now.header.schema:
+                return self._reload(alone=alone)
+            # Somebody has written the workbook; what is known here is in it, or in the new journal.
+            records = records[known.index(now.mark[1:]) :]
+            now.header, now.seen, now.edits = header, header.fingerprint, ()
+        replay(records, now.data, header.base)
         now.mark = found.mark
         return True
 
@@ -184,7 +196,7 @@ class ExcelStore(Store):
         if not alone:
             return False
         with typed_errors(self.places.workbook):
-            self._now = recover(self.places, self.schema)
+            self._now = self._recover()
         return True
 
     # The workbook.
@@ -211,47 +223,75 @@ class ExcelStore(Store):
         the journal keeps everything meanwhile.
         """
         self._check_open()
-        with self._held():
-            self._checkpoint()
+        self._checkpoint(self.settings.wait_seconds)
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, wait_seconds: float) -> None:
+        if self.read_only:
+            raise _read_only(self.places)
         with typed_errors(self.places.workbook):
-            if self.places.next.exists():  # somebody's checkpoint was cut short
-                with self._turn:
-                    self._now = recover(self.places, self.schema)
-            draft = checkpointing.write(self.places, self._now, self._presentation)
-            with self._turn:
-                checkpointing.put_in_place(self.places, self._now, draft)
-        self._due, self._postponed = False, None
+            self._writing_workbook.take(wait_seconds)
+            try:
+                with self._held():
+                    now, mark = self._ready(), self._now.mark
+                    snapshot = now.data.begin_reading()
+                try:
+                    written = checkpointing.write(
+                        self.places, now.header, self.schema, snapshot.tables, mark, self._presentation
+                    )
+                finally:
+                    now.data.end_reading(snapshot)
+                with self._held():
+                    self._put_in_place(now.header, self.schema, mark, written)
+            finally:
+                self._writing_workbook.give()
+
+    def _ready(self) -> Loaded:
+        """The store, when its workbook may be written; what a person saved is kept. Under both locks."""
+        if fingerprint(self.places.base) != self._now.header.fingerprint or self.places.next.exists():
+            with self._turn:  # a checkpoint was cut short
+                self._now = recover(self.places, self.schema, sweep=True)
+        checkpointing.check_free(self.places, self._now)
+        if self._now.seen != self._now.header.fingerprint:
+            checkpointing.keep_person(self.places, self._now)
+        return self._now
+
+    def _put_in_place(self, header: Header, schema: Schema, mark: Mark, written: Fingerprint) -> None:
+        with self._turn:
+            if self._now.header != header:
+                raise StoreBusy("the files were put in order by somebody else meanwhile")
+            checkpointing.put_in_place(self.places, self._now, schema, mark, written)
+        self._due = self._now.mark.sequence > mark.sequence
         self._next_try = JOURNAL_LIMIT
 
-    def _try_checkpoint(self) -> None:
+    def _try_checkpoint(self, wait_seconds: float) -> None:
         try:
-            self._checkpoint()
-        except StorageError as problem:
-            self._postponed = problem.message
+            self._checkpoint(wait_seconds)
+        except StorageError as problem:  # the journal has it all
             self._next_try = self._now.mark.end + JOURNAL_LIMIT
-            _log.info("the workbook is not written yet: %s", problem.message)
+            checkpointing.tell_postponed(self.places, problem.message)
+            _log.warning("the workbook is not written yet: %s", problem.message)
 
     def close(self) -> None:
         if self._closed:
             return
         try:
-            if self._due and self.settings.checkpoint == "close" and os.getpid() == self._process:
-                self._checkpoint_at_close()
+            if self._due and self.settings.checkpoint == "close" and os.getpid() == self._process and self._is_behind():
+                self._try_checkpoint(self.settings.wait_seconds)
         finally:
             self._closed = True
             if os.getpid() == self._process:
                 self._alone.close()
+                self._writing_workbook.close()
 
-    def _checkpoint_at_close(self) -> None:
+    def _is_behind(self) -> bool:
+        """Whether the workbook lacks something; somebody who closed before may have written it."""
         try:
-            with self._held():
-                # Somebody who closed meanwhile may have done it.
-                if self._now.mark.sequence > self._now.header.base or self._now.seen != self._now.header.fingerprint:
-                    self._try_checkpoint()
-        except StorageError as problem:  # the journal has it all
+            self._refresh()
+        except StorageError as problem:
             _log.info("the workbook is not written yet: %s", problem.message)
+            return False
+        now = self._now
+        return now.mark.sequence > now.header.base or now.seen != now.header.fingerprint
 
     def backup(self, target: str) -> None:
         self._check_open()
@@ -265,19 +305,21 @@ class ExcelStore(Store):
 
     def replace_all(self, schema: Schema, rewrite: Callable[[Scan], Iterable[Insert]]) -> None:
         """See :meth:`Backend.upgrade`. The handle is of no further use."""
-        with self._held():
-            if self._now.edits:
-                raise checkpointing.waiting(self.places)
-            data = MemoryData(schema)
-            with MemoryTransaction(self._now.data, write=False) as old, MemoryTransaction(data, write=True) as new:
-                new.apply(rewrite(old.scan))
-            # An empty record, so that the number of the new workbook is one that the journal has reached.
-            self._append(NOTHING)
-            self._now.data = data
-            with typed_errors(self.places.workbook):
-                written = checkpointing.write(self.places, self._now, self._presentation)
-                checkpointing.put_in_place(self.places, self._now, written)
-            self._due = False
+        with typed_errors(self.places.workbook):
+            self._writing_workbook.take(self.settings.wait_seconds)
+            try:
+                with self._held():
+                    now, data = self._ready(), MemoryData(schema)
+                    with MemoryTransaction(now.data, write=False) as old, MemoryTransaction(data, write=True) as new:
+                        new.apply(rewrite(old.scan))
+                    # An empty record, so that the number of the new workbook is one that the journal has reached.
+                    self._append(NOTHING)
+                    written = checkpointing.write(
+                        self.places, now.header, schema, data.tables, now.mark, self._presentation
+                    )
+                    self._put_in_place(now.header, schema, now.mark, written)
+            finally:
+                self._writing_workbook.give()
 
     # What the doctor asks.
 
@@ -299,7 +341,7 @@ class ExcelStore(Store):
             "row_limit": LIMIT,
             "wait_seconds": self.settings.wait_seconds,
             "checkpoint": self.settings.checkpoint,
-            "postponed": self._postponed,
+            "postponed": checkpointing.postponed(self.places),
             "open_in": None if owner is None else {"file": owner.file.name, "user": owner.user, "live": owner.live},
             "edits_waiting": len(self._now.edits),
             "backups": sorted(path.name for path in self.places.backups.glob("*.xlsx")),
@@ -370,6 +412,10 @@ def _prepare(places: Places, schema: Schema) -> bool:
 
         ctypes.windll.kernel32.SetFileAttributesW(str(places.folder), 2)  # hidden
     return True
+
+
+def _read_only(places: Places) -> ReadOnly:
+    return ReadOnly(f"{places.folder} may not be written", path=str(places.folder))
 
 
 def _may_write(path: Path) -> bool:

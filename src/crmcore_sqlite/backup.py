@@ -12,7 +12,7 @@ from pathlib import Path
 from crmcore.errors import StoreCorrupt, StoreUnavailable
 from crmcore.storage import Schema
 from crmcore_sqlite.database import facts_of
-from crmcore_sqlite.errors import translate
+from crmcore_sqlite.errors import DRIVER_ERRORS, translate
 
 
 def back_up(source: sqlite3.Connection, schema: Schema, path: str, target: str) -> None:
@@ -36,7 +36,7 @@ def back_up(source: sqlite3.Connection, schema: Schema, path: str, target: str) 
         _sync(part)
         _name(part, place)
         _sync(place.parent)
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise translate(error) from None
     except OSError as error:
         raise StoreUnavailable(f"{error.strerror}: {place}", path=str(place)) from None

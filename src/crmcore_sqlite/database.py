@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from crmcore.errors import SchemaMismatch, StoreCorrupt, StoreUnavailable
 from crmcore.storage import Schema
-from crmcore_sqlite.errors import translate
+from crmcore_sqlite.errors import DRIVER_ERRORS, translate
 from crmcore_sqlite.settings import Settings
 
 APPLICATION_ID = 0x43524D43  #: "CRMC" in the header of the file
@@ -40,7 +40,7 @@ def connect(settings: Settings, *, create: bool = False, change: bool = True) ->
             check_same_thread=False,
             cached_statements=_CACHED_STATEMENTS,
         )
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise translate(error) from None
     try:
         for setting in ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF"):
@@ -48,7 +48,7 @@ def connect(settings: Settings, *, create: bool = False, change: bool = True) ->
         if change:
             # For the change to another journal SQLite itself does not wait.
             insist(connection, f"PRAGMA journal_mode={settings.journal}", settings.wait_seconds)
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         connection.close()
         raise translate(error) from None
     return connection
@@ -80,7 +80,7 @@ def open_database(settings: Settings, schema: Schema) -> sqlite3.Connection:
     try:
         if _is_new(connection, schema):
             _create(connection, schema)
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         connection.close()
         raise translate(error) from None
     except BaseException:

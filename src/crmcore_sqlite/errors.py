@@ -36,11 +36,16 @@ _BY_EXTENDED_CODE: Mapping[int, tuple[type[StorageError], str]] = {
     ),
 }
 
+DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What Python's driver raises; the second where SQLite's own message quotes bytes of a damaged file."""
+
 _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 
-def translate(error: sqlite3.Error) -> StorageError:
+def translate(error: sqlite3.Error | UnicodeDecodeError) -> StorageError:
     """The library's error for one of SQLite; ``details["sqlite"]`` is its symbolic code."""
+    if isinstance(error, UnicodeDecodeError):
+        return StoreCorrupt("the database is damaged")
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None:
         if isinstance(error, sqlite3.OperationalError):

@@ -6,13 +6,13 @@ import os
 import sqlite3
 from typing import Any
 
-from crmcore.errors import SchemaMismatch, StoreClosed, StoreCorrupt
+from crmcore.errors import SchemaMismatch, StoreClosed, StoreCorrupt, StoreUnavailable
 from crmcore.storage import Schema, Store
 from crmcore.storage.filesystems import filesystem_of
 from crmcore_sqlite.backup import back_up
 from crmcore_sqlite.compile import Compiler
 from crmcore_sqlite.database import connect, insist, open_database
-from crmcore_sqlite.errors import translate
+from crmcore_sqlite.errors import DRIVER_ERRORS, translate
 from crmcore_sqlite.flavour import SQLITE
 from crmcore_sqlite.settings import SAFE_WAL, Settings
 from crmcore_sqlite.transaction import Handling, SqliteTransaction
@@ -32,6 +32,7 @@ class SqliteStore(Store):
         self._process = os.getpid()
         # Appending to a list and popping from it are atomic: no lock is needed.
         self._idle: list[sqlite3.Connection] = [open_database(settings, schema)]
+        self._file = _identity(settings.path)
         self._inherited: list[sqlite3.Connection] = []
 
     def transaction(self, *, write: bool = False) -> SqliteTransaction:
@@ -67,7 +68,8 @@ class SqliteStore(Store):
     def begin_writing(self, connection: sqlite3.Connection) -> None:
         """Takes the writer's lock, waiting as long as the settings say.
 
-        Raises :class:`SchemaMismatch` where the data were upgraded since the store was opened.
+        Raises :class:`SchemaMismatch` where the data were upgraded since the store was opened, :class:`StoreUnavailable`
+        where the file is no longer the one that was opened.
         """
         # SQLite's own waiting sleeps a tenth of a second between two looks: among busy writers somebody may starve.
         connection.execute("PRAGMA busy_timeout=0")
@@ -75,6 +77,10 @@ class SqliteStore(Store):
             insist(connection, "BEGIN IMMEDIATE", self.settings.wait_seconds)
         finally:
             connection.execute(f"PRAGMA busy_timeout={self.settings.wait_seconds * 1000:.0f}")
+        # With a write-ahead log SQLite itself doesn't notice, and the log stays behind under the old name.
+        if self.settings.journal == "wal" and _identity(self.settings.path) != self._file:
+            connection.execute("ROLLBACK")
+            raise StoreUnavailable("the database file was moved or replaced while it was open")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version != self.schema.version:
             connection.execute("ROLLBACK")
@@ -122,10 +128,18 @@ class SqliteStore(Store):
         connection = self.take()
         try:
             return connection.execute(sql).fetchall()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error) from None
         finally:
             self.give_back(connection)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class _Handlings(dict[str, Handling]):

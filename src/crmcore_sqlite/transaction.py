@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 import attrs
 
-from crmcore.errors import Conflict, ReadOnly, StoreClosed
+from crmcore.errors import Conflict, ReadOnly, StoreClosed, StoreCorrupt
 from crmcore.storage import Change, Delete, In, Insert, Pushed, Query, Row, Transaction, Update, Where, check_tally
 from crmcore.storage.evaluate import in_group_order
-from crmcore_sqlite.errors import translate
+from crmcore_sqlite.errors import DRIVER_ERRORS, translate
 from crmcore_sqlite.rows import DumpRow, LoadRows, dump_function, load_function, load_value
 from crmcore_sqlite.tables import Access
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHUNK = 256  #: rows read at a time
 _MOST_IDS = 512
+_UNREADABLE = "the database holds a value that can't be read"
 
 
 @attrs.frozen
@@ -60,7 +61,7 @@ class SqliteTransaction(Transaction):
                 self._store.begin_writing(connection)
             else:
                 connection.execute("BEGIN")
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._store.give_back(connection)
             raise translate(error) from None
         except BaseException:  # somebody lost patience
@@ -80,7 +81,7 @@ class SqliteTransaction(Transaction):
         try:
             if connection.in_transaction:
                 connection.execute("COMMIT" if kind is None and state == "open" else "ROLLBACK")
-        except sqlite3.Error as problem:
+        except DRIVER_ERRORS as problem:
             connection.close()
             if kind is None:
                 raise translate(problem) from None
@@ -95,9 +96,9 @@ class SqliteTransaction(Transaction):
             rows = self._connection.execute(handling.access.get, (id,)).fetchall()
         except UnicodeEncodeError:
             return None  # no stored id has lone surrogates
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._fail(error)
-        return handling.load(rows)[0] if rows else None
+        return self._loaded(handling.load, rows)[0] if rows else None
 
     def get_many(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
         handling = self._handle(collection)
@@ -107,11 +108,11 @@ class SqliteTransaction(Transaction):
                 query = Query(collection, In("id", ids[start : start + _MOST_IDS]))
                 statement, values, _ = self._store.compiler.select(query)
                 rows = self._connection.execute(statement.sql, statement.arguments(values)).fetchall()
-                for row in handling.load(rows):
+                for row in self._loaded(handling.load, rows):
                     found[row[0]] = row  # type: ignore[index]
         except UnicodeEncodeError:
             return super().get_many(collection, ids)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._fail(error)
         return {id: found[id] for id in ids if id in found}
 
@@ -139,15 +140,19 @@ class SqliteTransaction(Transaction):
             groups = self._connection.execute(statement.sql, statement.arguments(values)).fetchall()
         except (OverflowError, UnicodeEncodeError):
             return super().tally(collection, where, by, sums)
-        except sqlite3.Error as error:
-            if sums and error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a sum beyond 64 bits
+        except DRIVER_ERRORS as error:
+            if sums and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:  # a sum beyond 64 bits
                 return super().tally(collection, where, by, sums)
             self._fail(error)
         fields = self.schema.collection(collection)
         readers = [load_value(fields.field(name).type) for name in by]
         rows: list[Row] = []
         for group in groups:
-            keys = [read(value) if read else value for read, value in zip(readers, group, strict=False)]
+            try:
+                keys = [read(value) if read else value for read, value in zip(readers, group, strict=False)]
+            except (ValueError, TypeError):
+                self._state = "failed"
+                raise StoreCorrupt(_UNREADABLE) from None
             rows.append((*keys, *(total or 0 for total in group[len(by) :])))
         if not by and not rows[0][0]:
             return []
@@ -166,7 +171,7 @@ class SqliteTransaction(Transaction):
                 else:
                     self._replace_or_delete(change)
                     change = next(source, None)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._fail(error)
         except BaseException:
             self._state = "failed"
@@ -230,13 +235,20 @@ class SqliteTransaction(Transaction):
         try:
             cursor = self._connection.execute(sql, values)
             rows = cursor.fetchmany(CHUNK)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._fail(error)
         if len(rows) < CHUNK:
-            return load(rows)
+            return self._loaded(load, rows)
         stream = _Stream(self, cursor, rows, load)
         self._streams.append(stream)
         return stream.rows()
+
+    def _loaded(self, load: LoadRows, rows: list[Any]) -> list[Row]:
+        try:
+            return load(rows)
+        except (ValueError, TypeError, ArithmeticError):
+            self._state = "failed"
+            raise StoreCorrupt(_UNREADABLE) from None
 
     def _settle(self) -> None:
         """Reads open answers to their end before a write, so that each shows one state."""
@@ -244,7 +256,7 @@ class SqliteTransaction(Transaction):
             stream.finish()
         self._streams.clear()
 
-    def _fail(self, error: sqlite3.Error) -> NoReturn:
+    def _fail(self, error: sqlite3.Error | UnicodeDecodeError) -> NoReturn:
         self._state = "failed"
         raise translate(error) from None
 
@@ -264,7 +276,7 @@ class _Stream:
     def rows(self) -> Iterator[Row]:
         while self._waiting or not self._finished:
             waiting, self._waiting = self._waiting, []
-            yield from self._load(waiting)
+            yield from self._transaction._loaded(self._load, waiting)
             if not self._waiting and not self._finished:
                 self._read()
 
@@ -288,5 +300,5 @@ class _Stream:
     def _fetch(self, fetch: Callable[[], list[Any]]) -> list[Any]:
         try:
             return fetch()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._transaction._fail(error)

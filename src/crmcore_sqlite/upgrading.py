@@ -14,7 +14,7 @@ import attrs
 from crmcore.errors import SchemaMismatch, StoreBusy, StoreCorrupt, StoreUnavailable
 from crmcore.storage import Insert, Row, Scan, Schema
 from crmcore_sqlite.database import connect, facts_of, insist, keep_facts
-from crmcore_sqlite.errors import translate
+from crmcore_sqlite.errors import DRIVER_ERRORS, translate
 from crmcore_sqlite.flavour import SQLITE
 from crmcore_sqlite.rows import dump_function, load_function
 from crmcore_sqlite.settings import Settings
@@ -32,7 +32,7 @@ def stored_schema(settings: Settings) -> Schema | None:
         try:
             connection.execute("BEGIN")
             return _schema_of(connection)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error) from None
 
 
@@ -72,7 +72,7 @@ def upgrade_database(settings: Settings, schema: Schema, rewrite: Callable[[Scan
             # The pages of the old tables; where there is no room to put the rest together, they stay and are used later.
             with suppress(sqlite3.Error):
                 connection.execute("VACUUM")
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error) from None
         finally:
             if connection.in_transaction:

@@ -108,6 +108,11 @@ def messages_are_kept_whatever_happens(patch: Patch) -> None:
     wrap(patch, MemoryTransaction, "__exit__", leave)
 
 
+@caught_by("MODEL-02")
+def a_claim_keeps_a_row_to_itself(patch: Patch) -> None:
+    wrap(patch, Store, "claim", lambda original, self, query, change: original(self, query, change)[:-1])
+
+
 # Readers.
 
 
@@ -166,19 +171,21 @@ def a_backup_is_the_same_file(patch: Patch) -> Callable[[], Harness]:
 def a_backup_holds_what_is_not_committed(patch: Patch) -> Callable[[], Harness]:
     under_way: list[Any] = []
 
-    def begin(original: Any, self: Any, data: MemoryData, *, write: bool) -> None:
-        original(self, data, write=write)
-        if write:
-            under_way[:] = [self]
+    @contextmanager
+    def transaction(original: Any, self: Any, *, write: bool = False) -> Iterator[Any]:
+        with original(self, write=write) as work:
+            if write:
+                under_way[:] = [work]
+            yield work
 
     def backup(original: Any, self: Any, target: str) -> None:
         original(self, target)
         kept = file_store.load(target)
         assert kept is not None
-        kept.rows["group"] = list(under_way[0]._tables["group"].rows.values())
+        kept.rows["group"] = list(under_way[0].scan("group"))
         file_store.save(target, kept)
 
-    wrap(patch, MemoryTransaction, "__init__", begin)
+    wrap(patch, FileStore, "transaction", transaction)
     wrap(patch, FileStore, "backup", backup)
     return file_harness(FileBackend())
 

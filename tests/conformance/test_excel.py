@@ -8,6 +8,7 @@ import pytest
 from crmcore.storage import StoreURL
 from crmcore.testing import SCHEMA, Harness, StoreContract
 from crmcore_excel import ExcelBackend
+from crmcore_excel.testing import edit
 
 
 class TestExcel(StoreContract):
@@ -16,4 +17,10 @@ class TestExcel(StoreContract):
         url = f"excel:///{quote(str(tmp_path))}/客户.xlsx"
         backend = ExcelBackend()
         impatient = StoreURL.parse(f"{url}?wait=0.05")
-        return Harness(backend=backend, url=url, impatient=lambda: backend.open(impatient, SCHEMA), examples=5)
+        return Harness(
+            backend=backend,
+            url=url,
+            impatient=lambda: backend.open(impatient, SCHEMA),
+            edit=lambda edits: edit(f"{tmp_path}/客户.xlsx", edits),
+            examples=5,
+        )

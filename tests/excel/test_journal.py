@@ -175,9 +175,9 @@ def test_the_room_is_made_before_it_is_used(tmp_path: Path) -> None:
 
 def test_a_new_journal_takes_the_later_records_along(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    mark = create(path, HEADER, [Record(8, b"one"), Record(9, b"two")])
+    mark = create(path, HEADER, [Record(8, b"one", 0), Record(9, b"two", 0)])
     with OpenJournal(path, write=True) as journal:
-        assert journal.stands_at(mark) is True
+        assert journal.stands_at(HEADER, mark) is True
         journal.append(b"three", mark)
     assert read(path.read_bytes()) == ([b"one", b"two", b"three"], 0)
     assert [child.name for child in tmp_path.iterdir()] == ["journal"]
@@ -187,15 +187,16 @@ def test_who_reads_on_sees_what_is_new_and_what_is_another_journal(tmp_path: Pat
     path = tmp_path / "journal"
     mark = create(path, HEADER)
     with OpenJournal(path, write=True) as journal:
-        assert journal.stands_at(mark) is True
+        assert journal.stands_at(HEADER, mark) is True
         after = journal.append(b"one", mark)
-        assert journal.stands_at(mark) is False
-        assert journal.stands_at(after) is True
+        assert journal.stands_at(HEADER, mark) is False
+        assert journal.stands_at(HEADER, after) is True
         journal.wipe(mark, after.end - mark.end)
-        assert journal.stands_at(after) is None
+        assert journal.stands_at(HEADER, after) is None
     create(path, attrs.evolve(HEADER, generation="0" * 16))
     with OpenJournal(path, write=False) as journal:
-        assert journal.stands_at(mark) is None
+        assert journal.stands_at(HEADER, mark) is None
+        assert journal.stands_at(journal.header(), mark) is True
 
 
 @pytest.mark.parametrize("failing", ["write", "_synchronise", "fsync"])

@@ -115,6 +115,28 @@ def test_edits_go_through_the_use_cases_and_the_workbook_shows_what_came_of_them
         assert crm.edit_report is None
 
 
+def test_people_read_names_for_ids_and_lists_without_brackets_and_may_write_them_so(path, customer):
+    with person(path) as sheets:
+        assert sheets["联系人"].read(2, "所属客户") == f"{customer.number} 示例科技有限公司"
+        assert sheets["联系人"].read(2, "联系电话") == "13800138000"
+        assert sheets["商机"].read(2, "所属客户") == f"{customer.number} 示例科技有限公司"
+        sheets["联系人"].write(2, 联系电话="13800138000; 010-66668888、13900139000")
+        sheets["商机"].write(2, 所属客户=sheets["联系人"].read(3, "所属客户"))
+        # Another name in the same file doesn't make the others point at nobody.
+        sheets["客户"].write(3, 客户名称="样本贸易集团")
+        sheets["跟进记录"].write(2, 所属客户=sheets["联系人"].read(3, "所属客户"), 沟通内容="改名")
+    with opened(path) as crm:
+        assert crm.edit_report is not None and not crm.edit_report.issues, crm.edit_report
+        me = crm.acting_as("x")
+        (contact,) = me.contacts.of(customer)
+        assert contact.phones == ("13800138000", "010-66668888", "13900139000")
+        other = me.customers.find(search="样本贸易集团").items[0]
+        assert me.opportunities.find().items[0].customer_id == other.id
+        assert [one.summary for one in me.follow_ups.of(other)] == ["改名"]
+    with person(path) as sheets:
+        assert sheets["商机"].read(2, "所属客户") == f"{other.number} 样本贸易集团"
+
+
 def test_what_is_refused_is_named_cell_by_cell_and_comes_back(path, customer):
     with person(path) as sheets:
         shown = sheets["客户"]
@@ -155,6 +177,23 @@ def test_what_somebody_else_changed_meanwhile_is_not_written_over(path, customer
         assert [(issue.code, issue.field) for issue in report.issues] == [("edit_conflict", "customer.remarks")]
         first, second = crm.acting_as("x").customers.find().items
         assert (first.remarks, first.address, second.remarks) == ("西区说", "上海", "没有冲突")
+
+
+def test_a_workbook_that_is_saved_again_without_having_been_closed_is_not_taken_in_twice(path, customer):
+    """The person goes on in the file as they have it, which knows nothing of what was taken in meanwhile."""
+    book = openpyxl.load_workbook(path)
+    sheet = Sheet(book["跟进记录"])
+    sheet.write(2, 所属客户=customer.number, 沟通内容="报价已发")
+    book.save(path)
+    with opened(path) as crm:
+        assert crm.edit_report is not None and len(crm.edit_report.taken) == 1
+    sheet.write(3, 所属客户=customer.number, 沟通内容="客户确认收到")
+    sheet.write(4, 所属客户=customer.number, 沟通内容="客户确认收到")
+    book.save(path)
+    with opened(path) as crm:
+        assert [row.outcome for row in crm.edit_report.rows] == ["known", "taken", "taken"]
+        held = sorted(one.summary for one in crm.acting_as("x").follow_ups.of(customer))
+        assert held == ["客户确认收到", "客户确认收到", "报价已发"]
 
 
 def test_a_copied_row_is_an_addition_and_what_it_may_not_bring_along_is_said(path, customer):

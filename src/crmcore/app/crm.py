@@ -8,6 +8,7 @@ from typing import Any
 
 from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
+from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
 from crmcore.app.edit_reports import EditReport, KeptReport, keep_report, kept_report
@@ -55,6 +56,10 @@ class CRM(Engine):
     def last_edits(self) -> KeptReport | None:
         """What became of the last edits that were taken in, at this opening or an earlier one; None where there were none."""
         return self.read(kept_report)
+
+    def check(self, progress: Progress | None = None) -> Checked:
+        """Whether the store is whole: see :func:`crmcore.app.checking.check`."""
+        return check(self, progress)
 
 
 class Session:

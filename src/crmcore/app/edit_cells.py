@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Any, cast
 
 from crmcore.app.engine import Engine
-from crmcore.app.presenting import only_words
+from crmcore.app.presenting import REFERENCES, only_words
 from crmcore.app.work import Work
 from crmcore.domain import Customer, Entity, Money, Opportunity, Order
 from crmcore.domain.fields import Unclean
@@ -26,16 +28,11 @@ _EXPECTED: Mapping[str, str] = {
     "instant": "a date and time",
     "money": "an amount of money",
 }
-_REFERENCES: Mapping[str, type[Entity]] = {
-    **dict.fromkeys(("customer_id", "referrer_id", "referred_id"), Customer),
-    "opportunity_id": Opportunity,
-    "order_id": Order,
-}
-#: The fields that a record is named by where another one refers to it.
-_NAMES: Mapping[type[Entity], tuple[str, ...]] = {
-    Customer: ("number", "name_key"),
-    Opportunity: ("reference", "name_key"),
-    Order: ("number",),
+#: The fields that a record is named by where another one refers to it, by collection.
+_NAMES: Mapping[str, tuple[type[Entity], tuple[str, ...]]] = {
+    "customers": (Customer, ("number", "name_key")),
+    "opportunities": (Opportunity, ("reference", "name_key")),
+    "orders": (Order, ("number",)),
 }
 
 
@@ -68,10 +65,10 @@ class CellReader:
             if after is not None and type(after) is not int:
                 raise Unclean("bad_money")
             return after
-        if name in _REFERENCES and after is not None:
-            return self._referred(_REFERENCES[name], str(parse("text", after, options=self._options)))
+        if name in REFERENCES and after is not None:
+            return self._referred(REFERENCES[name], str(parse("text", after, options=self._options)))
         if kind == "texts":
-            return self._texts(field, after)
+            return self._texts(field, after, getattr(record, name, ()))
         told = parse("text" if kind == "choice" else cast(CellKind, kind), after, options=self._options)
         return self._word(field, told, record) if isinstance(told, str) else told
 
@@ -90,16 +87,17 @@ class CellReader:
             pass
         raise Unclean("bad_type", expected=_EXPECTED.get(kind, "text"))
 
-    def _texts(self, field: str, after: Any) -> Any:
-        """A list as it is kept, or as people write one."""
+    def _texts(self, field: str, after: Any, there: tuple[str, ...]) -> tuple[str, ...]:
+        """A list as it is kept, or as people write one; texts that were there already stay as they are."""
+        kept: Any = [after]
         if isinstance(after, str) and after.startswith("["):
-            try:
+            with suppress(ValueError):
                 kept = json.loads(after)
-            except ValueError:
-                kept = None
-            if isinstance(kept, list) and all(isinstance(text, str) for text in kept):
-                return tuple(kept)
-        return parse(_LISTS.get(field, "texts"), after, options=self._options)
+        if not isinstance(kept, list) or not all(text is None or isinstance(text, (str, int, float)) for text in kept):
+            raise Unclean("bad_type", expected="a list of texts")
+        read = _LISTS.get(field, "texts")
+        parts = ((text,) if text in there else parse(read, text, options=self._options) for text in kept)
+        return tuple(dict.fromkeys(chain.from_iterable(parts)))
 
     def _word(self, field: str, text: str, record: Entity | None) -> str:
         """A text that has a fixed or a suggested meaning, as its key."""
@@ -122,11 +120,12 @@ class CellReader:
         found = (graph.stage_key(spelling) for spelling in (text, *labels)) if graph else ()
         return next((key for key in found if key is not None), text)  # any other is for the move to refuse
 
-    def _referred(self, cls: type[Entity], text: str) -> str:
+    def _referred(self, collection: str, text: str) -> str:
         """The id of the record that a text names: its id, its number, or a name that only one has."""
+        cls, names = _NAMES[collection]
         known = self._work.get(cls, text)
         found: Sequence[Entity] = [known] if known is not None else []
-        for name in _NAMES[cls]:
+        for name in names:
             if not found:
                 found = self._work.find(cls, Eq(name, fold(text) if name.endswith("_key") else text), limit=2)
         if len(found) == 1:

@@ -125,6 +125,18 @@ SHEETS: Mapping[str, EditedSheet] = {
     )
 }
 
+#: The collections that fields refer to, and by what their rows are called there.
+REFERENCES: Mapping[str, str] = {
+    **dict.fromkeys(("customer_id", "referrer_id", "referred_id"), "customers"),
+    "opportunity_id": "opportunities",
+    "order_id": "orders",
+}
+CALLED: Mapping[str, tuple[str, ...]] = {
+    "customers": ("number", "name"),
+    "opportunities": ("name",),
+    "orders": ("number",),
+}
+
 #: The guide, line by line.
 GUIDE: tuple[Label, ...] = (
     Label(
@@ -142,8 +154,9 @@ GUIDE: tuple[Label, ...] = (
         en="To add a row, fill it in below the others. A customer number left blank is drawn; a new customer needs an owner.",
     ),
     Label(
-        zh="“所属客户”填写客户编号或客户名称;新客户及其联系人可以同时填写。",
-        en="Name a customer by its number or its name. A new customer and its contacts can be added together.",
+        zh="“所属客户”显示编号和名称,填写其中之一即可;新客户及其联系人可以同时填写。多项内容以分号分隔。",
+        en="A customer is shown with number and name; either is enough. A new customer and its contacts can be added together."
+        " Several texts have semicolons between.",
     ),
     Label(
         zh="修改客户状态、销售阶段等同于推进阶段:缺少的条件会提示。流失或输单须同时填写原因。",
@@ -175,6 +188,7 @@ def presentation_of(playbook: Playbook, language: Language = "zh-CN", notes: Ite
             title=playbook.label(f"sheet.{collection}", language),
             fields=dict(_views(sheet, playbook, language)),
             addable=bool(sheet.filled),
+            called=CALLED.get(collection, ()),
         )
         for collection, sheet in SHEETS.items()
     }
@@ -188,10 +202,13 @@ def presentation_of(playbook: Playbook, language: Language = "zh-CN", notes: Ite
 
 def _views(sheet: EditedSheet, playbook: Playbook, language: Language) -> Iterator[tuple[str, FieldView]]:
     for column in sheet.columns:
-        editable = column in sheet.changed
+        editable, fillable = column in sheet.changed, column in sheet.filled
         if column not in sheet.entity.kinds:
             label = playbook.label(f"{sheet.entity.entity}.{column.removesuffix('_currency')}", language)
-            yield column, FieldView(heading=_CURRENCY.text(language).format(label=label), editable=editable)
+            yield (
+                column,
+                FieldView(heading=_CURRENCY.text(language).format(label=label), editable=editable, fillable=fillable),
+            )
             continue
         kind, field = sheet.entity.kinds[column], f"{sheet.entity.entity}.{column}"
         choices = _choices(field, kind, playbook, language)
@@ -202,7 +219,10 @@ def _views(sheet: EditedSheet, playbook: Playbook, language: Language) -> Iterat
                 choices=choices,
                 only_choices=bool(choices) and only_words(field, kind, playbook),
                 editable=editable,
+                fillable=fillable,
                 scale=MINOR_DIGITS.get(playbook.currency, 2) if kind.name == "money" else 0,
+                listed=kind.name == "texts",
+                refers=REFERENCES.get(column),
             ),
         )
 

@@ -187,8 +187,12 @@ def _opened_as_stored(url: str) -> Store:
         schema = _stored(backend, address)
     except NotSupported:
         schema = SCHEMA
-    # The program's own schema has the indices, too.
-    return backend.open(address, SCHEMA if schema.fingerprint == SCHEMA.fingerprint else schema)
+    return backend.open(address, as_known(schema))
+
+
+def as_known(stored: Schema) -> Schema:
+    """The program's own schema, which has the indexes too, where the stored one is the same; else that one."""
+    return SCHEMA if (stored.version, stored.fingerprint) == (SCHEMA.version, SCHEMA.fingerprint) else stored
 
 
 def _opener(target: str | Store, schema: Schema) -> Callable[[], Store]:

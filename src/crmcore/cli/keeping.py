@@ -1,4 +1,4 @@
-"""Verbs about keeping the data safe: upgrade, copy, backup."""
+"""Verbs about keeping the data safe: upgrade, copy, backup, check."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import attrs
 import click
 
 from crmcore.app import stores
+from crmcore.cli.exits import CORRUPT, OK
 from crmcore.cli.options import with_global_options
 from crmcore.cli.shell import Shell, store_url
 from crmcore.cli.tables import spoken
@@ -100,6 +101,31 @@ def backup(shell: Shell, target: str) -> None:
     """Writes the store to the new file FILE, complete and checked, while others go on using it."""
     stores.backup(shell.store, target)
     shell.tell_written(target)
+
+
+@click.command("check")
+@with_global_options
+def check(shell: Shell) -> int:
+    """Looks whether the store is whole: file, rows, what names what, what is owed. Writes nothing."""
+    crm = shell.open()
+    with _progress(shell, "checking") as progress:
+        found = crm.check(progress)
+    told = [finding.text(shell.language) for finding in found.findings]
+    if shell.json:
+        plain = attrs.asdict(found)
+        plain["findings"] = [
+            {**attrs.asdict(one), "text": text} for one, text in zip(found.findings, told, strict=True)
+        ]
+        shell.write_json(plain)
+    elif told:
+        shell.write("\n".join(told))
+    if found.outdated:
+        shell.say(shell.text("rules_outdated"))
+    if told:
+        shell.say(shell.text("faults_found", count=len(told)))
+    else:
+        shell.say(shell.text("whole", rows=sum(found.rows.values()), digest=found.digest))
+    return CORRUPT if told else OK
 
 
 @contextmanager

@@ -13,19 +13,20 @@ import click
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
 from crmcore.cli.demo import demo
+from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
 from crmcore.cli.exits import BROKEN_PIPE, FAILURE, INTERRUPTED, OK, USAGE, exit_code
 from crmcore.cli.exporting import export, template
 from crmcore.cli.importing import import_
 from crmcore.cli.issues import line
-from crmcore.cli.keeping import backup, copy, upgrade
+from crmcore.cli.keeping import backup, check, copy, upgrade
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
 from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
 from crmcore.cli.sending import outbox
-from crmcore.cli.setup import doctor, init
+from crmcore.cli.setup import init
 from crmcore.cli.shell import Shell, harmless
 from crmcore.cli.tiering import tier
 from crmcore.errors import CRMError, ImportRejected, Invalid, StorageError, TransitionRefused
@@ -66,7 +67,7 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(backup, copy, demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook),
+    *(backup, check, copy, demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook),
     *(recompute, remind, replay, report, show, template, tier, upgrade),
 )
 for verb in _VERBS:

@@ -36,6 +36,39 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "upgraded from format {source} to {target}, read back and compared; digest {digest}",
         "已由格式{source}升级至{target},并已读回核对;摘要{digest}",
     ),
+    "checking": ("checking", "正在检查"),
+    "whole": ("no fault found in {rows} rows; digest {digest}", "已检查{rows}行,未发现问题;摘要{digest}"),
+    "faults_found": ("faults found: {count}", "发现{count}处问题"),
+    "warning.remote": (
+        "the store lies on a {filesystem} disk, which other machines may share; a lock there may not hold",
+        "数据位于{filesystem}网络盘,可能被多台机器共用,文件锁未必可靠",
+    ),
+    "warning.wal_reset_bug": (
+        "SQLite {version} can corrupt a database with a write-ahead log; 3.51.3 mends it, journal=truncate avoids it",
+        "SQLite {version}在预写日志模式下可能损坏数据库;请升级至3.51.3,或改用journal=truncate",
+    ),
+    "warning.edits_waiting": (
+        "{count} changes that people made in the file wait to be taken in",
+        "有{count}处在文件中所做的修改尚待录入",
+    ),
+    "warning.open_in": ("somebody has the file open ({file}); what they save comes in later", "文件正被打开({file})"),
+    "warning.stale_owner": (
+        "{file} says that somebody has the file open, and seems to be left behind",
+        "{file}显示文件正被打开,但可能是遗留文件",
+    ),
+    "warning.calendar_ends": (
+        "holidays and working days are confirmed only as far as {day}",
+        "节假日和调休安排只确认至{day}",
+    ),
+    "warning.calendar_over": (
+        "holidays and working days are not confirmed since {day}; a newer crmcore, or a calendar of your own, is needed",
+        "节假日和调休安排在{day}之后未经确认,请更新crmcore或自定日历",
+    ),
+    "warning.outdated": (
+        "the playbook's rules have changed since what is owed was worked out: run crmcore recompute",
+        "方案的规则已变更,请运行 crmcore recompute 重新计算待办事项",
+    ),
+    "warning.dead_letters": ("{count} notices could not be delivered", "有{count}条通知未能送达"),
     "copied": (
         "{rows} rows copied into {store}; both hold the same, digest {digest}",
         "已将{rows}行复制到{store};两边内容一致,摘要{digest}",

@@ -25,16 +25,20 @@ from crmcore.testing.kit_schema import SCHEMA  # noqa: E402
 from crmcore.testing.machine import StoreMachine  # noqa: E402
 from crmcore.testing.notifier_contract import NotifierContract, NotifierHarness  # noqa: E402
 from crmcore.testing.observing import Moment, ObservedStore  # noqa: E402
+from crmcore.testing.purity import Impure, RuleContract, RuleHarness, check_pure  # noqa: E402
 from crmcore.testing.report import Report, Result, run_contract  # noqa: E402
+from crmcore.testing.side_by_side import Divergence, Run, side_by_side  # noqa: E402
 
 __all__ = [
     "CONTRACT_VERSION",
     "SCHEMA",
     "Clause",
     "Crash",
+    "Divergence",
     "FaultPlan",
     "FaultyStore",
     "Harness",
+    "Impure",
     "Moment",
     "NotifierContract",
     "NotifierHarness",
@@ -42,15 +46,20 @@ __all__ = [
     "PersonsEdit",
     "Report",
     "Result",
+    "RuleContract",
+    "RuleHarness",
+    "Run",
     "SlowStore",
     "StoreContract",
     "StoreMachine",
     "at_call",
     "by_chance",
+    "check_pure",
     "clause",
     "clauses",
     "crash_points",
     "expected_failure",
     "run_contract",
+    "side_by_side",
     "strategies",
 ]

@@ -17,7 +17,8 @@ from crmcore.testing.kit_schema import SCHEMA, version_of
 QUICK = 15
 
 
-def _examples() -> int:
+def examples_asked_for() -> int:
+    """How many cases a random clause tries, as the environment says."""
     return int(os.environ.get("CRMCORE_KIT_EXAMPLES", QUICK))
 
 
@@ -34,7 +35,9 @@ def _file(harness: Harness) -> str | None:
     if harness.url is None:
         return None
     url = StoreURL.parse(harness.url)
-    return url.path if url.path and not url.host else None
+    # A database of a server may be named without a host, but not like this.
+    named = os.path.isabs(url.path) and os.path.isdir(os.path.dirname(url.path))
+    return url.path if named and not url.host else None
 
 
 def _backup_url(harness: Harness) -> Callable[[str], str] | None:
@@ -70,7 +73,7 @@ class Harness:
     file: str | None = attrs.field(default=attrs.Factory(_file, takes_self=True))
     backup_url: Callable[[str], str] | None = attrs.field(default=attrs.Factory(_backup_url, takes_self=True))
     edit: Callable[[Sequence[PersonsEdit]], None] | None = None
-    examples: int = attrs.field(factory=_examples)
+    examples: int = attrs.field(factory=examples_asked_for)
     steps: int = 20
     many: int = 20_000
     crashes: int = 8
