@@ -208,6 +208,7 @@ PHRASES: Mapping[str, str] = {
     "a month is a year and a number from 1 to 12": "月份由年份和1至12的数字组成",
     "reminders are asked for between two aware moments": "查询提醒须给出两个带时区的时间",
     "notices are put into the outbox up to now, not ahead": "提醒只能放入至当前时间为止的部分,不能提前",
+    "notifiers are named by a list of their keys": "通知渠道须以标识列表指明",
     "two notifiers have the same key": "两个通知渠道使用了同一个标识",
     "what is due is asked until a date, or a date and time": "查询到期事项须给出截止日期或时间",
     "this is not a page mark": "这不是翻页标记",
