@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime
 import itertools
 import os
+import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import postgres_server as postgres
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -70,3 +73,23 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared data sets are not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Callable[..., str]]:
+    """Gives URLs on a PostgreSQL server: one of this process's own, or the one that CRMCORE_TEST_PG_URL names."""
+    given = os.environ.get("CRMCORE_TEST_PG_URL")
+    if given:
+        yield partial(postgres.with_options, given)
+        return
+    server = postgres.Server()
+    yield server.url
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Callable[..., str]) -> Iterator[Callable[..., str]]:
+    """Gives URLs of a store in a schema that is this test's alone, and gone at its end."""
+    name = f"t{uuid.uuid4().hex}"
+    yield partial(postgres_server, schema=name)
+    postgres.drop(postgres_server(), name)

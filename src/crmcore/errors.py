@@ -189,6 +189,8 @@ PHRASES: Mapping[str, str] = {
     "a period is given in dates": "时间段须以日期给出",
     "a month is a year and a number from 1 to 12": "月份由年份和1至12的数字组成",
     "reminders are asked for between two aware moments": "查询提醒须给出两个带时区的时间",
+    "notices are put into the outbox up to now, not ahead": "提醒只能放入至当前时间为止的部分,不能提前",
+    "two notifiers have the same key": "两个通知渠道使用了同一个标识",
     "what is due is asked until a date, or a date and time": "查询到期事项须给出截止日期或时间",
     "this is not a page mark": "这不是翻页标记",
     "this mark belongs to another list, or to another order of it": "此翻页标记属于另一个列表或另一种排序",
@@ -225,6 +227,39 @@ PHRASES: Mapping[str, str] = {
     'SQLite stores need SQLAlchemy: pip install "crmcore[sqlite]"': (
         'SQLite数据库需要SQLAlchemy:pip install "crmcore[sqlite]"'
     ),
+    'PostgreSQL stores need SQLAlchemy and psycopg: pip install "crmcore[postgres]"': (
+        'PostgreSQL数据库需要SQLAlchemy和psycopg:pip install "crmcore[postgres]"'
+    ),
+    "PostgreSQL keeps at most 16,383 digits behind the point": "PostgreSQL最多保留小数点后16383位",
+    "a server is written host or host:port, an IPv6 address in brackets": (
+        "服务器写作 host 或 host:port,IPv6地址须加方括号"
+    ),
+    "a store URL holds no NUL": "数据库URL不能含有NUL字符",
+    "no connection to the PostgreSQL server: see its log, and host, port, database, user and password of the URL": (
+        "无法连接PostgreSQL服务器:请查看其日志,并检查URL中的主机、端口、数据库、用户和密码"
+    ),
+    "pool is the most connections to hold, such as 10": "pool须为最多保持的连接数,例如 10",
+    "schema is a name of small letters, digits and underscores that doesn't begin with pg_": (
+        "schema须为小写字母、数字和下划线组成的名称,且不以pg_开头"
+    ),
+    "the URL names no database; write postgresql://host/database": (
+        "URL中没有数据库名,应写作 postgresql://host/database"
+    ),
+    "user and password go before the host, as in postgresql://user:password@host/database": (
+        "用户名和密码写在主机名之前:postgresql://user:password@host/database"
+    ),
+    "the connection was lost while committing; whether it was kept isn't known": (
+        "提交时连接中断,无法确定数据是否已写入"
+    ),
+    "the data were upgraded while the store was open; open it again": "数据库打开期间数据已升级,请重新打开",
+    "the database doesn't keep texts in UTF-8; make one with ENCODING 'UTF8'": (
+        "该数据库的编码不是UTF-8,请以 ENCODING 'UTF8' 新建数据库"
+    ),
+    "the database has no tables of this library yet, and may not be written": (
+        "该数据库中尚无本程序的数据表,且不能写入"
+    ),
+    "the facts beside the data are not those of this library": "数据旁的说明不是本程序写入的",
+    "the server undid the transaction": "服务器撤销了该事务",
     'workbooks need an optional library: pip install "crmcore[excel]"': (
         '读写工作簿需要可选组件:pip install "crmcore[excel]"'
     ),

@@ -7,6 +7,7 @@ Each sheet gets one generated function per direction, since all rows of a store 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -20,7 +21,7 @@ from crmcore.interchange.sheets import CellError
 from crmcore.storage import Collection, Row
 from crmcore.storage.presentation import Unreadable
 from crmcore_excel.book import MAX_TEXT
-from crmcore_excel.layout import Column, SheetLayout
+from crmcore_excel.layout import Column, SheetLayout, chunks
 
 WriteRows: TypeAlias = Callable[[Iterable[Row]], Iterator[str]]
 ReadRows: TypeAlias = Callable[[Iterable[Sequence[Any]]], list[Row]]
@@ -31,6 +32,8 @@ _FIRST_DAY, _FIRST_MOMENT = date(1900, 3, 1), datetime(1900, 3, 1)  # noqa: DTZ0
 _END = datetime(4600, 1, 1)  # noqa: DTZ001 - from then on 15 digits don't tell a millisecond
 _DAY_ZERO, _MOMENT_ZERO, _DAY = date(1899, 12, 30).toordinal(), datetime(1899, 12, 30), timedelta(1)  # noqa: DTZ001
 _LAST_SERIAL = 2_958_466
+
+ROW_HEIGHT = 18  #: fixed, so that a long text shows its first line and not all of it
 
 _SURELY_SHORT = MAX_TEXT // 2
 _UNSAYABLE = "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
@@ -57,6 +60,11 @@ class Apart:
     text: str
 
 
+def apart_rows(texts: Iterable[Apart]) -> list[list[str]]:
+    """The texts kept apart as rows of their sheet."""
+    return [[text.collection, text.field, text.id, *chunks(json.dumps(text.text))] for text in texts]
+
+
 def fits(text: str) -> bool:
     """Whether a cell holds the text as it is."""
     return bool(text) and _units(text) <= MAX_TEXT and _BROKEN.search(text) is None
@@ -76,8 +84,12 @@ def _units(text: str) -> int:
 
 def escaped(text: str) -> str:
     """A text as it stands in the XML of a workbook."""
-    text = _LIKE_ESCAPE.sub("_x005F_", text)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return with_escapes(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def with_escapes(text: str) -> str:
+    """A text in which nothing is taken for the escape of a character."""
+    return _LIKE_ESCAPE.sub("_x005F_", text) if "_x" in text else text
 
 
 def text_row(number: int, texts: Iterable[str | None], style: int = 0) -> str:
@@ -115,19 +127,37 @@ def write_day(value: date) -> int | str:
     return value.toordinal() - _DAY_ZERO if value >= _FIRST_DAY else value.isoformat()
 
 
-def local_moment(value: datetime, zone: tzinfo) -> datetime | None:
-    """The moment on the wall clock of the zone, where a cell can hold it and it means this instant alone."""
+def write_instant(value: datetime, zone: tzinfo) -> float | str:
+    """An instant as the serial number of the moment on the zone's clock, where that means this instant alone."""
     try:
         local = value.astimezone(zone)
     except OverflowError:
-        return None
+        return _iso(value)
     shown = local.replace(tzinfo=None)
-    return shown if _FIRST_MOMENT <= shown < _END and not local.fold else None
+    return (shown - _MOMENT_ZERO) / _DAY if _FIRST_MOMENT <= shown < _END and not local.fold else _iso(value)
 
 
-def iso_instant(value: datetime) -> str:
-    """An instant as text, ``2024-05-15T08:30:00.000Z``."""
+def _iso(value: datetime) -> str:
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def cell_value(column: Column, value: Any, zone: tzinfo) -> Any:
+    """What stands in the cell for a value of the column's type: the plain twin of :func:`write_rows`."""
+    if value is None:
+        return None
+    match column.type:
+        case "text":
+            return column.choices.get(value, value)
+        case "boolean":
+            return column.choices.get("true" if value else "false", value)
+        case "integer":
+            return write_integer(value, column.scale)
+        case "date":
+            return write_day(value)
+        case "instant":
+            return write_instant(value, zone)
+        case "decimal":
+            return str(value)
 
 
 def write_rows(
@@ -148,31 +178,24 @@ def write_rows(
             text = stand_in(text) or ""
         return escaped(text)
 
-    def instant(value: datetime) -> float | None:
-        local = local_moment(value, zone)
-        return None if local is None else (local - _MOMENT_ZERO) / _DAY
-
     scope: dict[str, Any] = {
-        "hard": hard, "special": _SPECIAL, "instant": instant, "iso": iso_instant, "integer": write_integer, "day": write_day,
+        "hard": hard, "special": _SPECIAL, "instant": lambda value: write_instant(value, zone), "integer": write_integer, "day": write_day,
     }  # fmt: skip
     told = []
     for index, column in enumerate(sheet.columns):
         place = collection.position(column.field)
         told.append(_cell_source(column, f"v{place}", place, f'r="{letters(index)}{{n}}" s="{styles[index]}"', scope))
     names = ", ".join(f"v{place}" for place in range(len(fields)))
+    told_row = "".join(f"{{c{place}}}" for place in sheet.order(collection))
     source = [
         "def made(rows):",
         "    n = 1",
         f"    for {names} in rows:",
         "        n += 1",
         *(f"        {line}" for lines in told for line in lines),
-        '        yield f\'<row r="{n}">' + "".join(f"{{c{place}}}" for place in _places(sheet, collection)) + "</row>'",
+        f'        yield f\'<row r="{{n}}" ht="{ROW_HEIGHT}" customHeight="1">{told_row}</row>\'',
     ]
     return _made(source, scope), apart
-
-
-def _places(sheet: SheetLayout, collection: Collection) -> tuple[int, ...]:
-    return sheet.order(collection)
 
 
 def _cell_source(column: Column, name: str, place: int, head: str, scope: dict[str, Any]) -> list[str]:
@@ -209,15 +232,9 @@ def _cell_source(column: Column, name: str, place: int, head: str, scope: dict[s
             ]
         case "boolean":
             return [*lines, f"    {cell} = f'<c {head} t=\"b\"><v>{{{name}:d}}</v></c>'"]
-        case "instant":
-            return [
-                *lines,
-                f"    t = instant({name})",
-                f"    if t is None: t = iso({name}); {cell} = f'{inline}'",
-                f"    else: {cell} = f'{number}'",
-            ]
-        case "integer" | "date":
-            made = f"integer({name}, {column.scale})" if column.type == "integer" else f"day({name})"
+        case "integer" | "date" | "instant":
+            kind = "day" if column.type == "date" else column.type
+            made = f"{kind}({name}, {column.scale})" if column.scale else f"{kind}({name})"
             return [
                 *lines,
                 f"    t = {made}",
@@ -236,10 +253,8 @@ def shown_text(value: Any) -> str:
             return value.code
         case bool():
             return "TRUE" if value else "FALSE"
-        case float() if value.is_integer():
-            return f"{value:.0f}" if abs(value) < 10**21 else repr(value)
-        case date():
-            return value.isoformat()
+        case float():
+            return f"{value:.15G}"  # as many digits as a spreadsheet keeps
     return str(value)
 
 

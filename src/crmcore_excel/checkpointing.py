@@ -13,7 +13,7 @@ from crmcore.storage import Schema
 from crmcore.storage.memory import Table
 from crmcore.storage.presentation import Presentation
 from crmcore_excel.journal import HEADER_SIZE, Fingerprint, Header, Mark, OpenJournal, create, scan
-from crmcore_excel.loading import Loaded, copy, keep_base, schema_digest, sync, told
+from crmcore_excel.loading import Loaded, copy, keep_base, litter, schema_digest, sync, told
 from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, fingerprint
 from crmcore_excel.replacing import move, replacing, sync_folder, typed_errors
@@ -22,53 +22,71 @@ KEPT_BACKUPS = 5
 """Older versions of the workbook that are kept. What persons saved is never taken away."""
 
 
-def write(places: Places, now: Loaded, presentation: Presentation | None) -> Fingerprint:
-    """Writes the rows as a draft of the workbook, and a copy of it, both verified and synced."""
-    _check_free(places, now)
-    if now.seen != now.header.fingerprint:
-        _keep_person(places, now)
-    schema = now.data.schema
+def write(
+    places: Places,
+    header: Header,
+    schema: Schema,
+    tables: Mapping[str, Table],
+    mark: Mark,
+    presentation: Presentation | None,
+) -> Fingerprint:
+    """Writes the rows as a draft of the workbook, and a copy of it, both verified and synced. Under the checkpoint's lock."""
     kept = places.kept if places.kept.exists() else None
-    _write_verified(places.draft, schema, now.data.tables, now.header.store_id, now.mark, presentation, kept)
-    sync(places.draft)
-    copy(places.draft, places.next)
-    sync_folder(places.folder)
-    written = fingerprint(places.draft)
-    if written is None or fingerprint(places.next) != written:
-        raise StoreCorrupt("the disk did not give back what was written", path=str(places.next))
+    try:
+        _write_verified(places.draft, schema, tables, header.store_id, mark, presentation, kept)
+        sync(places.draft)
+        copy(places.draft, places.next)
+        sync_folder(places.folder)
+        written = fingerprint(places.draft)
+        if written is None or fingerprint(places.next) != written:
+            raise StoreCorrupt("the disk did not give back what was written", path=str(places.next))
+    except BaseException:
+        _discard(places)
+        raise
     return written
 
 
-def put_in_place(places: Places, now: Loaded, written: Fingerprint) -> None:
-    """The draft becomes the workbook, its copy the base, and the journal begins anew."""
-    # Once more, since writing took its time.
-    _check_free(places, now)
-    schema = now.data.schema
+def put_in_place(places: Places, now: Loaded, schema: Schema, mark: Mark, written: Fingerprint) -> None:
+    """The draft of the rows up to the mark becomes the workbook, its copy the base, and the journal begins anew with what was
+    committed since. Under both locks."""
     header = Header(
         store_id=now.header.store_id,
         workbook_id=now.header.store_id,
-        base=now.mark.sequence,
+        base=mark.sequence,
         fingerprint=written,
         schema_version=schema.version,
         schema=schema_digest(schema),
-        previous=now.mark.checksum,
+        previous=mark.checksum,
     )
-    if places.workbook.exists():
-        shutil.copymode(places.workbook, places.draft)
-    move(places.draft, places.workbook)
+    try:
+        check_free(places, now)
+        with OpenJournal(places.journal, write=False) as journal:
+            later = scan(journal.rest(mark), mark, places.journal).records
+        if places.workbook.exists():
+            shutil.copymode(places.workbook, places.draft)
+        move(places.draft, places.workbook)
+    except BaseException:
+        _discard(places)
+        raise
+    # From here on it is a checkpoint, whatever happens: opening the store goes on with it.
     sync_folder(places.workbook.parent)
     keep_base(places, now.header)
     move(places.next, places.base)
     sync_folder(places.folder)
-    now.mark = create(places.journal, header)
+    now.mark = create(places.journal, header, later)
     now.header, now.seen, now.edits = header, written, ()
     places.settled.unlink(missing_ok=True)
-    _forget_backups(places, header.store_id)
+    _forget_backups(places)
+
+
+def _discard(places: Places) -> None:
+    places.next.unlink(missing_ok=True)
+    places.draft.unlink(missing_ok=True)
 
 
 def settle(places: Places, now: Loaded) -> None:
     """A person's edits were looked at: their file is kept, and may be replaced."""
-    _keep_person(places, now)
+    keep_person(places, now)
     with replacing(places.settled) as file:
         file.write(f"{now.seen.size} {now.seen.sha256}".encode())
     now.edits = ()
@@ -124,9 +142,7 @@ def check(places: Places, schema: Schema, now: Loaded) -> list[str]:
         except StorageError as problem:
             findings.append(problem.message)
         findings += [
-            f"{path.name} is left over from a crash; opening the store again takes it away"
-            for path in (places.draft, places.next)
-            if path.exists()
+            f"{path.name} is left over from a crash; opening the store again takes it away" for path in litter(places)
         ]
         owner = owner_of(places.workbook)
         if owner is not None and not owner.live:
@@ -154,7 +170,7 @@ def waiting(places: Places) -> StoreUnavailable:
     )
 
 
-def _check_free(places: Places, now: Loaded) -> None:
+def check_free(places: Places, now: Loaded) -> None:
     """Raises :class:`StoreUnavailable` unless the workbook may be replaced."""
     owner = owner_of(places.workbook)
     if owner is not None and owner.live:
@@ -166,7 +182,8 @@ def _check_free(places: Places, now: Loaded) -> None:
         raise waiting(places)
 
 
-def _keep_person(places: Places, now: Loaded) -> None:
+def keep_person(places: Places, now: Loaded) -> None:
+    """Keeps the workbook that a person saved: among the backups for ever, and as what the next ones look like."""
     places.backups.mkdir(exist_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(places.workbook.stat().st_mtime))
     copy(places.workbook, places.backups / f"saved-{stamp}-{now.seen.sha256[:8]}.xlsx")
@@ -197,7 +214,7 @@ def _write_verified(
         )
 
 
-def _forget_backups(places: Places, store_id: str) -> None:
+def _forget_backups(places: Places) -> None:
     old = sorted(places.backups.glob("*-????????????.xlsx"), key=lambda path: path.name[-17:])
     for path in old[:-KEPT_BACKUPS]:
         path.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ program shows; columns are found by their headings, so that people may move them
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection as Sized
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -21,12 +20,14 @@ from crmcore.errors import NotSupported, SchemaMismatch, StoreCorrupt
 from crmcore.storage import Collection, Row, Schema
 from crmcore.storage.presentation import Presentation, Unreadable
 from crmcore_excel.book import MAX_ROWS
-from crmcore_excel.cells import Apart, letters, read_rows, stand_in, text_row, write_rows
+from crmcore_excel.carrying import carry_over
+from crmcore_excel.cells import Apart, apart_rows, letters, read_rows, stand_in, text_row, write_rows
 from crmcore_excel.drawing import draw
-from crmcore_excel.layout import MARKS, TEXTS, Marks, SheetLayout, chunks, lay_out, write_marks
+from crmcore_excel.layout import MARKS, TEXTS, Marks, SheetLayout, lay_out, write_marks
 from crmcore_excel.opening import Opened, open_workbook, texts_apart
 from crmcore_excel.packages import fill, read_parts, styles_of, write_package
 from crmcore_excel.replacing import cannot_write
+from crmcore_excel.showing import keep_rows, names_of, show_rows, without_doubt
 
 
 @attrs.frozen(kw_only=True)
@@ -70,14 +71,37 @@ def write_checkpoint(
                 limit=MAX_ROWS - 1,
             )
     zone = presentation.zone if presentation else "UTC"
+    laid = lay_out(schema, presentation, rows)
+    names = names_of(laid, schema, rows)
+    sheets = without_doubt(laid, schema, names, rows)
     marks = Marks(
         store_id=store_id,
         sequence=sequence,
         schema=schema,
         zone=zone,
-        sheets=lay_out(schema, presentation, rows),
+        sheets=sheets,
         digest=digest(rows),
     )
+    rows = show_rows(sheets, schema, names, rows)
+    if kept is not None and is_someones(kept):
+        parts = carry_over(kept, marks, presentation, rows)
+    else:
+        parts = _drawn(marks, presentation, rows)
+    try:
+        with path.open("wb") as file:
+            write_package(file, parts)
+    except OSError as problem:
+        raise cannot_write(problem, path) from problem
+
+
+def is_someones(path: Path) -> bool:
+    """Whether a person's work is in the workbook: it was saved by another program once."""
+    opened = open_workbook(path, marks_only=True)
+    return not opened.sealed or opened.marks.carried
+
+
+def _drawn(marks: Marks, presentation: Presentation | None, rows: Mapping[str, Sized[Row]]) -> dict[str, bytes | str]:
+    """The parts of a workbook drawn anew."""
     drawn = BytesIO()
     parts_of = draw(drawn, marks, presentation, rows)
     parts: dict[str, bytes | str] = {**read_parts(drawn)}
@@ -87,28 +111,20 @@ def write_checkpoint(
         styles = styles_of(drawn_sheet)
         write, its_apart = write_rows(
             sheet,
-            schema.collections[sheet.collection],
+            marks.schema.collections[sheet.collection],
             [styles[index] for index in range(len(sheet.columns))],
-            ZoneInfo(zone),
+            ZoneInfo(marks.zone),
         )
         parts[parts_of[sheet.title]] = fill(drawn_sheet, write(rows.get(sheet.collection, ())))
         apart += its_apart
-    for title, own in ((MARKS, write_marks(marks)), (TEXTS, _apart_rows(apart))):
+    for title, own in ((MARKS, write_marks(marks)), (TEXTS, apart_rows(apart))):
         name = parts_of[title]
         parts[name] = fill(_text(parts[name]), (text_row(number, row) for number, row in enumerate(own, 1)))
-    try:
-        with path.open("wb") as file:
-            write_package(file, parts)
-    except OSError as problem:
-        raise cannot_write(problem, path) from problem
+    return parts
 
 
 def _text(part: bytes | str) -> str:
     return part.decode() if isinstance(part, bytes) else part
-
-
-def _apart_rows(apart: Sequence[Apart]) -> list[list[str]]:
-    return [[text.collection, text.field, text.id, *chunks(json.dumps(text.text))] for text in apart]
 
 
 def digest(rows: Mapping[str, Sized[Row]]) -> str:
@@ -126,7 +142,7 @@ def _id(row: Row) -> Any:
 
 def stored_schema(path: Path) -> Schema:
     """The schema that the rows of a workbook are kept in. Raises as :func:`read_checkpoint` does, but not for another version."""
-    return open_workbook(path).marks.schema
+    return open_workbook(path, marks_only=True).marks.schema
 
 
 def read_checkpoint(path: Path, schema: Schema) -> Checkpoint:
@@ -149,16 +165,18 @@ def read_checkpoint(path: Path, schema: Schema) -> Checkpoint:
         reading = read_rows(sheet, collection, found.at, zone)
         read = reading.read(found.rows)
         ids = {row[0] for row in read}
-        if not opened.sealed and (reading.failed() or len(ids) < len(read) or None in ids):
+        if reading.failed() or len(ids) < len(read) or None in ids:
             read = _readable(read, sheet, collection, found.at, found.first, unread)
-        elif reading.failed() or len(ids) < len(read):
-            raise StoreCorrupt(f"{path}: the rows of {sheet.title} can't be read", path=str(path), part=sheet.title)
         if sheet.collection in apart:
             put_back(read, collection, apart[sheet.collection])
         rows[sheet.collection] = read
-    edited = bool(unread) or digest(rows) != opened.marks.digest
-    if edited and opened.sealed:
-        raise StoreCorrupt(f"{path}: the rows are not those that its digest was made of", path=str(path), part=MARKS)
+    names = names_of(opened.marks.sheets, schema, rows)
+    for sheet in opened.marks.sheets:
+        rows[sheet.collection] = keep_rows(sheet, schema, names, rows[sheet.collection])
+    if opened.sealed and unread:
+        raise StoreCorrupt(f"{path}: the rows can't be read as what they claim to be", path=str(path), part=unread[0])
+    # A sealed workbook is as it was written: its parts have the checksums that the seal was made of.
+    edited = not opened.sealed and (bool(unread) or digest(rows) != opened.marks.digest)
     return Checkpoint(
         store_id=opened.marks.store_id, sequence=opened.marks.sequence, rows=rows, edited=edited, unread=tuple(unread)
     )

@@ -14,14 +14,14 @@ from crmcore.errors import Language, MissingExtra
 from crmcore.metrics.tables import display_width
 from crmcore.storage import Row
 from crmcore.storage.presentation import Presentation, SheetView
-from crmcore_excel.book import GREY, HEADER, MAX_ROWS, Book, free_name
-from crmcore_excel.cells import letters, write_integer
+from crmcore_excel.book import HEADER, LINE, MAX_ROWS, Book, free_name
+from crmcore_excel.cells import ROW_HEIGHT, letters, write_integer
 from crmcore_excel.layout import LISTS, MARKS, TEXTS, Column, Marks, SheetLayout
 from crmcore_excel.packages import SEAL, UNSEALED
 
 _CREATED = datetime(2000, 1, 1)  # noqa: DTZ001 - a spreadsheet's properties know no zone
 _SAMPLE = 300  #: rows that a column's width is taken from
-_NARROWEST, _WIDEST, _FILTER_ARROW, _ROW_HEIGHT = 8, 48, 3, 18
+_NARROWEST, _WIDEST, _FILTER_ARROW = 8, 48, 3
 _GUIDE_WIDTHS = (18, 22, 14, 34, 60)
 
 _SHAPES = {
@@ -118,8 +118,8 @@ def _draw_sheet(
                 "show_error": bool(field and field.only_choices),
             }
             drawn.data_validation(1, index, MAX_ROWS - 1, index, words)
-    drawn.set_default_row(_ROW_HEIGHT)
-    drawn.set_row(0, 1.5 * _ROW_HEIGHT)
+    drawn.set_default_row(ROW_HEIGHT)
+    drawn.set_row(0, 1.5 * ROW_HEIGHT)
     drawn.freeze_panes(1, 1 if view else 0)
     # Over the hidden columns too: sorting must take whole rows along.
     drawn.autofilter(0, 0, max(1, len(rows)), len(sheet.columns) - 1)
@@ -129,15 +129,24 @@ def _draw_sheet(
 
 
 def cell_format(column: Column) -> dict[str, Any]:
-    """The format of a column's cells. Dates stand to the left as text does, so that a column of both is one column."""
+    """The format of a column's cells. Dates stand to the left as text does, so that a column of both is one column.
+
+    A long text is cut at its cell's edge and shows its first line, instead of running over its neighbours.
+    """
     shape = f"#,##0.{'0' * column.scale}" if column.scale else _SHAPES[column.type]
-    align = {"align": "left"} if column.type in ("date", "instant", "boolean") else {}
-    return {"num_format": shape, "valign": "vcenter", **align}
+    match column.type:
+        case "integer":
+            placed: dict[str, Any] = {"align": "right", "indent": 1}
+        case "text":
+            placed = {"align": "left", "text_wrap": True}
+        case _:
+            placed = {"align": "left"}
+    return {"num_format": shape, "valign": "top", **placed}
 
 
 def _width(column: Column, sample: Iterable[Any]) -> int:
     widest = max((display_width(line) for value in sample for line in _shown(column, value).split("\n")), default=0)
-    return max(_NARROWEST, min(_WIDEST, max(widest + 2, display_width(column.heading) + _FILTER_ARROW)))
+    return max(_NARROWEST, min(_WIDEST, max(widest + 2, display_width(column.heading) + _FILTER_ARROW + 1)))
 
 
 def _shown(column: Column, value: Any) -> str:
@@ -155,7 +164,10 @@ def _shown(column: Column, value: Any) -> str:
 
 
 class _Lists:
-    """The words of drop-downs, on a hidden sheet: there they may be many, and hold commas."""
+    """The words of drop-downs, on a hidden sheet: there they may be many, and hold commas.
+
+    They are named, since Excel keeps a drop-down that points to another sheet where older programs don't find it.
+    """
 
     def __init__(self, book: Book) -> None:
         self._book = book
@@ -163,27 +175,32 @@ class _Lists:
 
     def source(self, column: Column) -> str:
         """What a drop-down of the column's choices refers to."""
-        words = tuple(column.choices.values())
-        return list_source(self._columns.setdefault(words, len(self._columns)), len(words))
+        return "=" + list_name(self._columns.setdefault(tuple(column.choices.values()), len(self._columns)))
 
     def draw(self) -> None:
         """Draws the sheet."""
         sheet = self._book.workbook.add_worksheet(LISTS)
         for words, index in self._columns.items():
+            self._book.workbook.define_name(list_name(index), "=" + list_cells(index, len(words)))
             for row, word in enumerate(words):
                 self._book.place(sheet, row, index, word, self._book.format(num_format="@"))
         sheet.very_hidden()
 
 
-def list_source(index: int, length: int) -> str:
-    """The cells of a list, as a formula."""
-    return f"='{LISTS}'!${letters(index)}$1:${letters(index)}${length}"
+def list_name(index: int) -> str:
+    """The name of a list's cells in the workbook."""
+    return f"crmcore_list_{index + 1}"
+
+
+def list_cells(index: int, length: int) -> str:
+    """Where the words of a list stand."""
+    return f"'{LISTS}'!${letters(index)}$1:${letters(index)}${length}"
 
 
 def _draw_guide(book: Book, marks: Marks, presentation: Presentation) -> None:
     language = book.language
     sheet = book.workbook.add_worksheet(guide_title(presentation))
-    sheet.set_default_row(_ROW_HEIGHT)
+    sheet.set_default_row(ROW_HEIGHT)
     sheet.hide_gridlines(2)
     number = 0
     for line in presentation.guide:
@@ -194,7 +211,7 @@ def _draw_guide(book: Book, marks: Marks, presentation: Presentation) -> None:
     for index, (label, width) in enumerate(zip(_GUIDE_HEADINGS, _GUIDE_WIDTHS, strict=True)):
         sheet.set_column(index, index, width)
         book.place(sheet, number, index, label.text(language), book.format(**HEADER))
-    wrapped = book.format(num_format="@", text_wrap=True, valign="vcenter", bottom=4, bottom_color=GREY)
+    wrapped = book.format(num_format="@", text_wrap=True, valign="vcenter", bottom=1, bottom_color=LINE)
     for laid in marks.sheets:
         view = presentation.sheets.get(laid.collection)
         if view is None:
@@ -202,7 +219,7 @@ def _draw_guide(book: Book, marks: Marks, presentation: Presentation) -> None:
         for row in _guide_rows(laid, view, language):
             number += 1
             lines = max(-(-display_width(text) // (width - 2)) for text, width in zip(row, _GUIDE_WIDTHS, strict=True))
-            sheet.set_row(number, _ROW_HEIGHT * max(1, lines))
+            sheet.set_row(number, ROW_HEIGHT * max(1, lines))
             for index, text in enumerate(row):
                 book.place(sheet, number, index, text, wrapped)
     sheet.set_landscape()
@@ -219,6 +236,11 @@ def _guide_rows(sheet: SheetLayout, view: SheetView, language: Language) -> Iter
             words = ("、" if language == "zh-CN" else "; ").join(column.choices.values())
             may = (_MAY if editable else _MAY_NOT).text(language)
             yield sheet.title, column.heading, may, how.text(language) if editable else "", words if editable else ""
+
+
+def guide_headings(presentation: Presentation) -> list[str]:
+    """What stands over the guide's table."""
+    return [label.text(_language(presentation)) for label in _GUIDE_HEADINGS]
 
 
 def guide_title(presentation: Presentation) -> str:

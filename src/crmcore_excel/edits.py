@@ -17,6 +17,7 @@ from crmcore_excel.cells import letters, read_rows
 from crmcore_excel.checkpoints import check_schema, put_back, read_checkpoint
 from crmcore_excel.layout import SheetLayout
 from crmcore_excel.opening import Found, open_workbook, texts_apart
+from crmcore_excel.showing import keep_rows, names_of
 
 _NO_RESULT = Unreadable("=")
 """A formula that nobody worked out: a program that doesn't calculate saved it."""
@@ -50,6 +51,8 @@ def edits_between(base: Path, edited: Path, schema: Schema) -> list[Edit]:
     apart: dict[str, list[tuple[str, str, str]]] = {}
     for name, field, id, text in texts_apart(opened):
         apart.setdefault(name, []).append((field, id, text))
+    # What rows were called when the workbook was written, whatever they are called in it now.
+    names = names_of(marks.sheets, schema, before.rows)
     found: list[Edit] = []
     for layout in marks.sheets:
         collection = schema.collections[layout.collection]
@@ -57,6 +60,7 @@ def edits_between(base: Path, edited: Path, schema: Schema) -> list[Edit]:
         read = read_rows(layout, collection, where.at, zone).read(where.rows)
         _mark_formulas(read, layout, collection, where)
         put_back(read, collection, apart.get(collection.name, ()))
+        read = keep_rows(layout, schema, names, read)
         sheet = _Sheet(layout=layout, collection=collection, at=where.at, first=where.first, content=content)
         found += sheet.compare(before.rows[collection.name], read, str(edited))
     return found

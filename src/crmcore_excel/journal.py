@@ -1,7 +1,8 @@
 """The journal beside a workbook: what was committed since the workbook was last written, one record per transaction.
 
 A file of text. First a header, then records, then zeros that were written and synced beforehand, so that appending moves
-no size. Every header and record ends in a checksum of all before it, so that nothing in the middle can change, go or come.
+no size. Every record ends in a checksum of all records before it, those of earlier journals too, so that nothing in the middle
+can change, go or come; and who has read one knows its place in a later journal.
 A crash leaves the last record with whole sectors of zeros in it: it was never acknowledged and is taken away. Anything else
 that doesn't check is damage, and said to be.
 """
@@ -14,6 +15,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -50,10 +52,11 @@ _START = Mark(0, 0, 0)
 
 
 class Record(NamedTuple):
-    """What one transaction changed."""
+    """What one transaction changed, and the checksum that it ends in."""
 
     sequence: int
     body: bytes
+    checksum: int
 
 
 class Fingerprint(NamedTuple):
@@ -63,13 +66,13 @@ class Fingerprint(NamedTuple):
     sha256: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Header:
     """What a journal belongs to.
 
     ``store_id`` is what the next workbook is written under, ``workbook_id`` and ``base`` (a sequence number) are what the
-    workbook of ``fingerprint`` carries; ``previous`` is the checksum that the journal before ended in. ``generation`` is a
-    new random word each time.
+    workbook of ``fingerprint`` carries; ``previous`` is the checksum of the last record in that workbook. ``generation`` is
+    a new random word each time.
     """
 
     store_id: str
@@ -99,10 +102,15 @@ class Header:
         told["fingerprint"] = Fingerprint(*told["fingerprint"])
         return cls(**told)
 
+    @cached_property
+    def seal(self) -> bytes:
+        """The checksum of the header itself."""
+        return self.to_bytes()[-TAIL_SIZE:]
+
     @property
     def mark(self) -> Mark:
         """Where the records begin."""
-        return Mark(HEADER_SIZE, self.base, int(self.to_bytes()[-TAIL_SIZE:], 16))
+        return Mark(HEADER_SIZE, self.base, self.previous)
 
 
 def _tail(checksum: int) -> bytes:
@@ -157,7 +165,8 @@ def scan(data: bytes, mark: Mark, path: Path) -> Scan:
         found = _HEAD.fullmatch(head)
         if found is None or int(found[3], 16) != zlib.crc32(head[:22], mark.checksum):
             rest = data[begin:].rstrip(b"\0")
-            if rest and (b"\0" not in head or _follows(rest, mark.sequence) or not _is_torn(rest, start + begin)):
+            torn = b"\0" in head and _lacks_sectors(rest, start + begin) and not _follows(rest, mark.sequence)
+            if rest and not torn:
                 raise damaged(path, start + begin)
             return Scan(records, mark, len(rest))
         end = begin + HEAD_SIZE + int(found[1], 16) + TAIL_SIZE
@@ -165,22 +174,24 @@ def scan(data: bytes, mark: Mark, path: Path) -> Scan:
             raise _cut_off(path, start + len(data))
         checksum = zlib.crc32(data[begin : end - TAIL_SIZE], mark.checksum)
         if data[end - TAIL_SIZE : end] != _tail(checksum):
-            if data[end:].strip(b"\0") or not _is_torn(data[begin:end], start + begin):
+            span = data[begin:end]
+            torn = b"\0" in span and _lacks_sectors(span, start + begin) and not data[end:].strip(b"\0")
+            if not torn:
                 raise damaged(path, start + begin)
             return Scan(records, mark, end - begin)
         mark = Mark(start + end, int(found[2], 16), checksum)
-        records.append(Record(mark.sequence, data[begin + HEAD_SIZE : end - TAIL_SIZE]))
+        records.append(Record(mark.sequence, data[begin + HEAD_SIZE : end - TAIL_SIZE], checksum))
         begin = end
 
 
-def _is_torn(span: bytes, start: int) -> bool:
-    """Whether what is missing of a record is whole sectors, as a crash leaves it. ``span`` ends where the record does, or
-    with its last byte that isn't zero."""
+def _lacks_sectors(span: bytes, start: int) -> bool:
+    """Whether what is missing of a record, if anything, is whole sectors, as a crash leaves it. ``span`` ends where the record
+    does, or with its last byte that isn't zero."""
     end = start + len(span)
     runs = [(start + run.start(), start + run.end()) for run in _ZEROS.finditer(span)]
-    return all((low == start or low % SECTOR == 0) and (high == end or high % SECTOR == 0) for low, high in runs) and (
-        bool(runs) or end % SECTOR == 0
-    )
+    if not runs:
+        return end % SECTOR == 0
+    return all((low == start or low % SECTOR == 0) and (high == end or high % SECTOR == 0) for low, high in runs)
 
 
 def _follows(span: bytes, sequence: int) -> bool:
@@ -226,10 +237,12 @@ class OpenJournal:
         """Its header; raises :class:`StoreCorrupt`."""
         return Header.of(self._read(0, HEADER_SIZE), self.path)
 
-    def stands_at(self, mark: Mark) -> bool | None:
-        """Whether nothing follows on the mark. None: this journal does not go by the mark."""
+    def stands_at(self, header: Header, mark: Mark) -> bool | None:
+        """Whether nothing follows on the mark. None: this is another journal, or the mark is no longer in it."""
+        if self._read(HEADER_SIZE - TAIL_SIZE, TAIL_SIZE) != header.seal:
+            return None
         found = self._read(mark.end - TAIL_SIZE, TAIL_SIZE + HEAD_SIZE)
-        if found[:TAIL_SIZE] != _tail(mark.checksum):
+        if found[:TAIL_SIZE] != (header.seal if mark.end == HEADER_SIZE else _tail(mark.checksum)):
             return None
         return found[TAIL_SIZE:] == _NO_HEAD
 

@@ -26,7 +26,10 @@ _MAX_HEADING = 250
 
 @attrs.frozen(kw_only=True)
 class Column:
-    """A field in its sheet. ``choices`` are kept text: what is shown for it, no two shown alike."""
+    """A field in its sheet. ``choices`` are kept text: what is shown for it, no two shown alike.
+
+    ``listed`` and ``refers`` are as in :class:`FieldView`, ``refers`` where no text can be taken for the name of a row.
+    """
 
     field: str
     type: FieldType
@@ -34,16 +37,19 @@ class Column:
     shown: bool = True
     scale: int = 0
     choices: Mapping[str, str] = attrs.field(factory=dict)
+    listed: bool = False
+    refers: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class SheetLayout:
-    """A collection's sheet: its columns from left to right, those shown first."""
+    """A collection's sheet: its columns from left to right, those shown first. ``called`` is as in :class:`SheetView`."""
 
     collection: str
     title: str
     shown: bool
     columns: tuple[Column, ...]
+    called: tuple[str, ...] = ()
 
     def order(self, collection: Collection) -> tuple[int, ...]:
         """For each column the place of its field in the row."""
@@ -54,7 +60,8 @@ class SheetLayout:
 class Marks:
     """What a workbook says of itself: whose state it is, under which schema and layout, and the digest of its rows.
 
-    ``zone`` is the IANA name of the zone that its instants stand in.
+    ``zone`` is the IANA name of the zone that its instants stand in. ``carried`` says that the workbook is a person's, with our
+    rows in it, and not drawn anew.
     """
 
     store_id: str
@@ -63,10 +70,7 @@ class Marks:
     zone: str
     sheets: tuple[SheetLayout, ...]
     digest: str
-
-    def sheet(self, collection: str) -> SheetLayout:
-        """The sheet of that collection."""
-        return next(sheet for sheet in self.sheets if sheet.collection == collection)
+    carried: bool = False
 
 
 def lay_out(
@@ -115,6 +119,8 @@ def _viewed(collection: Collection, view: SheetView, taken: set[str], rows: Iter
                 heading=heading,
                 scale=field.scale,
                 choices=_choices(field, {row[place] for row in rows}) if field.choices else {},
+                listed=field.listed,
+                refers=field.refers,
             )
         )
     columns += [
@@ -122,8 +128,14 @@ def _viewed(collection: Collection, view: SheetView, taken: set[str], rows: Iter
         for field in collection.fields
         if field.name not in view.fields
     ]
+    for name in view.called:
+        collection.position(name)
     return SheetLayout(
-        collection=collection.name, title=free_name(view.title, taken), shown=True, columns=tuple(columns)
+        collection=collection.name,
+        title=free_name(view.title, taken),
+        shown=True,
+        columns=tuple(columns),
+        called=tuple(view.called),
     )
 
 
@@ -150,6 +162,7 @@ def write_marks(marks: Marks) -> list[list[str]]:
             attrs.asdict(sheet, filter=lambda attribute, value: value != attribute.default) for sheet in marks.sheets
         ],
         "digest": marks.digest,
+        "carried": marks.carried,
     }
     return [[name, *chunks(json.dumps(value, separators=(",", ":")))] for name, value in told.items()]
 
@@ -168,6 +181,7 @@ def read_marks(rows: Iterable[Sequence[Any]]) -> Marks:
             zone=_of(str, told["zone"]),
             sheets=tuple(_sheet(schema, sheet) for sheet in told["layout"]),
             digest=_of(str, told["digest"]),
+            carried=_of(bool, told["carried"]),
         )
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as problem:
         raise StoreCorrupt("the workbook's marks can't be read", part=MARKS) from problem
@@ -182,7 +196,11 @@ def _sheet(schema: Schema, told: dict[str, Any]) -> SheetLayout:
     if sorted(column.field for column in columns) != sorted(collection.positions):
         raise ValueError("the layout is not that of the schema")
     return SheetLayout(
-        collection=collection.name, title=_of(str, told["title"]), shown=bool(told["shown"]), columns=columns
+        collection=collection.name,
+        title=_of(str, told["title"]),
+        shown=bool(told["shown"]),
+        columns=columns,
+        called=tuple(told.get("called", ())),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, fingerprint
 from crmcore_excel.records import RecordForm, changes_of
 from crmcore_excel.replacing import move, sync_folder
+
+# It names files; a workbook may come from anywhere.
+_ID = re.compile(r"[0-9a-f]{32}")
+_MOST = 2**40
 
 
 @attrs.define(kw_only=True)
@@ -58,8 +63,8 @@ def load(places: Places, schema: Schema) -> Loaded | None:
     return Loaded(header=header, mark=found.mark, data=data, seen=header.fingerprint)
 
 
-def recover(places: Places, schema: Schema) -> Loaded:
-    """The store after its files were put in order; under the writer's lock.
+def recover(places: Places, schema: Schema, *, sweep: bool) -> Loaded:
+    """The store after its files were put in order; under the writer's lock, and under the checkpoint's for a ``sweep``.
 
     Raises :class:`StoreCorrupt`, :class:`SchemaMismatch`, :class:`StoreUnavailable`, :class:`OSError`.
     """
@@ -76,14 +81,14 @@ def recover(places: Places, schema: Schema) -> Loaded:
     check_schema(header, schema)
     if fingerprint(places.workbook) is None:
         _restore(places)
-    for litter in (places.draft, places.next, places.journal.with_name("journal.new")):
-        litter.unlink(missing_ok=True)
+    for path in litter(places) if sweep else ():
+        path.unlink(missing_ok=True)
     data, _ = _read_base(places.base, schema)
     replay(records, data, header.base)
     seen = fingerprint(places.workbook) or header.fingerprint
     loaded = Loaded(header=header, mark=mark, data=data, seen=seen)
     if seen != header.fingerprint and told(places.settled) != seen:
-        loaded.edits = find_edits(places, header, schema)
+        loaded.edits = tuple(find_edits(places, header, schema))
     return loaded
 
 
@@ -162,6 +167,12 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
     return edits_between(base, places.workbook, schema) if edited.edited else []
 
 
+def litter(places: Places) -> list[Path]:
+    """What a process that died left in the folder, or one is just writing."""
+    lasting = {places.journal, places.lock, places.turn, places.base, places.kept, places.settled, places.backups}
+    return [path for path in (*places.folder.iterdir(), *places.backups.glob("*.new")) if path not in lasting]
+
+
 def backup_of(places: Places, store_id: str, sequence: int) -> Path:
     """Where the workbook goes that was written under that number, once it is no longer the last."""
     return places.backups / f"{store_id[:8]}-{sequence:012d}.xlsx"
@@ -233,6 +244,8 @@ def _begin(places: Places, schema: Schema) -> None:
         if checkpoint.edited:
             raise edited_alone(places)
         workbook_id, base = checkpoint.store_id, checkpoint.sequence
+        if not _ID.fullmatch(workbook_id) or not 0 <= base < _MOST:
+            raise SchemaMismatch(f"{places.workbook} is not a store that this library wrote", path=str(places.workbook))
         copy(places.workbook, places.next)
     else:
         empty: dict[str, list[Row]] = {name: [] for name in schema.collections}
@@ -250,7 +263,9 @@ def _begin(places: Places, schema: Schema) -> None:
     sync_folder(places.workbook.parent)
 
 
-def _header(schema: Schema, known: Fingerprint, store_id: str, workbook_id: str, base: int) -> Header:
+def _header(
+    schema: Schema, known: Fingerprint, store_id: str, workbook_id: str, base: int, previous: int = 0
+) -> Header:
     return Header(
         store_id=store_id,
         workbook_id=workbook_id,
@@ -258,6 +273,7 @@ def _header(schema: Schema, known: Fingerprint, store_id: str, workbook_id: str,
         fingerprint=known,
         schema_version=schema.version,
         schema=schema_digest(schema),
+        previous=previous,
     )
 
 
@@ -325,7 +341,8 @@ def _renew(
             f"{places.journal} is older than the workbook beside it: put the folder back as a whole",
             path=str(places.journal),
         )
-    renewed = _header(schema, base, store_id, store_id, sequence)
+    last = next(record for record in found.records if record.sequence == sequence)
+    renewed = _header(schema, base, store_id, store_id, sequence, last.checksum)
     later = [record for record in found.records if record.sequence > sequence]
     return renewed, create(places.journal, renewed, later), later
 

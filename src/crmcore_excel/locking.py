@@ -11,8 +11,6 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from crmcore.errors import StoreBusy
@@ -44,26 +42,30 @@ class WriterLock:
     """Held by one thread of one process at a time. A forked child makes its own."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = str(path)
         self._threads = threading.Lock()
         self._file: int | None = None
 
-    @contextmanager
-    def held(self, wait_seconds: float) -> Iterator[None]:
-        """The turn to write. Raises :class:`StoreBusy` if it doesn't come in time, :class:`OSError`."""
+    def take(self, wait_seconds: float) -> None:
+        """Waits for the turn to write. Raises :class:`StoreBusy` if it doesn't come in time, :class:`OSError`."""
         deadline = time.monotonic() + wait_seconds
         if not self._threads.acquire(timeout=wait_seconds):
             raise _busy(wait_seconds)
         try:
-            file = self._take(deadline, wait_seconds)
-            try:
-                yield
-            finally:
-                _give(file)
+            self._take(deadline, wait_seconds)
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def give(self) -> None:
+        """The next one's turn."""
+        try:
+            if self._file is not None:
+                _give(self._file)
         finally:
             self._threads.release()
 
-    def _take(self, deadline: float, wait_seconds: float) -> int:
+    def _take(self, deadline: float, wait_seconds: float) -> None:
         while True:
             file = self._open()
             try:
@@ -74,7 +76,7 @@ class WriterLock:
                 time.sleep(random.uniform(*_LOOK_AGAIN))  # noqa: S311 - so that two do not keep step
                 continue
             if self._is_there(file):
-                return file
+                return
             _give(file)
             self.close()
 
@@ -87,7 +89,7 @@ class WriterLock:
     def _is_there(self, file: int) -> bool:
         # Taken away and made anew by somebody, the file at this path guards another door.
         try:
-            found = self._path.stat()
+            found = os.stat(self._path)
         except FileNotFoundError:
             return False
         held = os.fstat(file)

@@ -66,8 +66,8 @@ class Found:
     formulas: frozenset[tuple[int, int]]
 
 
-def open_workbook(path: Path) -> Opened:
-    """Reads all cells of a store's workbook.
+def open_workbook(path: Path, marks_only: bool = False) -> Opened:
+    """Reads the cells of a store's workbook; of a sealed one only its marks, if these are all that is wanted.
 
     Raises :class:`StoreUnavailable` for a file that can't be read, :class:`SchemaMismatch` for another program's, and
     :class:`StoreCorrupt` with the part that is broken.
@@ -78,7 +78,7 @@ def open_workbook(path: Path) -> Opened:
         raise StoreUnavailable(f"{path} can't be read: {problem.strerror}", path=str(path)) from problem
     with file:
         sealed = _check(file, path)
-        sheets = _direct(file, path) if sealed else _apart(path)
+        sheets = _direct(file, path, marks_only) if sealed else _apart(path)
     if MARKS not in sheets:
         raise SchemaMismatch(_FOREIGN, path=str(path))
     return Opened(path=path, sealed=sealed, marks=read_marks(sheets[MARKS].rows), sheets=sheets)
@@ -106,7 +106,7 @@ def _check(file: BinaryIO, path: Path) -> bool:
             raise StoreCorrupt(f"{path} is damaged in {part}", path=str(path), part=part) from problem
 
 
-def _direct(file: BinaryIO, path: Path) -> dict[str, Cells]:
+def _direct(file: BinaryIO, path: Path, marks_only: bool) -> dict[str, Cells]:
     try:
         import python_calamine as calamine
     except ImportError as problem:
@@ -114,10 +114,18 @@ def _direct(file: BinaryIO, path: Path) -> dict[str, Cells]:
     try:
         file.seek(0)
         workbook = calamine.CalamineWorkbook.from_filelike(file)
-        return {
-            name: Cells(rows=workbook.get_sheet_by_name(name).to_python(skip_empty_area=False))
-            for name in workbook.sheet_names
-        }
+        there = set(workbook.sheet_names)
+
+        def cells(name: str) -> Cells:
+            return Cells(rows=workbook.get_sheet_by_name(name).to_python(skip_empty_area=False))
+
+        if MARKS not in there:
+            return {}
+        marks = cells(MARKS)
+        titles = () if marks_only else (TEXTS, *(sheet.title for sheet in read_marks(marks.rows).sheets))
+        return {MARKS: marks, **{name: cells(name) for name in titles if name in there}}
+    except StorageError:
+        raise
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as problem:  # a panic of the parser is no Exception

@@ -19,7 +19,7 @@ _PROPERTIES = "docProps/custom.xml"
 _PACKED = 3  #: zlib's level: half again as fast as its usual one, and a file little larger
 _MOMENT = (1980, 1, 1, 0, 0, 0)  #: the same content always gives the same bytes
 _DIMENSION = re.compile(r'<dimension ref="[^"]*"/>')
-_SEAL_VALUE = re.compile(rb'name="crmcore"[^>]*>\s*<[a-z]+:lpwstr>([0-9a-f]{64})</')
+_SEAL_VALUE = re.compile(rb'name="crmcore"[^>]*>\s*<(?:\w+:)?lpwstr[^>]*>([0-9a-f]{64})<')
 
 
 def styles_of(sheet: str) -> dict[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast
 
@@ -20,53 +21,58 @@ OPTIONS = {"wait": "5", "checkpoint": "close", "network": "refuse"}
 CheckpointRule = Literal["close", "manual"]
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Places:
     """A workbook and the hidden folder beside it."""
 
     workbook: Path
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """What belongs to the workbook."""
         return self.workbook.with_name(f".{self.workbook.name}.crm")
 
-    @property
+    @cached_property
     def journal(self) -> Path:
         """What was committed since the workbook was written."""
         return self.folder / "journal"
 
-    @property
+    @cached_property
     def lock(self) -> Path:
         """Whose lock the writer holds."""
         return self.folder / "lock"
 
-    @property
+    @cached_property
+    def turn(self) -> Path:
+        """Whose lock is held while the workbook is written; others go on committing."""
+        return self.folder / "checkpoint.lock"
+
+    @cached_property
     def base(self) -> Path:
         """The workbook as it was last written."""
         return self.folder / "base.xlsx"
 
-    @property
+    @cached_property
     def next(self) -> Path:
         """The workbook as it is just being written: the base as soon as it is in place."""
         return self.folder / "next.xlsx"
 
-    @property
+    @cached_property
     def draft(self) -> Path:
         """The same, until it takes the place of the workbook."""
         return self.folder / "draft.xlsx"
 
-    @property
+    @cached_property
     def kept(self) -> Path:
         """The workbook as a person last saved it, for what its formatting is."""
         return self.folder / "kept.xlsx"
 
-    @property
+    @cached_property
     def settled(self) -> Path:
         """The fingerprint of a person's file whose edits were looked at."""
         return self.folder / "settled"
 
-    @property
+    @cached_property
     def backups(self) -> Path:
         """Older workbooks, and persons' files."""
         return self.folder / "backups"

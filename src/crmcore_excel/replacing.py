@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import IO
 
 from crmcore.errors import CRMError, ReadOnly, StorageError, StoreFull, StoreUnavailable
@@ -45,16 +46,24 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-@contextmanager
-def typed_errors(path: Path) -> Iterator[None]:
+class typed_errors:  # noqa: N801 - used like a function, and at every commit, so it is not a generator
     """An :class:`OSError` within the block comes out as one of the library: :class:`StoreFull`, :class:`ReadOnly`,
     :class:`StoreUnavailable`."""
-    try:
-        yield
-    except CRMError:  # some of them are an OSError too
-        raise
-    except OSError as problem:
-        raise cannot_write(problem, path) from problem
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Some of the library's own are an OSError too.
+        if isinstance(error, OSError) and not isinstance(error, CRMError):
+            raise cannot_write(error, self._path) from error
 
 
 @contextmanager

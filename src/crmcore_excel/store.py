@@ -7,20 +7,21 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
-from crmcore.errors import ReadOnly, StorageError, StoreClosed, StoreCorrupt, StoreFull, StoreUnavailable
+from crmcore.errors import ReadOnly, StorageError, StoreBusy, StoreClosed, StoreCorrupt, StoreFull, StoreUnavailable
 from crmcore.storage import Insert, Scan, Schema, Store
 from crmcore.storage.filesystems import filesystem_of
 from crmcore.storage.memory import Changes, MemoryData, MemoryTransaction
 from crmcore.storage.presentation import Edit, Presentation
 from crmcore_excel import checkpointing
-from crmcore_excel.journal import OpenJournal, scan
-from crmcore_excel.loading import Loaded, edited_alone, load, load_alone, recover, replay
+from crmcore_excel.journal import Fingerprint, Header, Mark, OpenJournal, scan
+from crmcore_excel.loading import Loaded, edited_alone, litter, load, load_alone, recover, replay
 from crmcore_excel.locking import WriterLock
 from crmcore_excel.owners import owner_of
-from crmcore_excel.places import Places, Settings
+from crmcore_excel.places import Places, Settings, fingerprint
 from crmcore_excel.records import NOTHING, RecordForm
 from crmcore_excel.replacing import typed_errors
 
@@ -47,6 +48,7 @@ class ExcelStore(Store):
     def _begin(self) -> None:
         self._process = os.getpid()
         self._alone = WriterLock(self.places.lock)
+        self._writing_workbook = WriterLock(self.places.turn)
         # Whoever reads the journal or adds to it, of the threads of this handle.
         self._turn = threading.Lock()
         self._due = False
@@ -63,53 +65,67 @@ class ExcelStore(Store):
             loaded = load(self.places, self.schema)
         except (FileNotFoundError, StoreCorrupt):  # being made, or being written this moment, or broken
             loaded = None
-        if loaded is None:
-            with self._alone.held(self.settings.wait_seconds):
-                return recover(self.places, self.schema)
-        return loaded
+        if loaded is not None and not litter(self.places):
+            return loaded
+        try:
+            self._alone.take(self.settings.wait_seconds if loaded is None else 0)
+        except StoreBusy:  # somebody is just writing the workbook, perhaps
+            if loaded is None:
+                raise
+            return loaded
+        try:
+            return self._recover()
+        finally:
+            self._alone.give()
+
+    def _recover(self) -> Loaded:
+        """Under the writer's lock."""
+        try:
+            self._writing_workbook.take(0)
+        except StoreBusy:
+            return recover(self.places, self.schema, sweep=False)
+        try:
+            return recover(self.places, self.schema, sweep=True)
+        finally:
+            self._writing_workbook.give()
 
     # Transactions.
 
-    @property
-    def data(self) -> MemoryData:
-        """The tables as last read."""
-        return self._now.data
-
-    def transaction(self, *, write: bool = False) -> AbstractContextManager[MemoryTransaction]:
+    def transaction(self, *, write: bool = False) -> MemoryTransaction:
         self._check_open()
         if write:
-            return self._writing()
+            return _ExcelTransaction(self, self._now.data)
         self._refresh()
         return MemoryTransaction(self._now.data, write=False)
 
-    @contextmanager
-    def _writing(self) -> Iterator[MemoryTransaction]:
-        with self._held():
-            with _ExcelTransaction(self) as transaction:
-                yield transaction
-            if self._now.mark.end >= self._next_try:
-                self._try_checkpoint()
+    def begin(self) -> MemoryData:
+        """Takes the writer's turn, until :meth:`end`; the tables as last committed."""
+        if self.read_only:
+            raise _read_only(self.places)
+        with typed_errors(self.places.lock):
+            self._alone.take(self.settings.wait_seconds)
+        try:
+            with self._turn:
+                self._follow(alone=True)
+        except BaseException:
+            self._alone.give()
+            raise
+        return self._now.data
+
+    def end(self) -> None:
+        """The next writer's turn. A journal that has become long is made short then."""
+        long = self._now.mark.end >= self._next_try
+        self._alone.give()
+        if long:
+            self._try_checkpoint(0)
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """The writer's turn, with the rows as last committed."""
-        if self.read_only:
-            raise ReadOnly(f"{self.places.folder} may not be written", path=str(self.places.folder))
-        with self._locked():
-            with self._turn:
-                self._follow(alone=True)
-            yield
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # What a caller's block raises is not the lock's, so it isn't translated.
-        turn = self._alone.held(self.settings.wait_seconds)
-        with typed_errors(self.places.lock):
-            turn.__enter__()
+        self.begin()
         try:
             yield
         finally:
-            turn.__exit__(None, None, None)
+            self._alone.give()
 
     def commit(self, changes: Changes) -> None:
         """Adds the changes to the journal, then to the tables. Under the writer's lock."""
@@ -139,8 +155,6 @@ class ExcelStore(Store):
 
     def _refresh(self) -> None:
         """Reads what others have committed; without a lock, unless the files have become others."""
-        if os.getpid() != self._process:
-            self._begin()
         with self._turn:
             try:
                 if self._follow(alone=False):
@@ -151,29 +165,31 @@ class ExcelStore(Store):
             with self._turn, typed_errors(self.places.workbook):
                 self._now = load_alone(self.places, self.schema)
             return
-        with self._locked(), self._turn:
-            self._follow(alone=True)
+        with self._held():
+            pass
 
     def _follow(self, *, alone: bool) -> bool:
         now = self._now
         if self.read_only and not self.places.journal.exists():
             return True
         with typed_errors(self.places.journal), OpenJournal(self.places.journal, write=alone) as journal:
-            last = journal.stands_at(now.mark)
+            last = journal.stands_at(now.header, now.mark)
             if last:
                 return True
-            mark = now.mark
-            if last is None:
-                header = journal.header()
-                if (header.base, header.previous) != mark[1:] or header.schema != now.header.schema:
-                    return self._reload(alone=alone)
-                # Somebody wrote the workbook; nothing that isn't known here went before.
-                now.header, mark = header, header.mark
-                now.seen, now.edits = header.fingerprint, ()
+            header = now.header if last is False else journal.header()
+            mark = now.mark if last is False else header.mark
             found = scan(journal.rest(mark), mark, self.places.journal)
             if found.torn and alone:
                 journal.wipe(found.mark, found.torn)
-        replay(found.records, now.data, now.header.base)
+        records = found.records
+        if last is None:
+            known = [mark[1:], *((record.sequence, record.checksum) for record in records)]
+            if now.mark[1:] not in known or header.schema != now.header.schema:
+                return self._reload(alone=alone)
+            # Somebody has written the workbook; what is known here is in it, or in the new journal.
+            records = records[known.index(now.mark[1:]) :]
+            now.header, now.seen, now.edits = header, header.fingerprint, ()
+        replay(records, now.data, header.base)
         now.mark = found.mark
         return True
 
@@ -181,7 +197,7 @@ class ExcelStore(Store):
         if not alone:
             return False
         with typed_errors(self.places.workbook):
-            self._now = recover(self.places, self.schema)
+            self._now = self._recover()
         return True
 
     # The workbook.
@@ -208,24 +224,50 @@ class ExcelStore(Store):
         the journal keeps everything meanwhile.
         """
         self._check_open()
-        with self._held():
-            self._checkpoint()
+        self._checkpoint(self.settings.wait_seconds)
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, wait_seconds: float) -> None:
+        if self.read_only:
+            raise _read_only(self.places)
         with typed_errors(self.places.workbook):
-            if self.places.next.exists():  # somebody's checkpoint was cut short
-                with self._turn:
-                    self._now = recover(self.places, self.schema)
-            draft = checkpointing.write(self.places, self._now, self._presentation)
-            with self._turn:
-                checkpointing.put_in_place(self.places, self._now, draft)
-        self._due, self._postponed = False, None
+            self._writing_workbook.take(wait_seconds)
+            try:
+                with self._held():
+                    now, mark = self._ready(), self._now.mark
+                    snapshot = now.data.begin_reading()
+                try:
+                    written = checkpointing.write(
+                        self.places, now.header, self.schema, snapshot.tables, mark, self._presentation
+                    )
+                finally:
+                    now.data.end_reading(snapshot)
+                with self._held():
+                    self._put_in_place(now.header, self.schema, mark, written)
+            finally:
+                self._writing_workbook.give()
+
+    def _ready(self) -> Loaded:
+        """The store, when its workbook may be written; what a person saved is kept. Under both locks."""
+        if fingerprint(self.places.base) != self._now.header.fingerprint or self.places.next.exists():
+            with self._turn:  # a checkpoint was cut short
+                self._now = recover(self.places, self.schema, sweep=True)
+        checkpointing.check_free(self.places, self._now)
+        if self._now.seen != self._now.header.fingerprint:
+            checkpointing.keep_person(self.places, self._now)
+        return self._now
+
+    def _put_in_place(self, header: Header, schema: Schema, mark: Mark, written: Fingerprint) -> None:
+        with self._turn:
+            if self._now.header != header:
+                raise StoreBusy("the files were put in order by somebody else meanwhile")
+            checkpointing.put_in_place(self.places, self._now, schema, mark, written)
+        self._due, self._postponed = self._now.mark.sequence > mark.sequence, None
         self._next_try = JOURNAL_LIMIT
 
-    def _try_checkpoint(self) -> None:
+    def _try_checkpoint(self, wait_seconds: float) -> None:
         try:
-            self._checkpoint()
-        except StorageError as problem:
+            self._checkpoint(wait_seconds)
+        except StorageError as problem:  # the journal has it all
             self._postponed = problem.message
             self._next_try = self._now.mark.end + JOURNAL_LIMIT
             _log.info("the workbook is not written yet: %s", problem.message)
@@ -234,21 +276,23 @@ class ExcelStore(Store):
         if self._closed:
             return
         try:
-            if self._due and self.settings.checkpoint == "close" and os.getpid() == self._process:
-                self._checkpoint_at_close()
+            if self._due and self.settings.checkpoint == "close" and os.getpid() == self._process and self._is_behind():
+                self._try_checkpoint(self.settings.wait_seconds)
         finally:
             self._closed = True
             if os.getpid() == self._process:
                 self._alone.close()
+                self._writing_workbook.close()
 
-    def _checkpoint_at_close(self) -> None:
+    def _is_behind(self) -> bool:
+        """Whether the workbook lacks something; somebody who closed before may have written it."""
         try:
-            with self._held():
-                # Somebody who closed meanwhile may have done it.
-                if self._now.mark.sequence > self._now.header.base or self._now.seen != self._now.header.fingerprint:
-                    self._try_checkpoint()
-        except StorageError as problem:  # the journal has it all
+            self._refresh()
+        except StorageError as problem:
             _log.info("the workbook is not written yet: %s", problem.message)
+            return False
+        now = self._now
+        return now.mark.sequence > now.header.base or now.seen != now.header.fingerprint
 
     def backup(self, target: str) -> None:
         self._check_open()
@@ -262,19 +306,21 @@ class ExcelStore(Store):
 
     def replace_all(self, schema: Schema, rewrite: Callable[[Scan], Iterable[Insert]]) -> None:
         """See :meth:`Backend.upgrade`. The handle is of no further use."""
-        with self._held():
-            if self._now.edits:
-                raise checkpointing.waiting(self.places)
-            data = MemoryData(schema)
-            with MemoryTransaction(self._now.data, write=False) as old, MemoryTransaction(data, write=True) as new:
-                new.apply(rewrite(old.scan))
-            # An empty record, so that the number of the new workbook is one that the journal has reached.
-            self._append(NOTHING)
-            self._now.data = data
-            with typed_errors(self.places.workbook):
-                written = checkpointing.write(self.places, self._now, self._presentation)
-                checkpointing.put_in_place(self.places, self._now, written)
-            self._due = False
+        with typed_errors(self.places.workbook):
+            self._writing_workbook.take(self.settings.wait_seconds)
+            try:
+                with self._held():
+                    now, data = self._ready(), MemoryData(schema)
+                    with MemoryTransaction(now.data, write=False) as old, MemoryTransaction(data, write=True) as new:
+                        new.apply(rewrite(old.scan))
+                    # An empty record, so that the number of the new workbook is one that the journal has reached.
+                    self._append(NOTHING)
+                    written = checkpointing.write(
+                        self.places, now.header, schema, data.tables, now.mark, self._presentation
+                    )
+                    self._put_in_place(now.header, schema, now.mark, written)
+            finally:
+                self._writing_workbook.give()
 
     # What the doctor asks.
 
@@ -312,14 +358,30 @@ class ExcelStore(Store):
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosed("the store is closed")
+        if os.getpid() != self._process:  # a fork's child shares its parent's lock, and perhaps a change half made
+            self._begin()
 
 
 class _ExcelTransaction(MemoryTransaction):
     """A writer's: its changes go to the journal first."""
 
-    def __init__(self, store: ExcelStore) -> None:
-        super().__init__(store.data, write=True)
+    def __init__(self, store: ExcelStore, data: MemoryData) -> None:
+        super().__init__(data, write=True)
         self._store = store
+
+    def __enter__(self) -> Self:
+        self._data = self._store.begin()
+        try:
+            return super().__enter__()
+        except BaseException:
+            self._store.end()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            super().__exit__(kind, *rest)
+        finally:
+            self._store.end()
 
     def _commit(self, changes: Changes) -> None:
         self._store.commit(changes)
@@ -351,6 +413,10 @@ def _prepare(places: Places, schema: Schema) -> bool:
 
         ctypes.windll.kernel32.SetFileAttributesW(str(places.folder), 2)  # hidden
     return True
+
+
+def _read_only(places: Places) -> ReadOnly:
+    return ReadOnly(f"{places.folder} may not be written", path=str(places.folder))
 
 
 def _may_write(path: Path) -> bool:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Column, Integer, and_, bindparam, false, func, not_, or_, select, true
+from sqlalchemy import BigInteger, Column, and_, bindparam, false, func, not_, or_, select, true
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.types import TypeEngine
 
@@ -37,7 +37,7 @@ from crmcore.storage import (
     Schema,
     Where,
 )
-from crmcore_sqlite.tables import Access, Adapter, Flavour, Statement, render
+from crmcore_sqlite.tables import Access, Adapter, Flavour, Pack, Statement, render
 
 Shape: TypeAlias = list[Any]
 
@@ -108,7 +108,8 @@ class Compiler:
                     values.append(value if adapter is None else adapter(value))
             shape.append(tuple([value is None for value in after]))
         if limit is not None:
-            values.append(limit)
+            adapter = access.adapters["version"]
+            values.append(limit if adapter is None else adapter(limit))
         key = (*shape, order, after is None, limit is None)
         statement = self._statements.get(key)
         if statement is None:
@@ -143,7 +144,7 @@ class Compiler:
         for part in _conjuncts(where):
             words, count = len(shape), len(values)
             try:
-                _read(part, access.adapters, shape, values, 0)
+                _read(part, access.adapters, self._flavour.pack, shape, values, 0)
                 if len(values) > self._flavour.most_parameters:
                     raise Unpushable
             except Unpushable:
@@ -172,7 +173,7 @@ class Compiler:
         if order or after is not None or limit is not None:
             statement = statement.order_by(*builder.order(order))
         if limit is not None:
-            statement = statement.limit(builder.parameter(Integer()))
+            statement = statement.limit(builder.parameter(BigInteger()))
         return render(statement, self._flavour.dialect, builder.names)
 
     def _build_tally(
@@ -202,7 +203,7 @@ def _conjuncts(where: Where | None) -> Sequence[Where]:
     return found
 
 
-def _read(where: Any, adapters: Mapping[str, Adapter], shape: Shape, values: list[Any], depth: int) -> None:
+def _read(where: Any, adapters: Mapping[str, Adapter], pack: Pack, shape: Shape, values: list[Any], depth: int) -> None:
     """Appends the shape of a condition, and its values in the order in which :class:`_Builder` takes them."""
     kind = type(where)
     if depth > _MOST_DEPTH or len(shape) > _MOST_WORDS:
@@ -216,11 +217,11 @@ def _read(where: Any, adapters: Mapping[str, Adapter], shape: Shape, values: lis
     if kind is And or kind is Or:
         shape += (kind, len(where.parts))
         for part in where.parts:
-            _read(part, adapters, shape, values, depth + 1)
+            _read(part, adapters, pack, shape, values, depth + 1)
         return
     if kind is Not:
         shape.append(Not)
-        _read(where.part, adapters, shape, values, depth + 1)
+        _read(where.part, adapters, pack, shape, values, depth + 1)
         return
     field = where.field
     shape += (kind, field)
@@ -228,6 +229,9 @@ def _read(where: Any, adapters: Mapping[str, Adapter], shape: Shape, values: lis
     if kind is IsNull:
         return
     if kind is In:
+        if pack is not None:
+            values.append(pack(where.values if adapter is None else map(adapter, where.values)))
+            return
         count = len(where.values)
         padded = _padded(count)
         shape.append(padded)
@@ -238,11 +242,10 @@ def _read(where: Any, adapters: Mapping[str, Adapter], shape: Shape, values: lis
         pair = (where.low, where.high)
         values += pair if adapter is None else map(adapter, pair)
     else:
-        values.append(where.value)
         end = after_prefix(where.value)
         shape.append(end is None)
-        if end is not None:
-            values.append(end)
+        ends = (where.value,) if end is None else (where.value, end)
+        values += ends if adapter is None else map(adapter, ends)
 
 
 def _padded(count: int) -> int:
@@ -292,6 +295,8 @@ class _Builder:
 
     def _leaf(self, where: Where, column: Column[Any]) -> ColumnElement[bool]:
         if isinstance(where, In):
+            if self._flavour.contained is not None:
+                return self._flavour.contained(column, self.parameter)
             count = _padded(len(where.values))
             return column.in_([self.parameter(column.type) for _ in range(count)]) if count else false()
         if isinstance(where, Between):

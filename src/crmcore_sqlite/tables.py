@@ -6,7 +6,8 @@ constructs costs several times the query.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, TypeAlias, cast
 
 import attrs
@@ -20,6 +21,11 @@ from sqlalchemy.types import TypeEngine
 from crmcore.storage import Collection, FieldType, Query, Schema
 
 Adapter: TypeAlias = Callable[[Any], Any] | None
+Pack: TypeAlias = Callable[[Iterable[Any]], Any] | None
+Parameter: TypeAlias = Callable[[TypeEngine[Any]], BindParameter[Any]]
+"""Makes the next parameter of a statement."""
+
+_LONGEST_NAME = 60  # databases cut names at 63 bytes or so
 
 
 @attrs.frozen(kw_only=True)
@@ -38,7 +44,13 @@ class Flavour:
     nulls_lowest: bool = False
     """Whether NULL sorts below everything without being told to."""
     most_parameters: int
+    pack: Pack = None
+    """Makes one parameter of the values of a list; None where each of them is a parameter of its own."""
+    contained: Callable[[ColumnElement[Any], Parameter], ColumnElement[bool]] | None = None
+    """Whether a value is in such a list."""
     table_options: Mapping[str, Any] = attrs.field(factory=dict)
+    namespace: str | None = None
+    """The schema, as databases call it, that the tables stand in."""
 
 
 @attrs.frozen
@@ -48,6 +60,8 @@ class Statement:
     sql: str
     slots: tuple[int, ...] | None
     constants: tuple[Any, ...] = ()
+    types: tuple[TypeEngine[Any], ...] = ()
+    """What each placeholder takes."""
 
     def arguments(self, values: list[Any]) -> list[Any]:
         """The values by placeholder."""
@@ -69,7 +83,16 @@ def render(clause: ClauseElement, dialect: Dialect, names: list[str]) -> Stateme
             constants.append(compiled.params[name])
         slots.append(places[name])
     straight = slots == list(range(len(names)))
-    return Statement(str(compiled), None if straight else tuple(slots), tuple(constants))
+    types = tuple(compiled.binds[name].type for name in compiled.positiontup or ())
+    return Statement(str(compiled), None if straight else tuple(slots), tuple(constants), types)
+
+
+def index_name(collection: Collection, key: Sequence[str], *, unique: bool) -> str:
+    """The name of an index, which in many databases is one of its own among all tables."""
+    name = "_".join(("uq" if unique else "ix", collection.name, *key))
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 9]}_{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def table_of(collection: Collection, flavour: Flavour) -> Table:
@@ -83,11 +106,16 @@ def table_of(collection: Collection, flavour: Flavour) -> Table:
         )
         for field in collection.fields
     ]
-    table = Table(collection.name, MetaData(), *columns, **flavour.table_options)
+    table = Table(collection.name, MetaData(schema=flavour.namespace), *columns, **flavour.table_options)
+
+    def term(name: str) -> ColumnElement[Any]:
+        column = table.c[name]
+        # As orders ask for it: an index with None at its other end would be no help to them.
+        return column.asc().nulls_first() if column.nullable and not flavour.nulls_lowest else column
+
     for keys, unique in ((collection.unique, True), (collection.indexes, False)):
         for key in keys:
-            name = "_".join(("uq" if unique else "ix", collection.name, *key))
-            Index(name, *(table.c[field] for field in key), unique=unique)
+            Index(index_name(collection, key, unique=unique), *map(term, key), unique=unique)
     return table
 
 
@@ -106,6 +134,7 @@ class Access:
     def __init__(self, collection: Collection, flavour: Flavour) -> None:
         self.collection = collection
         self.table = table = table_of(collection, flavour)
+        self.name = flavour.dialect.identifier_preparer.format_table(table)
         self.adapters: Mapping[str, Adapter] = {
             field.name: flavour.adapters.get(field.type) for field in collection.fields
         }

@@ -41,10 +41,10 @@ class EditedStore(MemoryStore):
 
 
 def rows_of(crm: crmcore.CRM) -> dict[str, dict[str, Row]]:
-    """Everything in a store, without the marks of what was taken in."""
+    """Everything in a store, without the marks of what was taken in and the report on it."""
     return crm.read(
         lambda work: {
-            name: {str(row[0]): row for row in work.scan(name)}
+            name: {str(row[0]): row for row in work.scan(name) if row[0] != "edits"}
             for name in crm.store.schema.collections
             if name != "imported_rows"
         }

@@ -56,7 +56,7 @@ def test_a_presentation_fits_the_schema_and_tells_its_columns_apart(key, languag
         for column, view in sheet.fields.items():
             field = collection.field(column)
             assert view.heading != f"{CODECS[SHEETS[name].entity].entity.entity}.{column}"
-            assert not view.choices or field.type == "text"
+            assert not view.choices or field.type in ("text", "boolean")
             assert view.choices or not view.only_choices
             assert not view.scale or field.type == "integer"
             assert len(set(view.choices.values())) == len(view.choices)
@@ -477,10 +477,30 @@ def test_a_crash_at_any_point_registers_nothing_twice_and_loses_nothing():
         with open_edited(again, lambda: NOW) as crm:
             assert told(crm) == expected
             assert again.given == ()
-    assert crashes == 12  # five units of work with two points each, and settling
+    assert crashes == 14  # five units of work, the report and settling, with two points each
 
 
 # ---- Reports ----
+
+
+def test_what_a_person_wrote_in_another_form_is_read_where_an_import_would_read_it(crm, world):
+    cells = {
+        "headcount_low": Unreadable("1,200"),
+        "contract_signed_on": Unreadable("2023年10月1日"),
+        "budget": Unreadable("10万"),
+        "scale": Unreadable("大型企业"),
+    }
+    assert not take_in(crm, [changed(crm, "customers", world.customer.id, **cells)]).issues
+    found = crm.acting_as("x").customers.get(world.customer.id)
+    assert (found.headcount_low, found.contract_signed_on) == (1200, datetime.date(2023, 10, 1))
+    assert (found.budget, found.scale) == (Money.of("100000"), "large")
+    cells = {
+        "uscc": Unreadable("9.1E+17"),
+        "first_contact_on": Unreadable("03/04/2023"),
+        "budget": Unreadable("10美元"),
+    }
+    report = take_in(crm, [changed(crm, "customers", world.customer.id, **cells)])
+    assert [issue.code for issue in report.issues] == ["bad_type"] * 3
 
 
 def test_a_report_names_the_place_the_field_the_code_and_the_reason_in_both_languages(crm, world):
@@ -594,6 +614,29 @@ def test_opening_shows_the_data_takes_in_what_was_changed_and_settles_it(clock):
         assert crm.acting_as("x").customers.get(world.customer.id).updated_by == "li.ming"
     with open_edited(EditedStore(data, store.given), clock) as crm:
         assert crm.edit_report is None
+
+
+def test_the_last_report_stays_in_the_store_and_in_the_guide_until_the_next(clock):
+    data = MemoryData(SCHEMA)
+    with open_edited(EditedStore(data), clock) as crm:
+        world = World(crm)
+        edits = [changed(crm, "customers", world.customer.id, row=7, headcount_low=Unreadable("很多"))]
+        assert crm.last_edits() is None
+    with open_edited(store := EditedStore(data, edits), clock):
+        assert store.presented is not None and "客户!" in store.presented.guide[-1]
+    clock.forward(days=1)
+    with open_edited(store := EditedStore(data), clock) as crm:
+        kept = crm.last_edits()
+        assert kept is not None and (kept.taken, kept.refused, kept.at) == (0, 1, NOW)
+        assert "员工人数下限应为整数" in kept.text("zh-CN") and "whole number" in kept.text()
+        assert store.presented is not None
+        assert store.presented.guide[-2].startswith("2023-10-09 10:00 外部修改:已录入0行,未录入1行")
+        with pytest.raises(QueryError, match="there are en and zh-CN"):
+            kept.text("fr")
+        edits = [changed(crm, "customers", world.customer.id, headcount_low=5)]
+    with open_edited(EditedStore(data, edits), clock) as crm:
+        kept = crm.last_edits()
+        assert kept is not None and (kept.taken, kept.refused) == (1, 0)
 
 
 def test_edits_need_a_name_to_be_taken_in_under(clock):

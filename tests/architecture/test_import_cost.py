@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("sqlalchemy", "xlsxwriter", "python_calamine", "openpyxl", "pytest", "hypothesis", "click", "rich")
+HEAVY = ("sqlalchemy", "psycopg", "xlsxwriter", "python_calamine", "openpyxl", "pytest", "hypothesis", "click", "rich")
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -42,6 +42,6 @@ def test_only_the_kit_imports_pytest_and_hypothesis():
     assert guilty == []
 
 
-@pytest.mark.parametrize("package", ["crmcore", "crmcore_sqlite", "crmcore_excel"])
+@pytest.mark.parametrize("package", ["crmcore", "crmcore_sqlite", "crmcore_postgres", "crmcore_excel"])
 def test_every_package_says_that_it_is_typed(package):
     assert (Path(__file__).parents[2] / "src" / package / "py.typed").is_file()

@@ -245,6 +245,7 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "show",
         "follow",
         "move",
+        "outbox",
         "due",
         "report",
         "doctor",

@@ -4,6 +4,7 @@ upgraded, and edited by people. Each commit replaces the whole file."""
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import pickle
@@ -94,12 +95,18 @@ class FileStore(MemoryStore):
         self._closed = False
         self._presentation: Presentation | None = None
         with locked(path, wait):
+            self._sweep()
             kept = load(path)
             if kept is None:
                 kept = kept_of(MemoryData(schema), {})
-                save(path, kept)
+                self._save(kept)
             self._check(kept)
             self._edits = edits_between(kept, view_of(path), schema)
+
+    def _sweep(self) -> None:
+        """Takes away what processes left that died before they replaced the file."""
+        for litter in glob.glob(f"{glob.escape(self._path)}.new*"):
+            os.unlink(litter)
 
     def _check(self, kept: Kept) -> None:
         if (kept.version, kept.fingerprint) != (self.schema.version, self.schema.fingerprint):

@@ -2,7 +2,8 @@
 
 import os
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ from file_store import FileBackend, FileStore
 from mutants import Harness, Patch, caught_by, file_harness, wrap
 
 from crmcore.errors import QueryError, StorageError
-from crmcore.storage import Delete, Edit, Insert, Query, Row, Scan, Schema, Store, StoreURL, Unreadable, Update
+from crmcore.storage import Change, Delete, Edit, Insert, Query, Row, Scan, Schema, Store, StoreURL, Unreadable, Update
 from crmcore.storage.memory import MemoryData, MemoryStore, MemoryTransaction
 
 # Claims.
@@ -292,6 +293,91 @@ def folders_are_made(patch: Patch) -> Callable[[], Harness]:
 
     wrap(patch, FileBackend, "open", opened)
     return file_harness(FileBackend())
+
+
+# Crashes.
+
+
+class BatchByBatch(FileBackend):
+    """Writes every batch down as it comes."""
+
+    class store(FileStore):  # noqa: N801 - it stands in the place of an attribute
+        @contextmanager
+        def transaction(self, *, write: bool = False) -> Iterator[MemoryTransaction]:
+            with super().transaction(write=write) as work:
+                apply = work.apply
+
+                def applied(changes: Iterable[Change]) -> None:
+                    apply(changes)
+                    kept = file_store.load(self._path)
+                    assert kept is not None
+                    kept.rows = {name: list(work.scan(name)) for name in self.schema.collections}
+                    self._save(kept)
+
+                work.apply = applied  # type: ignore[method-assign]
+                yield work
+
+
+class Late(FileBackend):
+    """Writes down what was committed when it is closed."""
+
+    class store(FileStore):  # noqa: N801
+        def _save(self, kept: Any) -> None:
+            if os.path.exists(self._path):
+                self._late = kept
+            else:
+                super()._save(kept)
+
+        def _read(self) -> Any:
+            kept, data = super()._read()
+            if hasattr(self, "_late"):
+                kept = self._late
+                data = MemoryData(self.schema)
+                with MemoryTransaction(data, write=True) as work:
+                    work.apply(Insert(name, row) for name, rows in kept.rows.items() for row in rows)
+            return kept, data
+
+        def close(self) -> None:
+            if hasattr(self, "_late"):
+                super()._save(self._late)
+            super().close()
+
+
+class Overwriting(FileBackend):
+    """Writes over the file instead of putting another in its place."""
+
+    class store(FileStore):  # noqa: N801
+        def _save(self, kept: Any) -> None:
+            with open(self._path, "wb") as file:
+                file.write(file_store.MAGIC + pickle.dumps(kept))
+
+
+class Untidy(FileBackend):
+    """Leaves what dead processes left."""
+
+    class store(FileStore):  # noqa: N801
+        def _sweep(self) -> None:
+            pass
+
+
+@caught_by("CRASH-01", "CRASH-06")
+def batches_are_kept_one_by_one(patch: Patch) -> Callable[[], Harness]:
+    return file_harness(BatchByBatch())
+
+
+@caught_by("CRASH-01")
+def commits_are_kept_when_the_store_is_closed(patch: Patch) -> Callable[[], Harness]:
+    return file_harness(Late())
+
+
+@caught_by("CRASH-02", "CRASH-03", "CRASH-04")
+def the_file_is_written_over(patch: Patch) -> Callable[[], Harness]:
+    return file_harness(Overwriting())
+
+
+@caught_by("CRASH-05")
+def litter_stays(patch: Patch) -> Callable[[], Harness]:
+    return file_harness(Untidy())
 
 
 # What people edit.

@@ -27,11 +27,13 @@ from crmcore.plugins import hookspecs
 from crmcore.rules import stages
 from crmcore.storage import query
 from crmcore_excel import places
+from crmcore_postgres.settings import CONNECTION_OPTIONS
+from crmcore_postgres.settings import OPTIONS as POSTGRES_OPTIONS
 from crmcore_sqlite import settings
 
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
-STORE_OPTIONS = {"excel": places.OPTIONS, "sqlite": settings.OPTIONS}
+STORE_OPTIONS = {"excel": places.OPTIONS, "postgresql": POSTGRES_OPTIONS, "sqlite": settings.OPTIONS}
 
 
 def sections(page: Path) -> Mapping[str, str]:
@@ -126,7 +128,7 @@ def test_every_action_has_its_words_in_both_languages() -> None:
 
 
 def used_actions() -> Iterator[str]:
-    """Every action that a use case hands to its unit of work, but of counters, settings and obligations, which no hook sees."""
+    """Every action that a use case hands to its unit of work, but of counters, settings, obligations and the outbox, which no hook sees."""
     for path in (ROOT / "src" / "crmcore" / "app").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, (ast.Attribute, ast.Name)):
@@ -148,7 +150,7 @@ def used_actions() -> Iterator[str]:
             for argument in node.args:
                 value = argument.value if isinstance(argument, ast.Constant) else None
                 if isinstance(value, str) and re.fullmatch(
-                    r"(?!number_series|obligation|setting)[a-z_]+\.[a-z_]+", value
+                    r"(?!number_series|obligation|setting|outbox_message)[a-z_]+\.[a-z_]+", value
                 ):
                     yield value
 
@@ -224,6 +226,12 @@ def test_every_scheme_and_option_has_its_line() -> None:
     for scheme, options in STORE_OPTIONS.items():
         assert re.findall(r"`(\w+)`", schemes[scheme]) == list(options)
         assert {cells[0].strip("`"): cells[2].strip("`") for cells in rows(f"|\n{listed[scheme]}")} == options
+    passed_on = [
+        name
+        for cells in rows(sections(REFERENCE / "urls.md")["PostgreSQL"])
+        for name in re.findall(r"`(\w+)`", cells[0])
+    ]
+    assert once(passed_on) == {*CONNECTION_OPTIONS}
 
 
 def test_every_extra_has_its_line() -> None:

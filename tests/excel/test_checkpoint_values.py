@@ -7,36 +7,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stores_by_hand import PRESENTED
 
 from crmcore.storage import Row
-from crmcore.storage.presentation import FieldView, Presentation, SheetView
+from crmcore.storage.presentation import Presentation
 from crmcore.testing import strategies
 from crmcore.testing.difficult import DIFFICULT, LONG_TEXTS
 from crmcore.testing.kit_schema import FIELD_TYPES, GROUP, KEYS, SCHEMA, VALUES, values_row
 from crmcore_excel.checkpoints import read_checkpoint, stored_schema, write_checkpoint
 
 ZONES = ["UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York", "Pacific/Apia"]
-
-PRESENTED = Presentation(
-    sheets={
-        "values": SheetView(
-            title="各种值",
-            fields={
-                "some_integer": FieldView(heading="金额", scale=2, editable=True),
-                "text": FieldView(heading="文字", choices={"a": "甲", "A": "乙", "TRUE": "是"}, editable=True),
-                "boolean": FieldView(heading="是否", choices={"true": "是", "false": "否"}),
-                **{type: FieldView(heading=f"值 {type}") for type in ("integer", "date", "instant", "decimal")},
-            },
-            addable=True,
-        ),
-        "group": SheetView(
-            title="组", fields={"select": FieldView(heading="select"), "order": FieldView(heading="select")}
-        ),
-    },
-    guide=("说明", "一行"),
-    guide_title="说明",
-    zone="Asia/Shanghai",
-)
 
 
 def through(folder: Path, rows: dict[str, list[Row]], presentation: Presentation | None = None) -> dict[str, list[Row]]:

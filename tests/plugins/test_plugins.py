@@ -11,6 +11,7 @@ import pytest
 
 import crmcore
 from crmcore.errors import BackendNotFound, InvalidURL, PluginConflict, PluginError, PluginLoadError, Veto
+from crmcore.notify import Delivery, Notifier
 from crmcore.plugins import PlaybookSource, Plugins, discovery, find_backend, hookspecs, installed, schemes
 
 
@@ -21,14 +22,14 @@ def entries(monkeypatch, *claims: tuple[str, str, str]) -> None:
 
 
 def test_our_own_backends_are_registered_like_anybody_s():
-    assert {"memory", "sqlite"} <= set(schemes())
+    assert {"memory", "postgres", "postgresql", "sqlite"} <= set(schemes())
 
 
 @pytest.mark.parametrize(
     ("url", "error", "says"),
     [
-        ("postgresql://h/db", BackendNotFound, "install the package that brings it"),
-        ("mongo://h/db", BackendNotFound, "installed: memory, sqlite"),
+        ("oracle://h/db", BackendNotFound, "install the package that brings it"),
+        ("mongo://h/db", BackendNotFound, "installed: .*memory, .*sqlite"),
         ("crm.db", InvalidURL, "sqlite:///crm.db"),
         ("", InvalidURL, "URL"),
         ("memory:?size=1", InvalidURL, "no option size"),
@@ -168,3 +169,40 @@ def test_every_hook_has_a_test():
     hooks = {name for name in vars(hookspecs) if name.startswith("crm_")}
     tests = " ".join(name for name in globals() if name.startswith("test_hook"))
     assert {hook for hook in hooks if hook not in tests} == set()
+
+
+class Named(Notifier):
+    def __init__(self, key: object) -> None:
+        self.key = key  # type: ignore[assignment]
+
+    def deliver(self, message):
+        return Delivery.sent()
+
+
+class Offering:
+    def __init__(self, *offered: object) -> None:
+        self.offered = offered
+
+    @crmcore.hookimpl
+    def crm_notifiers(self):
+        if not self.offered:
+            raise RuntimeError("13800138000")
+        return self.offered
+
+
+def test_hook_crm_notifiers_names_what_is_broken_and_keeps_the_others():
+    with crmcore.open("memory:", plugins=[Offering(), Offering(Named("robot"), 3, Named(" "), Named(7))]) as crm:
+        found = crm.plugins.notifiers()
+        assert list(found.notifiers) == ["robot"]
+        assert list(map(str, found.faults)) == [
+            "Offering failed in crm_notifiers: RuntimeError",
+            "Offering': int is no Notifier",
+            "Offering': Named has no key",
+            "Offering': Named has no key",
+        ]
+        assert [one.details["plugin"] for one in found.faults] == ["Offering", *["Offering'"] * 3]
+    taken = Plugins([Offering(Named("robot")), Offering(Named("robot"), Named("mail"))]).notifiers()
+    assert list(taken.notifiers) == ["robot", "mail"]
+    assert [type(fault) for fault in taken.faults] == [PluginConflict]
+    with crmcore.open("memory:", plugins=[Offering()]) as crm, pytest.raises(PluginError, match="Offering failed"):
+        crm.acting_as("a").notifications.deliver()

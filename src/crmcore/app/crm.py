@@ -11,12 +11,14 @@ from crmcore.app.attachments import Attachments
 from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
-from crmcore.app.edits import EDITOR, EditReport, take_in
+from crmcore.app.edit_reports import EditReport, KeptReport, keep_report, kept_report
+from crmcore.app.edits import EDITOR, take_in
 from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
 from crmcore.app.feedback import Feedbacks
 from crmcore.app.follow_ups import FollowUps, Plans
 from crmcore.app.imports import Imports
+from crmcore.app.notifications import Notifications
 from crmcore.app.objections import Objections
 from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
@@ -51,6 +53,10 @@ class CRM(Engine):
             raise DomainError("somebody must be acting: give the user's name")
         return Session(self, user.strip())
 
+    def last_edits(self) -> KeptReport | None:
+        """What became of the last edits that were taken in, at this opening or an earlier one; None where there were none."""
+        return self.read(kept_report)
+
     def check(self, progress: Progress | None = None) -> Checked:
         """Whether the store is whole: see :func:`crmcore.app.checking.check`."""
         return check(self, progress)
@@ -76,6 +82,7 @@ class Session:
         self.action_plans = ActionPlans(crm, actor)
         self.users = Users(crm, actor)
         self.obligations = Obligations(crm, actor)
+        self.notifications = Notifications(crm, actor)
         self.tiers = Tiers(crm, actor)
         self.imports = Imports(crm, actor)
         self.exports = Exports(crm, actor)
@@ -117,17 +124,25 @@ def open(
         crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source())
         if not crm.read(crm.kept_rules):
             crm.write("crmcore", crm.keep_rules)
-        if type(store).present is not Store.present:  # few stores have readers of their own
-            store.present(presentation_of(crm.playbook))
+        _present(crm)
         if edits := store.edits():
-            crm.edit_report = take_in(crm, edits, crm.acting_as(edited_by).actor)
+            crm.edit_report = report = take_in(crm, edits, crm.acting_as(edited_by).actor)
+            crm.write("crmcore", lambda work: keep_report(work, report))
             store.settle_edits()
+            _present(crm)
         registered.opened(crm)
     except BaseException:
         if isinstance(url, str):
             store.close()
         raise
     return crm
+
+
+def _present(crm: CRM) -> None:
+    """Tells a store with readers of its own how they are to see it, and what became of their last edits."""
+    if type(crm.store).present is not Store.present:
+        kept = crm.last_edits()
+        crm.store.present(presentation_of(crm.playbook, notes=kept.lines("zh-CN", crm.zone) if kept else ()))
 
 
 def _playbook_name(playbook: str | Path | Playbook | None) -> str | None:

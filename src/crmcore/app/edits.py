@@ -7,134 +7,34 @@ leaves its mark in the same transaction, so that after a crash it isn't taken in
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import attrs
 
+from crmcore.app.edit_cells import CellReader, part_of
+from crmcore.app.edit_reports import EditedRow, EditReport, Outcome
 from crmcore.app.edit_steps import ADDITIONS, CHANGES, NEEDED, Hands, Told
 from crmcore.app.engine import Engine, Joined
-from crmcore.app.presenting import SHEETS, EditedSheet, only_words
+from crmcore.app.presenting import SHEETS, EditedSheet
 from crmcore.app.work import Work
-from crmcore.domain import ENTITIES, Customer, Entity, ImportedRow, Money, Opportunity, Order
+from crmcore.domain import ENTITIES, Entity, ImportedRow
 from crmcore.domain.fields import Unclean
-from crmcore.domain.playbook import FIELD_KINDS, Playbook
-from crmcore.domain.policies import Label
 from crmcore.domain.values import fold
-from crmcore.errors import DomainError, DuplicateCustomer, Invalid, Issue, Language, language_of
-from crmcore.interchange.cells import CURRENCIES, CellKind, CellOptions, parse
-from crmcore.interchange.headers import column_letters
-from crmcore.metrics.tables import Column, Table
-from crmcore.playbooks.wording import said
+from crmcore.errors import DomainError, DuplicateCustomer, Invalid, Issue
 from crmcore.rules.validation import check_contact
 from crmcore.storage.codec import CODECS
 from crmcore.storage.presentation import Edit, Unreadable
-from crmcore.storage.query import Eq
 from crmcore.storage.schema import Row, Scalar
 
 EDITOR = "workbook"
 """In whose name edits are taken in where nobody says who made them: a file doesn't tell."""
 
-Outcome = Literal["taken", "known", "refused"]
-
 _RANK: Mapping[str, int] = {cls.collection: rank for rank, cls in enumerate(ENTITIES)}
 _ENTITY: Mapping[str, str] = {cls.collection: cls.entity for cls in ENTITIES}
-_CELL_KINDS: Mapping[str, CellKind] = {"contact.phones": "phones", "contact.emails": "emails"}
-_EXPECTED: Mapping[str, str] = {
-    "integer": "a whole number",
-    "flag": "true or false",
-    "day": "a date",
-    "instant": "a date and time",
-    "money": "an amount of money",
-}
 _PLACE = re.compile(r"(?P<sheet>.*)!\$?(?P<column>[A-Z]{1,3})\$?(?P<row>\d{1,7})", re.DOTALL)
-_REFERENCES: Mapping[str, type[Entity]] = {
-    **dict.fromkeys(("customer_id", "referrer_id", "referred_id"), Customer),
-    "opportunity_id": Opportunity,
-    "order_id": Order,
-}
-
-_SUMMARY = Label(
-    zh="外部修改:已录入{taken}行,未录入{refused}行", en="edits from outside: {taken} rows taken in, {refused} refused"
-)
-_COLUMNS = (Column("place", "位置", "Place"), Column("field", "字段", "Field"), Column("code", "代码", "Code"))
-_WHY = Column("why", "原因", "Why")
-
-
-@attrs.frozen(kw_only=True)
-class EditedRow:
-    """What became of one row. ``known`` was taken in before, or says what is on file. ``row`` is 0 for one that was removed.
-
-    A row is refused with at least one issue; nothing of it is stored then, also of its other cells.
-    """
-
-    kind: Literal["changed", "added", "removed"]
-    collection: str
-    id: str | None
-    sheet: str
-    row: int
-    outcome: Outcome
-    issues: tuple[Issue, ...] = ()
-
-
-@attrs.frozen(kw_only=True)
-class EditReport:
-    """What became of everything that people changed with another program, in the order of the sheets."""
-
-    rows: tuple[EditedRow, ...]
-    playbook: Playbook = attrs.field(repr=False)
-
-    @property
-    def taken(self) -> tuple[EditedRow, ...]:
-        """Rows that are in the store now, also those that were before."""
-        return tuple(row for row in self.rows if row.outcome != "refused")
-
-    @property
-    def refused(self) -> tuple[EditedRow, ...]:
-        """Rows of which nothing was stored."""
-        return tuple(row for row in self.rows if row.outcome == "refused")
-
-    @property
-    def issues(self) -> tuple[Issue, ...]:
-        """Everything that was against them, cell by cell."""
-        return tuple(issue for row in self.rows for issue in row.issues)
-
-    def text(self, language: Language = "en") -> str:
-        """The report for a reader: a summary, then a line for each issue with its place, field, code and text."""
-        counts = {"taken": len(self.taken), "refused": len(self.refused)}
-        summary = _SUMMARY.text(language_of(language)).format(**counts)
-        lines = (
-            f"{place_of(issue)} {self._label(issue, language)} [{issue.code}] {said(issue, self.playbook, language)}"
-            for issue in self.issues
-        )
-        return "\n".join((summary, *(" ".join(line.split()) for line in lines)))
-
-    def to_table(self) -> Table:
-        """The issues as a table."""
-        fields: dict[str, Label] = {}
-        reasons: dict[str, Label] = {}
-        rows = []
-        for issue in self.issues:
-            field, english = issue.field or "", said(issue, self.playbook, "en")
-            fields[field] = Label(zh=self._label(issue, "zh-CN"), en=self._label(issue, "en"))
-            reasons[english] = Label(zh=said(issue, self.playbook, "zh-CN"), en=english)
-            rows.append((place_of(issue), field, issue.code, english))
-        why = attrs.evolve(_WHY, labels=reasons)
-        table = Table("edits", "外部修改", "Edits from outside", (*_COLUMNS, why), tuple(rows))
-        return table.labelled("field", fields)
-
-    def _label(self, issue: Issue, language: Language) -> str:
-        return self.playbook.label(issue.field, language) if issue.field and "." in issue.field else ""
-
-
-def place_of(issue: Issue) -> str:
-    """Where an issue is as a spreadsheet says it, as far as it is known: ``客户!C12``."""
-    if not issue.row:
-        return issue.sheet or ""
-    return f"{issue.sheet}!{column_letters(issue.column) if issue.column else ''}{issue.row}"
 
 
 def take_in(crm: Engine, edits: Sequence[Edit], actor: str = EDITOR) -> EditReport:
@@ -269,7 +169,7 @@ class _Taking:
     ) -> None:
         self.crm, self.work, self.group, self.found = crm, work, group, found
         self.hands = Hands(Joined(crm, work), actor)
-        self.options = CellOptions(zone=crm.zone, currency=crm.playbook.currency)
+        self.cells = CellReader(crm, work)
 
     def take(self) -> list[tuple[Outcome, str | None]]:
         """What becomes of each row, unless something is against one of them."""
@@ -352,13 +252,13 @@ class _Taking:
         told: Told = {}
         parts: dict[str, dict[str, Any]] = {}
         for cell in edit.cells:
-            name, part = _part_of(cls, cell.field)
+            name, part = part_of(cls, cell.field)
             field = f"{cls.entity}.{name}"
             if cell.field not in sheet.changed:
                 self._against(0, "not_editable", f"{cls.entity}.{cell.field}")
                 continue
             try:
-                value = self._value(cls, name, part, cell.after, record)
+                value = self.cells.value(cls, cell, record)
             except Unclean as problem:
                 self._against(0, problem.code, field, **problem.facts)
                 continue
@@ -371,9 +271,17 @@ class _Taking:
                 told.setdefault(name, None)
             else:
                 told[name] = value
-        for name, given in parts.items():
-            self._give_money(0, f"{cls.entity}.{name}", given, told, getattr(record, name))
+        self._give_money(0, cls, parts, told, record)
         return told
+
+    def _give_money(
+        self, index: int, cls: type[Entity], parts: Mapping[str, Any], told: Told, record: Entity | None = None
+    ) -> None:
+        for name, given in parts.items():
+            try:
+                told[name] = self.cells.money(given, getattr(record, name, None))
+            except Unclean as problem:
+                self._against(index, problem.code, f"{cls.entity}.{name}", **problem.facts)
 
     # New rows
 
@@ -397,14 +305,14 @@ class _Taking:
         for cell in edit.cells:
             if cell.after in (None, ""):
                 continue
-            name, part = _part_of(cls, cell.field)
+            name, part = part_of(cls, cell.field)
             if cell.field not in sheet.filled:
                 self._against(index, "not_editable", f"{cls.entity}.{cell.field}")
                 continue
             try:
                 if index and name == "customer_id":
                     continue  # the new customer of the same group
-                value = self._value(cls, name, part, cell.after, None)
+                value = self.cells.value(cls, cell)
             except Unclean as problem:
                 self._against(index, problem.code, f"{cls.entity}.{name}", **problem.facts)
                 continue
@@ -413,8 +321,7 @@ class _Taking:
                 told.setdefault(name, None)
             elif value is not None:
                 told[name] = value
-        for name, given in parts.items():
-            self._give_money(index, f"{cls.entity}.{name}", given, told)
+        self._give_money(index, cls, parts, told)
         at_fault = {issue.field for issue in self.found[index]}
         for name in NEEDED[edit.collection]:
             needed = name not in told and f"{cls.entity}.{name}" not in at_fault
@@ -422,106 +329,6 @@ class _Taking:
                 self._against(index, "required", f"{cls.entity}.{name}")
         return told
 
-    # Cells
-
-    def _value(self, cls: type[Entity], name: str, part: str | None, after: Any, record: Entity | None) -> Any:
-        """What a cell says, as the field keeps it; raises :class:`Unclean`."""
-        field, kind = f"{cls.entity}.{name}", cls.kinds[name]
-        if part == "currency":
-            return _currency(after)
-        if isinstance(after, Unreadable):
-            if not self.crm.playbook.vocabulary(field):
-                raise Unclean("bad_type", expected=_EXPECTED.get(kind.name, "text"))
-            after = after.text
-        if part == "minor":
-            if after is not None and type(after) is not int:
-                raise Unclean("bad_money")
-            return after
-        if name in _REFERENCES and after is not None:
-            return self._referred(field, _REFERENCES[name], str(parse("text", after, options=self.options)))
-        if kind.name == "texts":
-            return _texts(field, after, self.options)
-        value = parse(cast(CellKind, "text" if kind.name == "choice" else kind.name), after, options=self.options)
-        return self._word(field, value, record) if isinstance(value, str) else value
-
-    def _word(self, field: str, text: str, record: Entity | None) -> str:
-        """A text that has a fixed or a suggested meaning, as its key."""
-        playbook = self.crm.playbook
-        if field == "opportunity.stage":
-            graph = playbook.pipelines.get(getattr(record, "pipeline", playbook.default_pipeline))
-            labels = [stage.label for other in playbook.pipelines.values() if (stage := other.find(text))]
-            for spelling in (text, *(label.zh for label in labels)):
-                if graph is not None and (key := graph.stage_key(spelling)) is not None:
-                    return key
-            return text  # for the move to refuse
-        if field == "opportunity.pipeline":
-            return next((key for key, graph in playbook.pipelines.items() if text in graph.label.spellings), text)
-        key = playbook.choice_key(field, text)
-        if key is None and only_words(field, FIELD_KINDS[field], playbook):
-            allowed = ", ".join(playbook.vocabulary(field) or FIELD_KINDS[field].choices)
-            raise Unclean("unknown_stage" if field.endswith(".stage") else "bad_choice", allowed=allowed)
-        return key or text
-
-    def _referred(self, field: str, cls: type[Entity], text: str) -> str:
-        """The id of the record that a text names: its id, its number, or a name that only one has."""
-        found: Sequence[Entity] = [known] if (known := self.work.get(cls, text)) is not None else []
-        ways = {Customer: ("number", "name_key"), Opportunity: ("reference", "name_key"), Order: ("number",)}
-        for name in ways[cast(Any, cls)]:
-            if not found:
-                found = self.work.find(cls, Eq(name, fold(text) if name.endswith("_key") else text), limit=2)
-        if len(found) == 1:
-            return found[0].id
-        if cls is Customer:
-            raise Unclean("ambiguous_customer" if found else "unknown_customer")
-        why = "more than one goes by this name" if found else f"there is no such {cls.entity}"
-        raise Unclean("refused", why=why)
-
-    def _give_money(
-        self, index: int, field: str, given: Mapping[str, Any], told: Told, kept: Money | None = None
-    ) -> None:
-        """An amount from its two cells, of which one may stay as it is."""
-        name = field.partition(".")[2]
-        minor = given.get("minor", kept.minor if kept else None)
-        currency = given.get("currency") or (kept.currency if kept else self.crm.playbook.currency)
-        if minor is None and given.get("currency"):
-            self._against(index, "required", field)
-        try:
-            told[name] = None if minor is None else Money(minor, currency)
-        except ValueError:
-            self._against(index, "bad_money", field)
-
 
 def _mark(edit: Edit) -> str:
     return f"edit:{edit.mark}"
-
-
-def _part_of(cls: type[Entity], column: str) -> tuple[str, str | None]:
-    """The field that a column belongs to, and which part of it where it holds money."""
-    name = column.removesuffix("_currency")
-    kind = cls.kinds.get(name)
-    if kind is not None and kind.name == "money":
-        return name, "minor" if name == column else "currency"
-    return column, None
-
-
-def _currency(after: Any) -> str | None:
-    """A currency code, or a sign or word for one."""
-    if after is None or (isinstance(after, str) and not after.strip()):
-        return None
-    text = after.strip() if isinstance(after, str) else ""
-    known = CURRENCIES.get(text.casefold())
-    if known is None and not re.fullmatch(r"[A-Z]{3}", text):
-        raise Unclean("bad_currency")
-    return known[0] if known else text
-
-
-def _texts(field: str, after: Any, options: CellOptions) -> Any:
-    """A list as it is kept, or as people write one."""
-    if isinstance(after, str) and after.startswith("["):
-        try:
-            kept = json.loads(after)
-        except ValueError:
-            kept = None
-        if isinstance(kept, list) and all(isinstance(text, str) for text in kept):
-            return tuple(kept)
-    return parse(_CELL_KINDS.get(field, "texts"), after, options=options)

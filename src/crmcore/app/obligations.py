@@ -175,20 +175,7 @@ class Obligations(UseCases):
         if not all(isinstance(moment, datetime) and moment.utcoffset() is not None for moment in (since, end)):
             raise QueryError("reminders are asked for between two aware moments")
 
-        def look(transaction: Transaction) -> list[Notice]:
-            found = list(read_all(transaction, Obligation, Eq("state", "open")))
-            customers = customers_of(transaction, found)
-            told = [
-                notice for one in found for notice in notices(one, customers.get(one.customer_id or ""), crm.rulebook)
-            ]
-            dates = {one.on for one in crm.playbook.reminders if one.on.startswith("customer.")}
-            if dated := [Not(IsNull(field.partition(".")[2])) for field in sorted(dates)]:
-                for customer in read_all(transaction, Customer, dated[0] if len(dated) == 1 else Or(*dated)):
-                    told += dated_notices(customer, crm.rulebook)
-            users = list(read_all(transaction, User, Eq("active", True), ("name",)))
-            return [_with_users(notice, users) for notice in told if since < notice.at <= end]
-
-        return sorted(crm.read(look), key=lambda notice: (notice.at, notice.id))
+        return crm.read(lambda transaction: notices_between(transaction, crm.rulebook, since, end))
 
     def outdated(self) -> bool:
         """Whether the playbook's rules have changed since what is owed was worked out; :meth:`recompute` brings it in line."""
@@ -232,6 +219,20 @@ def _scopes(transaction: Transaction) -> list[Whose]:
     customers: list[Whose] = [(row[0], row[0]) for row in transaction.find(Query("customers"))]  # type: ignore[misc]
     actions: list[Whose] = [(None, plan.id) for plan in read_all(transaction, ActionPlan, IsNull("customer_id"))]
     return customers + actions
+
+
+def notices_between(transaction: Transaction, rulebook: Rulebook, since: datetime, until: datetime) -> list[Notice]:
+    """The notices after ``since`` and up to ``until``, by time, to whom they go by now."""
+    found = list(read_all(transaction, Obligation, Eq("state", "open")))
+    customers = customers_of(transaction, found)
+    told = [notice for one in found for notice in notices(one, customers.get(one.customer_id or ""), rulebook)]
+    dates = {one.on for one in rulebook.playbook.reminders if one.on.startswith("customer.")}
+    if dated := [Not(IsNull(field.partition(".")[2])) for field in sorted(dates)]:
+        for customer in read_all(transaction, Customer, dated[0] if len(dated) == 1 else Or(*dated)):
+            told += dated_notices(customer, rulebook)
+    users = list(read_all(transaction, User, Eq("active", True), ("name",)))
+    meant = [_with_users(notice, users) for notice in told if since < notice.at <= until]
+    return sorted(meant, key=lambda notice: (notice.at, notice.id))
 
 
 def _with_users(notice: Notice, users: Iterable[User]) -> Notice:

@@ -38,6 +38,7 @@ _UNSEEN = frozenset(
     {"id", "version", "created_at", "created_by", "updated_at", "updated_by", "custom", "plan_id", "follow_up_id"}
     | {"media_type", "size", "sha256"}
 )
+_YES_NO = {"true": Label(zh="是", en="Yes"), "false": Label(zh="否", en="No")}
 _CURRENCY = Label(zh="{label}币种", en="{label} (currency)")
 
 
@@ -124,6 +125,18 @@ SHEETS: Mapping[str, EditedSheet] = {
     )
 }
 
+#: The collections that fields refer to, and by what their rows are called there.
+REFERENCES: Mapping[str, str] = {
+    **dict.fromkeys(("customer_id", "referrer_id", "referred_id"), "customers"),
+    "opportunity_id": "opportunities",
+    "order_id": "orders",
+}
+CALLED: Mapping[str, tuple[str, ...]] = {
+    "customers": ("number", "name"),
+    "opportunities": ("name",),
+    "orders": ("number",),
+}
+
 #: The guide, line by line.
 GUIDE: tuple[Label, ...] = (
     Label(
@@ -141,8 +154,9 @@ GUIDE: tuple[Label, ...] = (
         en="To add a row, fill it in below the others. A customer number left blank is drawn; a new customer needs an owner.",
     ),
     Label(
-        zh="“所属客户”填写客户编号或客户名称;新客户及其联系人可以同时填写。",
-        en="Name a customer by its number or its name. A new customer and its contacts can be added together.",
+        zh="“所属客户”显示编号和名称,填写其中之一即可;新客户及其联系人可以同时填写。多项内容以分号分隔。",
+        en="A customer is shown with number and name; either is enough. A new customer and its contacts can be added together."
+        " Several texts have semicolons between.",
     ),
     Label(
         zh="修改客户状态、销售阶段等同于推进阶段:缺少的条件会提示。流失或输单须同时填写原因。",
@@ -162,24 +176,25 @@ GUIDE: tuple[Label, ...] = (
         en="A cell that somebody else changed in the meantime is not written over but reported as a conflict.",
     ),
 )
-_MAY_CHANGE = Label(zh="“{sheet}”可修改:{fields}", en="{sheet}, may be changed: {fields}")
-_MAY_ADD = Label(zh="“{sheet}”可新增行,已有的行不修改", en="{sheet}: rows may be added, not changed")
-_BETWEEN = Label(zh="、", en=", ")
 
 
-def presentation_of(playbook: Playbook, language: Language = "zh-CN") -> Presentation:
-    """How people see a store that is kept under a playbook, in one language. Raises :class:`QueryError` for another one."""
+def presentation_of(playbook: Playbook, language: Language = "zh-CN", notes: Iterable[str] = ()) -> Presentation:
+    """How people see a store that is kept under a playbook, in one language; ``notes`` end the guide.
+
+    Raises :class:`QueryError` for a language that isn't there.
+    """
     sheets = {
         collection: SheetView(
             title=playbook.label(f"sheet.{collection}", language),
             fields=dict(_views(sheet, playbook, language)),
             addable=bool(sheet.filled),
+            called=CALLED.get(collection, ()),
         )
         for collection, sheet in SHEETS.items()
     }
     return Presentation(
         sheets=sheets,
-        guide=tuple(_guide(sheets, language)),
+        guide=(*(line.text(language) for line in GUIDE), *notes),
         guide_title=playbook.label("sheet.guide", language),
         zone=playbook.timezone,
     )
@@ -202,32 +217,29 @@ def _views(sheet: EditedSheet, playbook: Playbook, language: Language) -> Iterat
                 only_choices=bool(choices) and only_words(field, kind, playbook),
                 editable=editable,
                 scale=MINOR_DIGITS.get(playbook.currency, 2) if kind.name == "money" else 0,
+                listed=kind.name == "texts",
+                refers=REFERENCES.get(column),
             ),
         )
 
 
 def _choices(field: str, kind: Kind, playbook: Playbook, language: Language) -> dict[str, str]:
-    """What is shown for each kept word; a list of texts and a yes or no are kept in other ways."""
-    if kind.name not in ("text", "choice"):
+    """What is shown for each kept word; a list of texts has none."""
+    words: Mapping[str, Label] = playbook.vocabulary(field)
+    if kind.name == "flag":
+        words = words or _YES_NO
+    elif kind.name not in ("text", "choice"):
         return {}
-    if field == "opportunity.stage":
+    elif field == "opportunity.stage":
         stages = (stage for graph in playbook.pipelines.values() for stage in graph.stages)
         words = {stage.key: stage.label for stage in stages}
     elif field == "opportunity.pipeline":
         words = {key: graph.label for key, graph in playbook.pipelines.items()}
-    else:
-        words = dict(playbook.vocabulary(field))
     return {key: label.text(language) for key, label in words.items()}
 
 
 def only_words(field: str, kind: Kind, playbook: Playbook) -> bool:
     """Whether a field takes nothing but the words of its vocabulary."""
-    return bool(kind.choices) or field.endswith((".stage", ".pipeline")) or field == "customer.tier"
-
-
-def _guide(sheets: Mapping[str, SheetView], language: Language) -> Iterator[str]:
-    yield from (line.text(language) for line in GUIDE)
-    for sheet in sheets.values():
-        may = _BETWEEN.text(language).join(view.heading for view in sheet.fields.values() if view.editable)
-        line = (_MAY_CHANGE if may else _MAY_ADD).text(language)
-        yield line.format(sheet=sheet.title, fields=may)
+    return (
+        bool(kind.choices) or kind.name == "flag" or field.endswith((".stage", ".pipeline")) or field == "customer.tier"
+    )

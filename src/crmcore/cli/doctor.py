@@ -17,6 +17,7 @@ from crmcore.cli.exits import CORRUPT, OK
 from crmcore.cli.options import with_global_options
 from crmcore.cli.shell import Shell
 from crmcore.errors import CRMError, NotSupported
+from crmcore.notify import outbox_facts
 from crmcore.plugins import find_backend, schemes
 from crmcore.storage.codec import SCHEMA
 from crmcore.storage.contract import Store
@@ -90,11 +91,7 @@ def _describe(store: Store, facts: dict[str, Any]) -> None:
 def _crm_facts(shell: Shell, crm: CRM) -> dict[str, Any]:
     with crm.store.transaction() as transaction:
         counts = {name: transaction.count(name) for name in _COUNTED}
-        waiting = (
-            {str(row[0]): row[1] for row in transaction.tally("outbox", None, ["state"])}
-            if "outbox" in crm.store.schema.collections
-            else {}
-        )
+        outbox = outbox_facts(transaction).to_plain()
     until = crm.rulebook.working.calendar.confirmed_until
     return {
         "playbook": {
@@ -107,7 +104,7 @@ def _crm_facts(shell: Shell, crm: CRM) -> dict[str, Any]:
         },
         "plugins": crm.plugins.names(),
         "counts": counts,
-        "outbox": waiting,
+        "outbox": outbox,
         "obligations_outdated": Obligations(crm, "crmcore").outdated(),
     }
 

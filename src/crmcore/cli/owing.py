@@ -23,11 +23,15 @@ from crmcore.rules.timing import day_end, day_start
 @click.command("remind")
 @click.option("--since", metavar="DATE", callback=day, help="From the beginning of this day. [default: yesterday]")
 @click.option("--until", metavar="DATE", callback=day, help="Up to the end of this day. [default: now]")
+@click.option("--enqueue", is_flag=True, help="Puts each notice into the outbox once, from where it stopped last time.")
 @with_global_options
-def remind(shell: Shell, since: date | None, until: date | None) -> None:
+def remind(shell: Shell, since: date | None, until: date | None, enqueue: bool) -> None:
     """What somebody is to be reminded of in a time, by the playbook's rules. Prints it; sends nothing."""
     me = shell.me
     crm = me.crm
+    if enqueue:
+        _enqueue(shell, since, until)
+        return
     since = since or crm.today() - timedelta(days=1)
     if until and since > until:
         raise QueryError("a period does not end before it begins")
@@ -64,6 +68,19 @@ def remind(shell: Shell, since: date | None, until: date | None) -> None:
         shell.write_table(attrs.evolve(table, columns=columns, rows=tuple(row[: len(columns)] for row in rows)))
     else:
         shell.say(shell.text("nothing_to_remind"))
+
+
+def _enqueue(shell: Shell, since: date | None, until: date | None) -> None:
+    me = shell.me
+    crm = me.crm
+    start = day_start(max(since, FIRST_DAY), crm.zone) if since else None
+    end = day_end(min(until, LAST_DAY), crm.zone) if until else None
+    done = me.notifications.enqueue(start, None if end is None else min(end, crm.now()))
+    if shell.json:
+        shell.write_json(attrs.asdict(done))
+    else:
+        until_there = f"{done.until.astimezone(crm.zone):%Y-%m-%d %H:%M}"
+        shell.say(shell.text("enqueued", notices=done.notices, messages=done.messages, until=until_there))
 
 
 @click.command("recompute")

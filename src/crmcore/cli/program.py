@@ -14,6 +14,7 @@ from crmcore import __version__
 from crmcore.cli.acting import follow, move
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
+from crmcore.cli.editing import edits
 from crmcore.cli.exits import BROKEN_PIPE, FAILURE, INTERRUPTED, OK, USAGE, exit_code
 from crmcore.cli.exporting import export, template
 from crmcore.cli.importing import import_
@@ -24,6 +25,7 @@ from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
 from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
+from crmcore.cli.sending import outbox
 from crmcore.cli.setup import init
 from crmcore.cli.shell import Shell, harmless
 from crmcore.cli.tiering import tier
@@ -65,9 +67,8 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(demo, doctor, due, export, follow, import_, init, list_, move, playbook, recompute, remind, replay),
-    *(report, show, template, tier),
-    *(backup, check, copy, upgrade),
+    *(backup, check, copy, demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook),
+    *(recompute, remind, replay, report, show, template, tier, upgrade),
 )
 for verb in _VERBS:
     program.add_command(verb)

@@ -7,6 +7,7 @@ from crmcore.domain.follow_up import FollowUp, FollowUpPlan
 from crmcore.domain.ledger import ImportedRow, NumberSeries, Setting
 from crmcore.domain.obligation import Obligation
 from crmcore.domain.opportunity import Instalment, Objection, Opportunity, Order
+from crmcore.domain.outbox import OutboxMessage
 from crmcore.domain.relation import ActionPlan, Attachment, Referral
 from crmcore.domain.service import Feedback, Ticket
 from crmcore.domain.user import User
@@ -33,6 +34,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     NumberSeries,
     ImportedRow,
     Setting,
+    OutboxMessage,
 )
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "Obligation",
     "Opportunity",
     "Order",
+    "OutboxMessage",
     "Record",
     "Referral",
     "Setting",

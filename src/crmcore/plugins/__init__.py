@@ -2,12 +2,13 @@
 
 from crmcore.plugins.discovery import find_backend, open_store, schemes
 from crmcore.plugins.hookspecs import hookimpl
-from crmcore.plugins.manager import Installed, Plugins, installed
+from crmcore.plugins.manager import Installed, OfferedNotifiers, Plugins, installed
 from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
 
 __all__ = [
     "Context",
     "Installed",
+    "OfferedNotifiers",
     "PlaybookSource",
     "Plugins",
     "ProposedChange",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pluggy
 
+from crmcore.notify.contract import Notifier
 from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
 
 PROJECT = "crmcore"
@@ -21,6 +22,12 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def crm_playbooks() -> Iterable[PlaybookSource]:
     """Playbooks that the plugin brings along, each under a key that ``crmcore.open(..., playbook=key)`` then knows."""
+    return ()
+
+
+@hookspec
+def crm_notifiers() -> Iterable[Notifier]:
+    """Ways to tell somebody something that the plugin brings along, each under a key of its own."""
     return ()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pluggy
 
 from crmcore.errors import CRMError, PluginConflict, PluginError
+from crmcore.notify.contract import Notifier
 from crmcore.plugins import hookspecs
 from crmcore.plugins.discovery import PLUGINS, entry_points_of, load_entry_point
 from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
@@ -21,6 +22,14 @@ class Installed:
     """The plugins that installed packages offer, and what was wrong with those that can't be loaded."""
 
     plugins: tuple[Any, ...]
+    faults: tuple[PluginError, ...]
+
+
+@attrs.frozen
+class OfferedNotifiers:
+    """The notifiers that plugins bring, by key, and what was wrong with others; a broken one harms no other."""
+
+    notifiers: dict[str, Notifier]
     faults: tuple[PluginError, ...]
 
 
@@ -86,6 +95,31 @@ class Plugins:
     def playbook_texts(self) -> dict[str, Path | str]:
         """Every playbook that a plugin brings, by key: its TOML or where that is."""
         return {key: source.toml for key, source in self.playbooks().items()}
+
+    def notifiers(self) -> OfferedNotifiers:
+        """Every notifier that a plugin brings. What fails, is no notifier or has a key that is taken is named and left out."""
+        found: dict[str, Notifier] = {}
+        faults: list[PluginError] = []
+        for implementation in self._manager.hook.crm_notifiers.get_hookimpls():
+            name = implementation.plugin_name
+            try:
+                offered: list[Any] = [*cast(Iterable[Any], implementation.function())]
+            except Exception as error:
+                told = PluginError(f"{name} failed in crm_notifiers: {type(error).__name__}", plugin=name)
+                told.__cause__ = error
+                faults.append(told)
+                continue
+            for one in offered:
+                key = getattr(one, "key", None)
+                if not isinstance(one, Notifier):
+                    faults.append(PluginError(f"{name}: {type(one).__name__} is no Notifier", plugin=name))
+                elif not isinstance(key, str) or not key.isprintable() or not key.strip():
+                    faults.append(PluginError(f"{name}: {type(one).__name__} has no key", plugin=name))
+                elif key in found:
+                    faults.append(PluginConflict(f"{name}: there is another notifier {key}", plugin=name, key=key))
+                else:
+                    found[key] = one
+        return OfferedNotifiers(found, tuple(faults))
 
     def check(self, change: ProposedChange, context: Context) -> None:
         """Lets every plugin refuse the change."""

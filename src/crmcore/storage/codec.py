@@ -21,7 +21,7 @@ from crmcore.storage.schema import Collection, Field, FieldType, Row, Schema
 
 E = TypeVar("E", bound=Entity)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCALARS: dict[str, FieldType] = {
     "text": "text",

@@ -17,25 +17,34 @@ from crmcore.storage.schema import Scalar
 @attrs.frozen(kw_only=True)
 class FieldView:
     """A field as people see it. ``choices`` are kept text: what is shown for it; ``scale`` is how many decimal places an
-    integer is shown with (money in minor units: 2); ``editable`` says that a person's change is taken in by core's rules."""
+    integer is shown with (money in minor units: 2); ``editable`` says that a person's change is taken in by core's rules.
+
+    ``listed`` says that the kept text is a JSON list of texts, which may be shown with semicolons between; ``refers`` that it is
+    the id of a row of that collection, for which may be shown what the row is called. An edit tells the kept text where
+    what is shown can be read as one, else the text as it stands there.
+    """
 
     heading: str
     choices: Mapping[str, str] = attrs.field(factory=dict)
     only_choices: bool = False
     editable: bool = False
     scale: int = 0
+    listed: bool = False
+    refers: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class SheetView:
     """A collection as people see it: its title, and the fields shown, in this order. Others are kept out of sight.
 
-    ``addable`` says that a row which a person adds is taken in by core's rules.
+    ``addable`` says that a row which a person adds is taken in by core's rules. ``called`` are the text fields that say what a
+    row is called where another one refers to it.
     """
 
     title: str
     fields: Mapping[str, FieldView]
     addable: bool = False
+    called: Sequence[str] = ()
 
 
 @attrs.frozen(kw_only=True)

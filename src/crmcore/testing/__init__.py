@@ -12,6 +12,7 @@ pytest.register_assert_rewrite("crmcore.testing.contract", "crmcore.testing.mach
 from crmcore.testing import strategies  # noqa: E402
 from crmcore.testing.clause import CONTRACT_VERSION, Clause, clause, clauses, expected_failure  # noqa: E402
 from crmcore.testing.contract import StoreContract  # noqa: E402
+from crmcore.testing.crashes import Crash, crash_points  # noqa: E402
 from crmcore.testing.edit_plan import PersonsEdit  # noqa: E402
 from crmcore.testing.faults import FaultPlan, FaultyStore, SlowStore, at_call, by_chance  # noqa: E402
 from crmcore.testing.harness import Harness  # noqa: E402
@@ -24,6 +25,7 @@ __all__ = [
     "CONTRACT_VERSION",
     "SCHEMA",
     "Clause",
+    "Crash",
     "FaultPlan",
     "FaultyStore",
     "Harness",
@@ -39,6 +41,7 @@ __all__ = [
     "by_chance",
     "clause",
     "clauses",
+    "crash_points",
     "expected_failure",
     "run_contract",
     "strategies",

@@ -107,6 +107,11 @@ def found(name: str) -> Any:
     return attrgetter(path)(importlib.import_module(module))
 
 
+def environment_of_children() -> dict[str, str]:
+    """Children import what this process imports."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 def run_children(
     backend: Backend,
     url: str,
@@ -122,11 +127,10 @@ def run_children(
     """
     order = {"path": sys.path, "backend": named(type(backend)), "url": url, "work": named(work), "opened": opened}
     command = [sys.executable, "-c", "import sys; from crmcore.testing import processes; processes.main(sys.argv[1])"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     children = [
         subprocess.Popen(  # noqa: S603 - our own interpreter, our own words
             [*command, json.dumps({**order, "arguments": each})],
-            env=environment,
+            env=environment_of_children(),
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -7,6 +7,7 @@ import pytest
 from crmcore.testing.clause import Contract, clause
 from crmcore.testing.contract.asking import Querying, Tallying
 from crmcore.testing.contract.claiming import Claiming, Outbox
+from crmcore.testing.contract.crashing import Crashing
 from crmcore.testing.contract.editing import Edited
 from crmcore.testing.contract.keeping import Identity, Keys, Values
 from crmcore.testing.contract.lasting import Capabilities, Closing, Errors, Large, Reopening, Urls
@@ -58,6 +59,7 @@ class StoreContract(
     Urls,
     BackingUp,
     Upgrading,
+    Crashing,
     Edited,
     Capabilities,
     Models,

@@ -1,0 +1,193 @@
+"""An open store on a PostgreSQL server: its connections, its transactions, and what ``crmcore doctor`` asks it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import psycopg
+from sqlalchemy import Text
+
+from crmcore.errors import StoreBusy, StoreClosed
+from crmcore.storage import Query, Row, Schema, Store
+from crmcore_postgres.connection import Link, connect
+from crmcore_postgres.database import FACTS, open_database
+from crmcore_postgres.errors import translate
+from crmcore_postgres.flavour import flavour_of
+from crmcore_postgres.settings import Settings
+from crmcore_postgres.transaction import Handling, PostgresTransaction
+from crmcore_sqlite.compile import Compiler
+from crmcore_sqlite.tables import Statement, index_name
+
+_LOOK_AGAIN = 0.02  #: seconds
+
+
+class PostgresStore(Store):
+    """The tables in one schema of one database. Shared by threads; a forked child gets connections of its own."""
+
+    def __init__(self, settings: Settings, schema: Schema) -> None:
+        self.schema = schema
+        self.settings = settings
+        self.compiler = Compiler(schema, flavour_of(settings.namespace))
+        self.handlings = _Handlings(self.compiler)
+        self.keys = _keys(schema)
+        self.lock = f"SELECT value FROM \"{settings.namespace}\".{FACTS} WHERE key = 'writer' FOR UPDATE"  # noqa: S608
+        connection, self.generation = open_database(settings, schema)
+        self._closed = False
+        self._process = os.getpid()
+        self._freed = threading.Condition()
+        self._count = 1
+        self._idle: list[Link] = [Link(connection)]
+        self._inherited: list[Link] = []
+        self._formats: dict[int, tuple[Statement, list[int]]] = {}
+
+    def transaction(self, *, write: bool = False) -> PostgresTransaction:
+        return PostgresTransaction(self, write=write)
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self.forget(self._idle.pop())
+
+    # Connections
+
+    def take(self) -> Link:
+        """A connection for one transaction, waited for where all are in use."""
+        if self._closed:
+            raise StoreClosed("the store is closed")
+        if os.getpid() != self._process:
+            self._begin_anew()
+        try:
+            return self._idle.pop()  # atomic
+        except IndexError:
+            return self._more()
+
+    def _more(self) -> Link:
+        deadline = time.monotonic() + self.settings.wait_seconds
+        with self._freed:
+            while self._count >= self.settings.most_connections:
+                if self._idle:
+                    return self._idle.pop()
+                if time.monotonic() >= deadline:
+                    raise StoreBusy(
+                        f"all {self.settings.most_connections} connections of this program are in use; see the option pool"
+                    )
+                self._freed.wait(_LOOK_AGAIN)
+            self._count += 1
+        try:
+            return Link(connect(self.settings))
+        except BaseException:
+            self._uncount()
+            raise
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the parent's connections are the parent's, even to be closed."""
+        self._inherited += self._idle
+        self._idle, self._process, self._count, self._freed = [], os.getpid(), 0, threading.Condition()
+
+    def give_back(self, link: Link) -> None:
+        """Keeps the connection for the next transaction, if it is good for one."""
+        if link.clean and not self._closed:
+            self._idle.append(link)
+            if self._closed:  # meanwhile
+                self.close()
+        else:
+            self.forget(link)
+
+    def forget(self, link: Link) -> None:
+        """Closes the connection."""
+        link.close()
+        self._uncount()
+
+    def _uncount(self) -> None:
+        with self._freed:
+            self._count -= 1
+            self._freed.notify()
+
+    def replace(self, link: Link) -> Link:
+        """A new connection for one that died while it lay idle, as all others that lie there will have."""
+        self.forget(link)
+        while self._idle:
+            self.forget(self._idle.pop())
+        return self._more()
+
+    # What transactions ask
+
+    def formats(self, statement: Statement) -> list[int]:
+        """Which values of the statement go in binary: texts."""
+        known = self._formats.get(id(statement))
+        if known is None or known[0] is not statement:
+            if len(self._formats) > 2_000:
+                self._formats.clear()
+            known = statement, [1 if isinstance(type, Text) else 0 for type in statement.types]
+            self._formats[id(statement)] = known
+        return known[1]
+
+    def claim(self, query: Query, change: Callable[[Row], Row]) -> list[Row]:
+        return super().claim(query, change)
+
+    def describe(self) -> dict[str, object]:
+        began = time.perf_counter()
+        self._ask("SELECT 1")
+        latency = time.perf_counter() - began
+        (facts,) = self._ask(_DESCRIBE, (self.settings.namespace,))
+        names = ("server", "database", "collation", "read_only", "size_bytes", "connections", "most_connections", "tls")
+        return {
+            **self.settings.where(),
+            **dict(zip(names, facts, strict=True)),
+            "schema": self.settings.namespace,
+            "schema_version": self.schema.version,
+            "wait_seconds": self.settings.wait_seconds,
+            "pool": self.settings.most_connections,
+            "latency_ms": round(latency * 1000, 3),
+        }
+
+    def check(self) -> list[str]:
+        return []
+
+    def _ask(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        link = self.take()
+        try:
+            link.leave_pipeline()
+            try:
+                return link.connection.execute(cast(Any, sql), values).fetchall()
+            finally:
+                link.enter_pipeline()
+        except psycopg.Error as error:
+            raise translate(error, lost=link.lost) from None
+        finally:
+            self.give_back(link)
+
+
+_DESCRIBE = """
+SELECT version(), current_database(), (SELECT datcollate FROM pg_database WHERE datname = current_database()),
+    pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on',
+    (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind IN ('r', 'm', 'p')),
+    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()),
+    current_setting('max_connections')::int,
+    coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)
+"""
+
+
+class _Handlings(dict[str, Handling]):
+    """What to do with each collection, made when it is first asked for."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+
+    def __missing__(self, collection: str) -> Handling:
+        handling = self[collection] = Handling.of(self._compiler.access(collection))
+        return handling
+
+
+def _keys(schema: Schema) -> dict[str, tuple[str, tuple[str, ...]]]:
+    keys: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for name, collection in schema.collections.items():
+        keys[f"{name}_pkey"] = name, ("id",)
+        for key in collection.unique:
+            keys[index_name(collection, key, unique=True)] = name, key
+    return keys

@@ -1,0 +1,76 @@
+"""A store's workbook as a real spreadsheet program saves it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import openpyxl
+import pytest
+from stores_by_hand import PRESENTED, difficult_rows
+
+from crmcore.storage.presentation import Unreadable
+from crmcore.testing.kit_schema import SCHEMA
+from crmcore_excel.checkpoints import read_checkpoint, write_checkpoint
+from crmcore_excel.edits import edits_between
+from crmcore_excel.losses import lost_parts
+
+Save = Callable[[Path], Path]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Save:
+    """Opens a workbook in LibreOffice and saves it, next to where it was."""
+    program = shutil.which("soffice")
+    if program is None:
+        pytest.skip("LibreOffice is not installed")
+    home = tmp_path_factory.mktemp("home")
+
+    def save(path: Path) -> Path:
+        target = path.parent / "saved"
+        subprocess.run(
+            [program, "--headless", "--convert-to", "xlsx:Calc MS Excel 2007 XML", "--outdir", str(target), str(path)],
+            check=True,
+            capture_output=True,
+            timeout=120,
+            env={**os.environ, "HOME": str(home)},
+        )
+        return target / path.name
+
+    return save
+
+
+def test_every_difficult_value_is_unchanged_after_the_program_saved_it(tmp_path: Path, saved: Save) -> None:
+    path = tmp_path / "store.xlsx"
+    write_checkpoint(path, SCHEMA, {"values": difficult_rows()}, store_id="s", sequence=1, presentation=PRESENTED)
+    again = saved(path)
+    assert edits_between(path, again, SCHEMA) == []
+    read = read_checkpoint(again, SCHEMA)
+    assert (read.edited, read.rows["values"]) == (False, difficult_rows())
+
+
+def test_what_the_program_saved_is_carried_over(tmp_path: Path, saved: Save) -> None:
+    path, following = tmp_path / "store.xlsx", tmp_path / "following.xlsx"
+    write_checkpoint(path, SCHEMA, {"values": difficult_rows()}, store_id="s", sequence=1, presentation=PRESENTED)
+    book = openpyxl.load_workbook(path)
+    sheet = book["各种值"]
+    sheet["B3"], sheet["A4"], sheet["E5"] = "甲", 12.34, datetime(2024, 3, 1, 8)
+    book.create_sheet("我的")["A1"] = "=1+1"
+    book.save(path.with_name("edited.xlsx"))
+    again = saved(path.with_name("edited.xlsx"))
+    assert lost_parts(again) == []
+    edits = edits_between(path, again, SCHEMA)
+    assert [(cell.place, cell.after) for edit in edits for cell in edit.cells] == [
+        ("各种值!B3", "a"),
+        ("各种值!A4", 1234),
+        ("各种值!E5", Unreadable("2024-03-01 08:00:00")),
+    ]
+    write_checkpoint(
+        following, SCHEMA, {"values": difficult_rows()}, store_id="s", sequence=2, presentation=PRESENTED, kept=again
+    )
+    assert read_checkpoint(following, SCHEMA).rows["values"] == difficult_rows()
+    assert openpyxl.load_workbook(following)["我的"]["A1"].value == "=1+1"
