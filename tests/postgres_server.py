@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +34,8 @@ _WATCH = 'cat >/dev/null; kill -s QUIT "$1"; while kill -s 0 "$1"; do sleep 0.1;
 class Server:
     """A running server with a superuser ``crm`` and a database ``crm``. Connections come through a socket in ``folder``."""
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, *, guarded: Sequence[str] = (), **settings: str) -> None:
+        """``guarded`` names users who are asked for a password, which they have not got."""
         self.folder = Path(tempfile.mkdtemp(prefix="crmcore-pg-", dir=None if os.name == "nt" else "/tmp"))
         self.settings = {
             "listen_addresses": "",
@@ -53,6 +55,9 @@ class Server:
         self._watch: subprocess.Popen[bytes] | None = None
         try:
             self._run("initdb", "-U", "crm", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-instructions")
+            if guarded:
+                rules = self.folder / "data" / "pg_hba.conf"
+                rules.write_text("".join(f"local all {user} scram-sha-256\n" for user in guarded) + rules.read_text())
             self.start()
             self._run("createdb", "-h", str(self.folder), "-U", "crm", "crm", data=False)
         except BaseException:
@@ -88,8 +93,10 @@ class Server:
             time.sleep(0.01)
 
     def _ready(self) -> bool:
+        assert self._process is not None
         try:
-            return "ready" in (self.folder / "data" / "postmaster.pid").read_text().splitlines()[-1]
+            told = (self.folder / "data" / "postmaster.pid").read_text().splitlines()
+            return told[0] == str(self._process.pid) and "ready" in told[-1]  # a killed one left its own
         except (OSError, IndexError):
             return False
 

@@ -289,6 +289,7 @@ PHRASES: Mapping[str, str] = {
             "attachment": "附件",
             "action_plan": "行动计划",
             "obligation": "待办事项",
+            "outbox_message": "消息",
             "user": "用户",
         }.items()
     },

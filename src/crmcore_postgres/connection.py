@@ -10,6 +10,7 @@ from __future__ import annotations
 import select
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -22,6 +23,7 @@ from crmcore_postgres.errors import refused, translate
 from crmcore_postgres.settings import Settings
 
 _MOST_PREPARED = 300
+_CANCEL_SECONDS = 2.0
 _SYNC = pq.ExecStatus.PIPELINE_SYNC
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 _SKIPPED = pq.ExecStatus.PIPELINE_ABORTED
@@ -139,7 +141,10 @@ class Link:
         return not self._sent and not self.lost
 
     def close(self) -> None:
-        """Says goodbye to the server."""
+        """Says goodbye to the server, and stops what it may still be doing."""
+        if self._sent and not self.lost:
+            with suppress(psycopg.Error):
+                self.connection.cancel_safe(timeout=_CANCEL_SECONDS)
         self.connection.close()
 
     # Inside

@@ -12,8 +12,10 @@ from psycopg import sql
 from crmcore.errors import SchemaMismatch, StoreUnavailable
 from crmcore.storage import Schema
 from crmcore_postgres.connection import connect
-from crmcore_postgres.errors import translate
+from crmcore_postgres.errors import Keys, translate
+from crmcore_postgres.flavour import flavour_of
 from crmcore_postgres.settings import Settings
+from crmcore_sqlite.tables import definitions, index_name
 
 FACTS = "_crmcore"
 """One row each: ``schema``, its fingerprint; ``format``, its version; ``writer``, whose lock is the turn to write."""
@@ -132,9 +134,6 @@ def _create(connection: psycopg.Connection[Any], namespace: str, schema: Schema)
 
 def create_tables(connection: psycopg.Connection[Any], namespace: str, schema: Schema) -> None:
     """The tables and indexes of the collections."""
-    from crmcore_postgres.flavour import flavour_of
-    from crmcore_sqlite.tables import definitions
-
     for statement in definitions(schema, flavour_of(namespace)):
         connection.execute(statement.encode())
 
@@ -144,3 +143,13 @@ def facts_of(schema: Schema) -> Iterator[tuple[str, str]]:
     yield "schema", schema.fingerprint
     yield "format", str(schema.version)
     yield "writer", uuid4().hex  # another one for every making of the tables, so that an upgrade is noticed
+
+
+def keys_of(schema: Schema) -> Keys:
+    """The collection and the fields that each constraint guards, by its name."""
+    keys: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for name, collection in schema.collections.items():
+        keys[f"{name}_pkey"] = name, ("id",)
+        for key in collection.unique:
+            keys[index_name(collection, key, unique=True)] = name, key
+    return keys

@@ -35,6 +35,7 @@ _BY_STATE: Mapping[str, tuple[type[StorageError], str]] = {
         StoreUnavailable,
         "the server forgot a prepared statement: a connection pooler between must keep them, or pool by session",
     ),
+    "2BP01": (StoreUnavailable, "a view or another object of somebody's rests on the tables; drop it first"),
     "40001": (StoreBusy, "the server undid the transaction in favour of another one"),
     "40P01": (StoreBusy, "the server undid the transaction: it and another one waited for each other"),
     "42501": (ReadOnly, "the role may not write these tables"),
@@ -109,6 +110,8 @@ def translate(error: psycopg.Error, keys: Keys | None = None, *, lost: bool = Fa
     """The library's error for one of psycopg; ``details["sqlstate"]`` is the server's code, where it gave one."""
     state = error.sqlstate
     if state is None:
+        if isinstance(error, psycopg.DataError):
+            return StoreCorrupt("the database holds a value that can't be read")
         if lost or isinstance(error, psycopg.OperationalError):
             return StoreUnavailable(_LOST)
         return StorageError(f"the database driver failed ({type(error).__name__})")

@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import psycopg
 from sqlalchemy import Text
 
 from crmcore.errors import StoreBusy, StoreClosed
-from crmcore.storage import Query, Row, Schema, Store
+from crmcore.storage import Query, Row, Schema, Store, Update
+from crmcore_postgres.checks import findings
 from crmcore_postgres.connection import Link, connect
-from crmcore_postgres.database import FACTS, open_database
+from crmcore_postgres.database import FACTS, keys_of, open_database
 from crmcore_postgres.errors import translate
 from crmcore_postgres.flavour import flavour_of
 from crmcore_postgres.settings import Settings
 from crmcore_postgres.transaction import Handling, PostgresTransaction
 from crmcore_sqlite.compile import Compiler
-from crmcore_sqlite.tables import Statement, index_name
+from crmcore_sqlite.tables import Statement
 
+_ATTEMPTS = 3
 _LOOK_AGAIN = 0.02  #: seconds
 
 
@@ -33,8 +36,11 @@ class PostgresStore(Store):
         self.settings = settings
         self.compiler = Compiler(schema, flavour_of(settings.namespace))
         self.handlings = _Handlings(self.compiler)
-        self.keys = _keys(schema)
-        self.lock = f"SELECT value FROM \"{settings.namespace}\".{FACTS} WHERE key = 'writer' FOR UPDATE"  # noqa: S608
+        self.keys = keys_of(schema)
+        self.look = f"SELECT value FROM \"{settings.namespace}\".{FACTS} WHERE key = 'writer'"  # noqa: S608
+        """Asks for the generation of the data."""
+        self.lock = f"{self.look} FOR UPDATE"
+        """Takes the turn to write with it."""
         connection, self.generation = open_database(settings, schema)
         self._closed = False
         self._process = os.getpid()
@@ -127,13 +133,27 @@ class PostgresStore(Store):
         return known[1]
 
     def claim(self, query: Query, change: Callable[[Row], Row]) -> list[Row]:
-        return super().claim(query, change)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with PostgresTransaction(self, write=True, turn=False) as work:
+                    found = work.reserve(query)
+                    if found is not None:
+                        claimed = [change(row) for row in found]
+                        pairs = zip(found, claimed, strict=True)
+                        work.apply(Update(query.collection, new, cast(int, old[1])) for old, new in pairs)
+                        return claimed
+                break
+            except StoreBusy:
+                if attempt == _ATTEMPTS:
+                    raise
+        return super().claim(query, change)  # a query that Python has to finish
 
     def describe(self) -> dict[str, object]:
-        began = time.perf_counter()
-        self._ask("SELECT 1")
-        latency = time.perf_counter() - began
-        (facts,) = self._ask(_DESCRIBE, (self.settings.namespace,))
+        with self._cursors() as connection:
+            began = time.perf_counter()
+            connection.execute("SELECT 1")
+            latency = time.perf_counter() - began
+            facts = connection.execute(_DESCRIBE, (self.settings.namespace,)).fetchone() or ()
         names = ("server", "database", "collation", "read_only", "size_bytes", "connections", "most_connections", "tls")
         return {
             **self.settings.where(),
@@ -146,20 +166,20 @@ class PostgresStore(Store):
         }
 
     def check(self) -> list[str]:
-        return []
+        with self._cursors() as connection:
+            connection.execute("SET statement_timeout = 0")
+            return [*findings(connection, self.settings.namespace, self.schema)]
 
-    def _ask(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        link = self.take()
-        try:
-            link.leave_pipeline()
+    @contextmanager
+    def _cursors(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection of its own, for psycopg's cursors: for what is rarely asked."""
+        if self._closed:
+            raise StoreClosed("the store is closed")
+        with connect(self.settings) as connection:
             try:
-                return link.connection.execute(cast(Any, sql), values).fetchall()
-            finally:
-                link.enter_pipeline()
-        except psycopg.Error as error:
-            raise translate(error, lost=link.lost) from None
-        finally:
-            self.give_back(link)
+                yield connection
+            except psycopg.Error as error:
+                raise translate(error, lost=connection.broken) from None
 
 
 _DESCRIBE = """
@@ -182,12 +202,3 @@ class _Handlings(dict[str, Handling]):
     def __missing__(self, collection: str) -> Handling:
         handling = self[collection] = Handling.of(self._compiler.access(collection))
         return handling
-
-
-def _keys(schema: Schema) -> dict[str, tuple[str, tuple[str, ...]]]:
-    keys: dict[str, tuple[str, tuple[str, ...]]] = {}
-    for name, collection in schema.collections.items():
-        keys[f"{name}_pkey"] = name, ("id",)
-        for key in collection.unique:
-            keys[index_name(collection, key, unique=True)] = name, key
-    return keys

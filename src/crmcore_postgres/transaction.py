@@ -17,6 +17,7 @@ import psycopg
 from crmcore.errors import Conflict, ReadOnly, SchemaMismatch, StorageError, StoreClosed, StoreUnavailable
 from crmcore.storage import Change, Delete, In, Insert, Pushed, Query, Row, Transaction, Update, Where, check_tally
 from crmcore.storage.evaluate import in_group_order
+from crmcore.storage.query import check_query, with_order
 from crmcore_postgres.connection import Link
 from crmcore_postgres.errors import translate
 from crmcore_postgres.rows import NULL, Line, Parameters, copy_text, line_function, parameters_function
@@ -65,10 +66,11 @@ class Handling:
 class PostgresTransaction(Transaction):
     """Begins to write when its block is entered, and to read with its first question."""
 
-    def __init__(self, store: PostgresStore, *, write: bool) -> None:
+    def __init__(self, store: PostgresStore, *, write: bool, turn: bool = True) -> None:
         self.schema = store.schema
         self._store = store
         self._write = write
+        self._turn = turn  # without one, a writer may change only what it has reserved
         self._state: Literal["new", "open", "failed", "over"] = "new"
         self._begun = False
         self._waiting: deque[Change] = deque()  # changes on the journey that hasn't ended
@@ -87,7 +89,7 @@ class PostgresTransaction(Transaction):
         store = self._store
         try:
             try:
-                found = self._first(BEGIN_WRITING, store.lock)
+                found = self._first(BEGIN_WRITING, store.lock if self._turn else store.look)
             except psycopg.Error as error:
                 raise self._translated(error) from None
             if not found or found[0][0] != store.generation:
@@ -202,6 +204,19 @@ class PostgresTransaction(Transaction):
         if not by and not groups[0][0]:
             return []
         return in_group_order(groups, width)
+
+    def reserve(self, query: Query) -> list[Row] | None:
+        """The rows of the query that nobody else has reserved, for this transaction alone; None for Python to find them."""
+        self._check_open()
+        check_query(query, self.schema)
+        try:
+            statement, values, rest = self._store.compiler.select(with_order(query))
+        except Unpushable:
+            return None
+        if rest.where is not None or rest.order or rest.limit is not None:
+            return None
+        sql = f"{statement.sql}\nFOR UPDATE SKIP LOCKED"
+        return self._ask(sql, statement.arguments(values), self._store.formats(statement))
 
     def _answer(self, statement: Statement, values: list[Any]) -> list[Any]:
         return self._ask(statement.sql, statement.arguments(values), self._store.formats(statement))

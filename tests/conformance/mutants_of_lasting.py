@@ -166,19 +166,21 @@ def a_backup_is_the_same_file(patch: Patch) -> Callable[[], Harness]:
 def a_backup_holds_what_is_not_committed(patch: Patch) -> Callable[[], Harness]:
     under_way: list[Any] = []
 
-    def begin(original: Any, self: Any, data: MemoryData, *, write: bool) -> None:
-        original(self, data, write=write)
-        if write:
-            under_way[:] = [self]
+    @contextmanager
+    def transaction(original: Any, self: Any, *, write: bool = False) -> Iterator[Any]:
+        with original(self, write=write) as work:
+            if write:
+                under_way[:] = [work]
+            yield work
 
     def backup(original: Any, self: Any, target: str) -> None:
         original(self, target)
         kept = file_store.load(target)
         assert kept is not None
-        kept.rows["group"] = list(under_way[0]._tables["group"].rows.values())
+        kept.rows["group"] = list(under_way[0].scan("group"))
         file_store.save(target, kept)
 
-    wrap(patch, MemoryTransaction, "__init__", begin)
+    wrap(patch, FileStore, "transaction", transaction)
     wrap(patch, FileStore, "backup", backup)
     return file_harness(FileBackend())
 

@@ -29,7 +29,7 @@ def two_commits(opener: Opener, acknowledge: Callable[[str], None]) -> None:
 def write_a_file(opener: Opener, acknowledge: Callable[[str], None]) -> None:
     path = Path(os.environ[PLACE])
     with path.open("w", encoding="utf-8") as file:
-        file.write("0123456789")
+        file.write("01" * 500)
     path.rename(path.with_suffix(".new"))
     acknowledge("renamed")
 
@@ -72,10 +72,10 @@ def test_every_step_of_a_file_is_a_point(url: str, tmp_path: Path, monkeypatch: 
         for file in tmp_path.iterdir():
             file.unlink()
     assert list(seen.values()) == [
-        {"file.new": "0123456789"},
+        {"file.new": "01" * 500},
         {"file.old": ""},
-        {"file.old": "01234"},
-        {"file.old": "0123456789"},
+        {"file.old": "01" * 256},
+        {"file.old": "01" * 500},
     ]
     assert [moment.split()[0] for moment in seen] == ["open", "write", "half", "rename"]
 

@@ -91,7 +91,7 @@ def _describe(store: Store, facts: dict[str, Any]) -> None:
 def _crm_facts(shell: Shell, crm: CRM) -> dict[str, Any]:
     with crm.store.transaction() as transaction:
         counts = {name: transaction.count(name) for name in _COUNTED}
-        outbox = outbox_facts(transaction).to_plain()
+        waiting = outbox_facts(transaction).to_plain()
     until = crm.rulebook.working.calendar.confirmed_until
     return {
         "playbook": {
@@ -104,7 +104,7 @@ def _crm_facts(shell: Shell, crm: CRM) -> dict[str, Any]:
         },
         "plugins": crm.plugins.names(),
         "counts": counts,
-        "outbox": outbox,
+        "outbox": waiting,
         "obligations_outdated": Obligations(crm, "crmcore").outdated(),
     }
 

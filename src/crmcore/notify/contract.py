@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from datetime import datetime, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import Self
 
@@ -59,11 +59,16 @@ class Message:
     def text(self, language: Language = "en") -> str:
         """One line for a reader: what, of which customer by its number, until when. No name stands in it."""
         chinese = language_of(language) == "zh-CN"
-        until = f"{self.due_at:%Y-%m-%d %H:%M}" if self.due_at else None
+        until = self.due_at and _until(self.due_at)
         parts = [self.customer_number, until and (f"截止{until}" if chinese else f"due {until}")]
         said = (",".join if chinese else ", ".join)(part for part in parts if part)
         label = self.label.text(language)
         return f"{label}{':' if chinese else ': '}{said}" if said else label
+
+
+def _until(due: datetime) -> str:
+    """A due time for a reader: what is late from midnight on is due the day before."""
+    return f"{due:%Y-%m-%d %H:%M}" if due.time() != time() else f"{due - timedelta(days=1):%Y-%m-%d}"
 
 
 class Outcome(StrEnum):

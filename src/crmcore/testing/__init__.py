@@ -7,7 +7,12 @@ Needs ``pip install "crmcore[testing]"``; pytest and Hypothesis are imported now
 
 import pytest
 
-pytest.register_assert_rewrite("crmcore.testing.contract", "crmcore.testing.machine", "crmcore.testing.processes")
+pytest.register_assert_rewrite(
+    "crmcore.testing.contract",
+    "crmcore.testing.machine",
+    "crmcore.testing.notifier_contract",
+    "crmcore.testing.processes",
+)
 
 from crmcore.testing import strategies  # noqa: E402
 from crmcore.testing.clause import CONTRACT_VERSION, Clause, clause, clauses, expected_failure  # noqa: E402
@@ -18,22 +23,28 @@ from crmcore.testing.faults import FaultPlan, FaultyStore, SlowStore, at_call, b
 from crmcore.testing.harness import Harness  # noqa: E402
 from crmcore.testing.kit_schema import SCHEMA  # noqa: E402
 from crmcore.testing.machine import StoreMachine  # noqa: E402
+from crmcore.testing.notifier_contract import NotifierContract, NotifierHarness  # noqa: E402
 from crmcore.testing.observing import Moment, ObservedStore  # noqa: E402
 from crmcore.testing.report import Report, Result, run_contract  # noqa: E402
+from crmcore.testing.side_by_side import Divergence, Run, side_by_side  # noqa: E402
 
 __all__ = [
     "CONTRACT_VERSION",
     "SCHEMA",
     "Clause",
     "Crash",
+    "Divergence",
     "FaultPlan",
     "FaultyStore",
     "Harness",
     "Moment",
+    "NotifierContract",
+    "NotifierHarness",
     "ObservedStore",
     "PersonsEdit",
     "Report",
     "Result",
+    "Run",
     "SlowStore",
     "StoreContract",
     "StoreMachine",
@@ -44,5 +55,6 @@ __all__ = [
     "crash_points",
     "expected_failure",
     "run_contract",
+    "side_by_side",
     "strategies",
 ]

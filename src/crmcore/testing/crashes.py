@@ -12,7 +12,7 @@ Where the points are:
 
 - ``calls``: before and after each begin, apply, commit and claim of the store.
 - ``files``: before each open for writing, write, fsync, rename, truncation and removal that is made from Python, and in the
-  middle of each write.
+  middle of each write, at the end of a sector: what a disk writes whole or not at all.
 - ``system calls``: at each of the same system calls, whoever makes it; needs Linux and strace.
 """
 
@@ -55,6 +55,8 @@ SYSTEM_CALLS: Final = (
     *("write", "pwrite64", "writev", "pwritev", "pwritev2", "fsync", "fdatasync", "ftruncate", "truncate"),
     *("rename", "renameat", "renameat2", "unlink", "unlinkat", "link", "linkat", "fallocate"),
 )
+
+SECTOR: Final = 512  #: bytes
 
 
 @attrs.frozen(kw_only=True)
@@ -308,11 +310,25 @@ def _stepping(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
 def _stepping_write(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def stepping(descriptor: int, data: Any, *rest: Any) -> Any:
-        half = bytes(data)[: len(data) // 2]
+        start = rest[0] if rest else _position(descriptor)
+        half = _half(bytes(data), start)
         _step(f"{name} {_shown(descriptor)}", (lambda: original(descriptor, half, *rest)) if half else None)
         return original(descriptor, data, *rest)
 
     return stepping
+
+
+def _position(descriptor: int) -> int:
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_CUR)
+    except OSError:
+        return 0
+
+
+def _half(data: bytes, start: int) -> bytes:
+    """About half of what is written from there on, up to the end of a sector; nothing where there is no such end in it."""
+    middle = (start + len(data) // 2 + SECTOR - 1) // SECTOR * SECTOR - start
+    return data[:middle] if 0 < middle < len(data) else b""
 
 
 def _shown(argument: Any) -> str:
@@ -324,7 +340,7 @@ def _shown(argument: Any) -> str:
 
 class _File(io.FileIO):
     def write(self, data: Any, /) -> int:
-        half = bytes(data)[: len(data) // 2]
+        half = _half(bytes(data), _position(self.fileno()))
         _step(f"write {_shown(self.name)}", (lambda: io.FileIO.write(self, half)) if half else None)
         return super().write(data)
 

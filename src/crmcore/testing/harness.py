@@ -17,7 +17,8 @@ from crmcore.testing.kit_schema import SCHEMA, version_of
 QUICK = 15
 
 
-def _examples() -> int:
+def examples_asked_for() -> int:
+    """How many cases a random clause tries, as the environment says."""
     return int(os.environ.get("CRMCORE_KIT_EXAMPLES", QUICK))
 
 
@@ -70,7 +71,7 @@ class Harness:
     file: str | None = attrs.field(default=attrs.Factory(_file, takes_self=True))
     backup_url: Callable[[str], str] | None = attrs.field(default=attrs.Factory(_backup_url, takes_self=True))
     edit: Callable[[Sequence[PersonsEdit]], None] | None = None
-    examples: int = attrs.field(factory=_examples)
+    examples: int = attrs.field(factory=examples_asked_for)
     steps: int = 20
     many: int = 20_000
     crashes: int = 8
