@@ -155,6 +155,12 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
             path=str(places.workbook),
         ) from problem
     base = _base_of(places, header, edited.store_id, edited.sequence)
+    settled = told(places.settled)
+    if settled is not None and fingerprint(places.kept) == settled:
+        # Saved again by somebody who had it open all the while: what was looked at is not told once more.
+        before = read_checkpoint(places.kept, schema)
+        if (before.store_id, before.sequence, before.unread) == (edited.store_id, edited.sequence, ()):
+            base = places.kept
     return edits_between(base, places.workbook, schema) if edited.edited else []
 
 
