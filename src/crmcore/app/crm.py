@@ -110,9 +110,9 @@ def open(
     hooks, named one by one; ``crmcore.plugins.installed().plugins`` are all that are installed. ``clock`` gives aware
     moments; ``ids`` gives ids.
 
-    What people changed in the store with another program is taken in first, in the name of ``edited_by``
-    (``workbook`` unless given); ``edit_report`` of the CRM tells what became of it. Raises :class:`BackendNotFound`, :class:`InvalidURL`, :class:`PlaybookError` or a
-    :class:`StorageError`.
+    What people changed in the store with another program is taken in first, in the name of ``edited_by`` (``workbook`` unless
+    given); ``edit_report`` of the CRM tells what became of it. Raises :class:`BackendNotFound`, :class:`InvalidURL`,
+    :class:`PlaybookError` or a :class:`StorageError`.
     """
     registered = Plugins(plugins)
     extra = registered.playbook_texts()
