@@ -194,6 +194,7 @@ PHRASES: Mapping[str, str] = {
     "another customer is named already": "已写明其他客户",
     "the incentive was given already": "激励已经发放",
     "more than one goes by this name": "此名称对应不止一条记录",
+    "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
     "there is no such obligation": "没有这样的待办事项",
