@@ -24,13 +24,19 @@ from pathlib import Path
 import soundness
 import steps
 
+from crmcore.app.stores import upgrade
 from crmcore.errors import CRMError, StorageError
+from crmcore.plugins import open_store
+from crmcore.storage import Insert, Schema
+from crmcore.storage.codec import SCHEMA
+from crmcore.storage.upgrades import STEPS
 
 CALLS = ("pwrite64", "write", "fdatasync", "fsync", "ftruncate", "unlink", "rename")
 FAULTS = {"kill": "signal=KILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC"}
 LABEL = "one"
+UPGRADE = -1
 #: What is tried: from what state, and the step that is taken there. Opening belongs to each.
-CASES = {
+CASES: dict[str, tuple[str, int | None]] = {
     "open a new file": ("absent", None),
     "register": ("full", 10),
     "update": ("full", 6),
@@ -38,6 +44,7 @@ CASES = {
     "follow up": ("full", 8),
     "import": ("full", 4),
     "register after a kill": ("hot", 10),
+    "upgrade": ("format 1", UPGRADE),
 }
 
 
@@ -65,6 +72,9 @@ def work(url: str, step: int | None, call: str | None, spend: int, spare: str, f
     if call is not None:
         _spend(call, spend, spare)
     try:
+        if step == UPGRADE:
+            upgrade(url, backup=False)
+            return "done"
         with soundness.open_crm(url, ids=soundness.counted_ids()) as crm:
             if step is not None:
                 steps.take_step(crm.acting_as(LABEL), LABEL, step, Path(folder))
@@ -163,8 +173,12 @@ class Place:
         for each in (self.states / state).iterdir():
             shutil.copy(each, self.folder)
 
-    def look(self) -> tuple[steps.Customers, list[str]]:
-        """What is there, and everything that is wrong with it."""
+    def look(self, *, formats: bool = False) -> tuple[steps.Customers, list[str]]:
+        """What is there, with ``formats`` in which format too, and everything that is wrong with it."""
+        if formats:
+            upgraded = upgrade(self.url, backup=False)
+            there, problems = self.look()
+            return {"format": (upgraded.source,), **there}, problems
         with soundness.open_crm(self.url) as crm:
             there, problems = soundness.seen(crm), soundness.violations(crm)
         return there, problems + [f"{name} is left beside the file" for name in soundness.litter(self.path)]
@@ -194,6 +208,21 @@ def _prepare(place: Place) -> None:
             if soundness.litter(place.path):
                 place.keep("hot")
             nth += 1
+    place.bring("full")
+    _back_to_format_1(place)
+    place.keep("format 1")
+
+
+def _back_to_format_1(place: Place) -> None:
+    """Makes the store one of the first format, which had fewer collections."""
+    new = {shape if isinstance(shape, str) else shape.name for step in STEPS for shape in step.shapes}
+    old = Schema.of(1, [shape for name, shape in SCHEMA.collections.items() if name not in new])
+    with open_store(place.url, SCHEMA) as store, store.transaction() as transaction:
+        rows = [Insert(name, row) for name in old.collections for row in transaction.scan(name)]
+    for each in place.folder.iterdir():
+        each.unlink()
+    with open_store(place.url, old) as store, store.transaction(write=True) as transaction:
+        transaction.apply(rows)
 
 
 class Case:
@@ -202,14 +231,15 @@ class Case:
     def __init__(self, place: Place, name: str) -> None:
         self.name = name
         self.state, self.step = CASES[name]
+        self.upgrades = self.step == UPGRADE
         place.bring(self.state)
-        self.before, self.problems = place.look()
+        self.before, self.problems = place.look(formats=self.upgrades)
         with serving(place) as server:
             place.bring(self.state)
             said = server.do(self.step)
         if said != "done":
             self.problems.append(f"without any fault: {said}")
-        self.after, problems = place.look()
+        self.after, problems = place.look(formats=self.upgrades)
         self.problems += problems
         calls = re.findall(r"^\d+ +(\w+)\(", place.log.read_text(encoding="utf-8"), re.M)
         self.calls = Counter(call for call in calls if call in CALLS)
@@ -219,7 +249,7 @@ class Case:
         """Tries one point; ``beyond`` the last call nothing may be hit and everything must be done."""
         place.bring(self.state)
         said = server.do(self.step, nth)
-        there, problems = place.look()
+        there, problems = place.look(formats=self.upgrades)
         wanted = ["done"] if beyond else ["killed"] if fault == "kill" else ["done", "refused"]
         if said.partition(":")[0] not in wanted:
             problems.append(said)
@@ -238,8 +268,11 @@ def _chosen(all_of: Iterable[str], only: Iterable[str]) -> list[str]:
     return [each for each in all_of if each in only] or list(all_of)
 
 
-def run(folder: Path, journal: str, most: int | None = None, only: Sequence[str] = ()) -> list[str]:
-    """Tries every point and prints a table; gives what was wrong. ``only`` names cases, system calls and faults."""
+def run(folder: Path, journal: str, every: int = 1, only: Sequence[str] = ()) -> list[str]:
+    """Tries every point, or each so many-th, and prints a table; gives what was wrong.
+
+    ``only`` names cases, system calls and faults.
+    """
     if shutil.which("strace") is None:
         print("\nThere is no strace here, so nothing was tried at system calls.")
         return []
@@ -250,17 +283,12 @@ def run(folder: Path, journal: str, most: int | None = None, only: Sequence[str]
     place = Place(folder / "boundaries", journal)
     _prepare(place)
     cases = [Case(place, name) for name in _chosen(CASES, only)]
-    for call, fault in itertools.product(_chosen(CALLS, only), _chosen(FAULTS, only)):
-        most_made = max(case.calls[call] for case in cases)
-        if not most_made:
-            continue
-        with serving(place, call, FAULTS[fault], most_made + 1) as server:
-            for case in cases:
-                count = case.calls[call]
-                for nth in range(1, min(count, most or count) + 1):
+    for case, call, fault in itertools.product(cases, _chosen(CALLS, only), _chosen(FAULTS, only)):
+        if count := case.calls[call]:
+            with serving(place, call, FAULTS[fault], count + 1) as server:
+                for nth in range(1, count + 1, every):
                     case.hit(place, server, fault, nth, beyond=False)
-                if count and (most is None or most > count):
-                    case.hit(place, server, fault, count + 1, beyond=True)
+                case.hit(place, server, fault, count + 1, beyond=True)
     points = sum(case.counts[fault] for case in cases for fault in FAULTS)
     print(f"\nStopped or failing at a system call: {points:,} points, {time.monotonic() - begun:.0f} s")
     columns = [*FAULTS, "said done", "kept", "undone"]

@@ -1,6 +1,6 @@
 """SQLite under SIGKILL and failing disks: nothing acknowledged is lost, nothing is half done.
 
-    python benchmarks/reliability/sqlite_kills.py [--kills 2000] [--seed N] [--no-boundaries] [--journal auto]
+    python benchmarks/reliability/sqlite_kills.py [--kills 2000] [--seed N] [--no-boundaries] [--every 1] [--only NAME ...]
 
 First, writers that register, update, move, follow up and import are killed at random moments. Then each of these calls, opening
 a new file and opening one that a kill left behind are stopped, or told of a disk that fails or is full, at every system call
@@ -137,7 +137,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--journal", default="auto", help="auto, wal or truncate")
     parser.add_argument("--no-boundaries", action="store_true", help="leave the system calls out")
-    parser.add_argument("--most", type=int, help="try no more than the first so many system calls of a kind")
+    parser.add_argument("--every", type=int, default=1, help="try each so many-th system call of a kind")
     parser.add_argument(
         "--only", nargs="+", default=[], help="these cases, system calls, faults: register pwrite64 EIO"
     )
@@ -164,7 +164,7 @@ def main() -> int:
         tell(kills.problems)
         problems = list(kills.problems)
         if not arguments.no_boundaries:
-            problems += boundaries.run(folder, arguments.journal, arguments.most, arguments.only)
+            problems += boundaries.run(folder, arguments.journal, arguments.every, arguments.only)
         print("\nMerging customers is not there yet, so it was not tried.")
         return 1 if problems else 0
     finally:

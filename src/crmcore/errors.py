@@ -102,6 +102,24 @@ ISSUES: Mapping[str, tuple[str, str]] = {
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
 PHRASES: Mapping[str, str] = {
+    "a sheet holds 1,048,575 rows; move to SQLite": "一张工作表最多1,048,575行,请改用SQLite存储",
+    "a store is kept in an .xlsx workbook; others are read by crmcore import": "存储只能是.xlsx工作簿,其他文件请用crmcore import导入",
+    "a text holds half a character, which no workbook can keep": "文字含有不完整的字符,工作簿无法保存",
+    "a workbook is named after three slashes: excel:///crm.xlsx, excel:////srv/crm.xlsx": "工作簿写在三个斜杠之后:excel:///crm.xlsx、excel:////srv/crm.xlsx",
+    "an id that no cell can hold is not kept in a workbook": "单元格放不下的编号无法保存到工作簿",
+    "checkpoint is close or manual": "checkpoint只能是close或manual",
+    "network is refuse or allow": "network只能是refuse或allow",
+    "the URL names no file; write excel:///crm.xlsx": "URL没有写明文件,请写成excel:///crm.xlsx",
+    "the database file was moved or replaced while it was open": "数据库文件在使用中被移动或替换",
+    "the database is damaged": "数据库已损坏",
+    "the disk did not give back what was written": "磁盘读回的内容与写入的不一致",
+    "the files were put in order by somebody else meanwhile": "文件已由其他程序整理",
+    "the workbook just written does not hold what was to be in it; the old one stays": "刚写出的工作簿内容不符,已保留原工作簿",
+    "the workbook's marks are of another format than this program's": "工作簿的标记格式与本程序不符",
+    "the workbook's marks can't be read": "工作簿的标记无法读取",
+    "there are no data to upgrade": "没有需要升级的数据",
+    "there is nothing to upgrade": "没有可升级的内容",
+    'workbooks need the extra: pip install "crmcore[excel]"': '工作簿需要安装可选组件:pip install "crmcore[excel]"',
     "this store makes no backup of its own; copy it to another store": "此存储没有自带的备份功能,请复制到另一个存储",
     "the data are kept in an older format; upgrade them with: crmcore upgrade": (
         "数据为旧格式,请先升级:crmcore upgrade"

@@ -169,7 +169,8 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
 
 def litter(places: Places) -> list[Path]:
     """What a process that died left in the folder, or one is just writing."""
-    lasting = {places.journal, places.lock, places.turn, places.base, places.kept, places.settled, places.backups}
+    known = places.journal, places.lock, places.turn, places.base, places.kept, places.settled, places.postponed
+    lasting = {*known, places.backups}
     return [path for path in (*places.folder.iterdir(), *places.backups.glob("*.new")) if path not in lasting]
 
 

@@ -53,7 +53,6 @@ class ExcelStore(Store):
         self._turn = threading.Lock()
         self._due = False
         self._next_try = JOURNAL_LIMIT
-        self._postponed: str | None = None
         with typed_errors(self.places.workbook):
             self.read_only = not _prepare(self.places, self.schema)
             self._now = self._load()
@@ -261,16 +260,16 @@ class ExcelStore(Store):
             if self._now.header != header:
                 raise StoreBusy("the files were put in order by somebody else meanwhile")
             checkpointing.put_in_place(self.places, self._now, schema, mark, written)
-        self._due, self._postponed = self._now.mark.sequence > mark.sequence, None
+        self._due = self._now.mark.sequence > mark.sequence
         self._next_try = JOURNAL_LIMIT
 
     def _try_checkpoint(self, wait_seconds: float) -> None:
         try:
             self._checkpoint(wait_seconds)
         except StorageError as problem:  # the journal has it all
-            self._postponed = problem.message
             self._next_try = self._now.mark.end + JOURNAL_LIMIT
-            _log.info("the workbook is not written yet: %s", problem.message)
+            checkpointing.tell_postponed(self.places, problem.message)
+            _log.warning("the workbook is not written yet: %s", problem.message)
 
     def close(self) -> None:
         if self._closed:
@@ -342,7 +341,7 @@ class ExcelStore(Store):
             "row_limit": LIMIT,
             "wait_seconds": self.settings.wait_seconds,
             "checkpoint": self.settings.checkpoint,
-            "postponed": self._postponed,
+            "postponed": checkpointing.postponed(self.places),
             "open_in": None if owner is None else {"file": owner.file.name, "user": owner.user, "live": owner.live},
             "edits_waiting": len(self._now.edits),
             "backups": sorted(path.name for path in self.places.backups.glob("*.xlsx")),

@@ -70,7 +70,7 @@ def test_a_presentation_fits_the_schema_and_tells_its_columns_apart(key, languag
 
 def test_what_the_program_keeps_for_itself_is_not_shown():
     shown = presentation_of(load("standard"))
-    hidden = {"events", "obligations", "number_series", "imported_rows", "settings", "users"}
+    hidden = {"events", "obligations", "number_series", "imported_rows", "settings", "users", "outbox"}
     assert shown.sheets.keys() == SCHEMA.collections.keys() - hidden
     unseen = {"id", "version", "created_at", "updated_by", "custom", "name_key"}
     assert all(not unseen & sheet.fields.keys() for sheet in shown.sheets.values())
@@ -84,7 +84,9 @@ def test_stages_tiers_and_money_are_shown_as_the_playbook_says():
     source = shown.sheets["customers"].fields["source"]
     assert source.choices and not source.only_choices
     assert shown.sheets["orders"].fields["amount"].scale == 2
-    assert not shown.sheets["customers"].fields["number"].editable
+    number = shown.sheets["customers"].fields["number"]
+    assert (number.editable, number.fillable) == (False, True)
+    assert not shown.sheets["tickets"].fields["answered_at"].fillable
 
 
 def test_an_unknown_language_is_refused():

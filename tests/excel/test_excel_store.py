@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -29,7 +30,7 @@ from crmcore.errors import (
 from crmcore.storage import Collection, Field, Insert, Scan, Schema, StoreURL, filesystems
 from crmcore.testing import SCHEMA
 from crmcore.testing.kit_schema import GROUP, group_row
-from crmcore_excel import ExcelBackend, replacing
+from crmcore_excel import ExcelBackend, checkpointing, replacing
 from crmcore_excel import store as stores
 from crmcore_excel.checkpointing import KEPT_BACKUPS
 from crmcore_excel.checkpoints import read_checkpoint, write_checkpoint
@@ -118,6 +119,46 @@ def test_a_handle_goes_on_past_the_checkpoints_of_others(path: Path) -> None:
         assert set(rows(two)) == {"a", "b", "c", "d"}
         put(two, "e", 5)
         assert set(rows(one)) == {"a", "b", "c", "d", "e"}
+
+
+def test_others_commit_while_the_workbook_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(path) as one, open_store(path, wait="0.05") as two:
+        put(one, "before", 1)
+        assert set(rows(two)) == {"before"}
+        tables = two._now.data
+        working = checkpointing.write
+
+        def write(*arguments: Any) -> Any:
+            put(two, "by another", 2)
+            put(one, "by itself", 3)
+            with pytest.raises(StoreBusy):
+                two.checkpoint()  # one at a time
+            return working(*arguments)
+
+        monkeypatch.setattr(checkpointing, "write", write)
+        one.checkpoint()
+        monkeypatch.undo()
+        assert in_workbook(path) == {"before": 1}
+        put(two, "after", 4)
+        everything = {"before", "by another", "by itself", "after"}
+        assert set(rows(one)) == set(rows(two)) == everything
+        assert two._now.data is tables, "a handle that knew it all read the workbook again"
+        with open_store(path) as three:
+            assert set(rows(three)) == everything
+    assert set(in_workbook(path)) == everything
+
+
+def test_why_a_workbook_is_behind_is_told_until_it_is_written(path: Path) -> None:
+    open_store(path).close()
+    owner = path.with_name(f"~${path.name}")
+    owner.write_bytes(excel_owner("Li Ming"))
+    with open_store(path) as store:
+        put(store, "one", 11)
+    with open_store(path) as store:
+        assert owner.name in str(store.describe()["postponed"])
+        owner.unlink()
+        store.checkpoint()
+        assert store.describe()["postponed"] is None
 
 
 def test_a_snapshot_holds_while_others_write_and_replace_the_workbook(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import attrs
@@ -59,7 +59,7 @@ class Notifications(UseCases):
         lies ahead, or for an end before the beginning.
         """
         crm = self.engine
-        keys: Sequence[str | None] = list(crm.plugins.notifiers().notifiers if through is None else through) or [None]
+        keys: Sequence[str | None] = list(crm.plugins.notifiers.notifiers if through is None else through) or [None]
 
         def decide(work: Work) -> Enqueued:
             end = work.now if until is None else _moment(until)
@@ -136,7 +136,7 @@ class Notifications(UseCases):
         Raises :class:`PluginError` where there are none, with what was wrong with those that can't be used.
         """
         crm = self.engine
-        offered = crm.plugins.notifiers()
+        offered = crm.plugins.notifiers
         used = list(notifiers or offered.notifiers.values())
         if not used:
             why = "; ".join(map(str, offered.faults)) or "no plugin brings one"
@@ -150,14 +150,9 @@ class Notifications(UseCases):
             zone=crm.zone,
         )
 
-    def deliver(self, *notifiers: Notifier, told: Callable[[Tried], None] | None = None) -> list[Tried]:
-        """Sends what can be sent now, each message once, and says what became of each; ``told`` hears it as it happens."""
-        tried = []
-        for one in self.relay(*notifiers).run():
-            tried.append(one)
-            if told:
-                told(one)
-        return tried
+    def deliver(self, *notifiers: Notifier) -> list[Tried]:
+        """Sends what can be sent now, each message once, and says what became of each."""
+        return list(self.relay(*notifiers).run())
 
 
 def _moment(given: object) -> datetime:

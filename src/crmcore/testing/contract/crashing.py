@@ -154,7 +154,7 @@ class Crashing(Contract):
         if not can_fork():
             pytest.skip("S-CRASH-05 needs processes that can be forked, which this system does not offer")
         assert harness.file is not None
-        folder = os.path.dirname(harness.file)
+        folder = os.path.dirname(harness.file) or "."
         with opened(harness) as store:
             add(store, GROUP, group_row("goes on"))
         at: At = "files" if strace() is None else "system calls"
