@@ -275,10 +275,11 @@ def test_a_killed_writer_leaves_all_or_nothing(folder: Path) -> None:
         os.close(mouth)
         with open(ear, "rb") as heard:
             told = [int(heard.readline())]
-            # However slow the machine is: every second one dies soon after it began to write the workbook.
-            while turn % 2 and told[-1] % 3:
-                told.append(int(heard.readline()))
-            time.sleep(chance.uniform(0, 0.03))
+            # However slow the machine is: every second one dies while it writes the workbook.
+            late = time.monotonic() + 20
+            while turn % 2 and not places(path).draft.exists() and time.monotonic() < late:
+                time.sleep(0.0005)
+            time.sleep(chance.uniform(0, 0.01))
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             told += [int(line) for line in heard]
