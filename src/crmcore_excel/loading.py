@@ -309,6 +309,7 @@ def _finish(places: Places, header: Header, found: Scan) -> tuple[Header, Mark, 
         if base is not None:
             keep_base(places, header)
         move(places.next, places.base)
+        places.kept.unlink(missing_ok=True)
         sync_folder(places.folder)
         base = coming
     if base == known:
