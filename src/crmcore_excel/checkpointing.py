@@ -32,8 +32,7 @@ def write(
     presentation: Presentation | None,
 ) -> Fingerprint:
     """Writes the rows as a draft of the workbook, and a copy of it, both verified and synced. Under the checkpoint's lock."""
-    # What a person saved since; else the last workbook, which may carry what one made before.
-    kept = next((path for path in (places.kept, places.base) if path.exists()), None)
+    kept = places.kept if places.kept.exists() else None
     try:
         _write_verified(places.draft, schema, tables, header.store_id, mark, presentation, kept)
         sync(places.draft)
@@ -74,7 +73,8 @@ def put_in_place(places: Places, now: Loaded, schema: Schema, mark: Mark, writte
     sync_folder(places.workbook.parent)
     keep_base(places, now.header)
     move(places.next, places.base)
-    places.kept.unlink(missing_ok=True)
+    if places.kept.exists():  # what stands beside a row is carried on from where the row is now
+        copy(places.base, places.kept)
     sync_folder(places.folder)
     now.mark = create(places.journal, header, later)
     now.header, now.seen, now.edits = header, written, ()
