@@ -73,6 +73,8 @@ def put_in_place(places: Places, now: Loaded, schema: Schema, mark: Mark, writte
     sync_folder(places.workbook.parent)
     keep_base(places, now.header)
     move(places.next, places.base)
+    if places.kept.exists():  # what stands beside a row is carried on from where the row is now
+        copy(places.base, places.kept)
     sync_folder(places.folder)
     now.mark = create(places.journal, header, later)
     now.header, now.seen, now.edits = header, written, ()

@@ -306,6 +306,8 @@ def _finish(places: Places, header: Header, found: Scan) -> tuple[Header, Mark, 
         if base is not None:
             keep_base(places, header)
         move(places.next, places.base)
+        if places.kept.exists():
+            copy(places.base, places.kept)
         sync_folder(places.folder)
         base = coming
     if base == known:

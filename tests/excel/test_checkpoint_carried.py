@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -14,6 +16,7 @@ from openpyxl.styles import Font, PatternFill
 from openpyxl.worksheet.table import Table
 from stores_by_hand import ROWS, VIEW
 
+import crmcore
 from crmcore.storage import Row
 from crmcore.storage.presentation import FieldView, Presentation, SheetView
 from crmcore.testing import strategies
@@ -221,3 +224,31 @@ def test_any_change_of_the_rows_comes_back_through_a_kept_workbook(
         rows = data.draw(drawn)
         write(folder / f"{number}.xlsx", rows, folder / f"{number - 1}.xlsx")
         assert read(folder / f"{number}.xlsx") == ordered(rows)
+
+
+def test_what_stands_beside_a_row_stays_there_whatever_becomes_of_the_row(tmp_path: Path) -> None:
+    path = tmp_path / "客户.xlsx"
+
+    def work(use: Callable[[crmcore.Session], object]) -> dict[Any, Any]:
+        with crmcore.open(f"excel:///{path}", "marketing") as crm:
+            use(crm.acting_as("li.ming"))
+        sheet = openpyxl.load_workbook(path)["客户"]
+        at = {cell.value: cell.column - 1 for cell in sheet[1]}
+        return {row[at["客户名称"]].value: row[at["我的备注"]].value for row in sheet.iter_rows(2) if "我的备注" in at}
+
+    work(lambda me: me.customers.register(name="示例科技有限公司", kind="enterprise", industry="制造业"))
+    book = openpyxl.load_workbook(path)
+    sheet = book["客户"]
+    at = {cell.value: cell.column for cell in sheet[1]}
+    for heading, value in {"客户名称": "新来科技有限公司", "客户类型": "企业客户", "负责人": "li.ming"}.items():
+        sheet.cell(3, at[heading], value)
+    for row, note in enumerate(("我的备注", "老客户", "朋友介绍"), 1):
+        sheet.cell(row, sheet.max_column + (row == 1), note)
+    book.save(path)
+    assert work(lambda me: None) == {"示例科技有限公司": "老客户", "新来科技有限公司": "朋友介绍"}
+
+    def rename(me: crmcore.Session) -> None:
+        (customer,) = (one for one in me.customers.find() if one.name == "新来科技有限公司")
+        me.customers.update(customer, name="改名科技有限公司")
+
+    assert work(rename) == {"示例科技有限公司": "老客户", "改名科技有限公司": "朋友介绍"}
