@@ -51,6 +51,7 @@ def flavour_of(namespace: str) -> Flavour:
         most_parameters=20_000,  # 65,535 are allowed; a plan of so many helps nobody
         pack=packed,
         contained=_contained,
+        limits_written=True,
         namespace=namespace,
     )
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import BigInteger, Column, and_, bindparam, false, func, not_, or_, select, true
+from sqlalchemy import BigInteger, Column, and_, bindparam, false, func, literal_column, not_, or_, select, true
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.types import TypeEngine
 
@@ -54,6 +54,7 @@ _MOST_SHAPES = 512
 # SQLite refuses an expression deeper than 1000, and Python recurses too.
 _MOST_DEPTH = 30
 _MOST_WORDS = 400
+_MOST_WRITTEN = 10_000  # pages are shorter
 
 
 class Unpushable(Exception):
@@ -107,13 +108,14 @@ class Compiler:
                     adapter = access.adapters[name.removeprefix("-")]
                     values.append(value if adapter is None else adapter(value))
             shape.append(tuple([value is None for value in after]))
-        if limit is not None:
+        written = limit if self._flavour.limits_written and limit is not None and limit <= _MOST_WRITTEN else None
+        if limit is not None and written is None:
             adapter = access.adapters["version"]
             values.append(limit if adapter is None else adapter(limit))
-        key = (*shape, order, after is None, limit is None)
+        key = (*shape, order, after is None, limit is None, written)
         statement = self._statements.get(key)
         if statement is None:
-            statement = self._remember(key, lambda: self._build_select(access, pushed, order, after, limit))
+            statement = self._remember(key, lambda: self._build_select(access, pushed, order, after, limit, written))
         return Pushdown(statement, values, rest_query)
 
     def tally(
@@ -164,7 +166,13 @@ class Compiler:
     # Building statements: once per shape.
 
     def _build_select(
-        self, access: Access, pushed: Sequence[Where], order: Sequence[str], after: Row | None, limit: int | None
+        self,
+        access: Access,
+        pushed: Sequence[Where],
+        order: Sequence[str],
+        after: Row | None,
+        limit: int | None,
+        written: int | None,
     ) -> Statement:
         builder = _Builder(access, self._flavour)
         statement = select(access.table).where(*map(builder.condition, pushed))
@@ -173,7 +181,8 @@ class Compiler:
         if order or after is not None or limit is not None:
             statement = statement.order_by(*builder.order(order))
         if limit is not None:
-            statement = statement.limit(builder.parameter(BigInteger()))
+            bound = builder.parameter(BigInteger()) if written is None else literal_column(str(written))
+            statement = statement.limit(bound)
         return render(statement, self._flavour.dialect, builder.names)
 
     def _build_tally(

@@ -48,6 +48,8 @@ class Flavour:
     """Makes one parameter of the values of a list; None where each of them is a parameter of its own."""
     contained: Callable[[ColumnElement[Any], Parameter], ColumnElement[bool]] | None = None
     """Whether a value is in such a list."""
+    limits_written: bool = False
+    """Whether a limit stands in the text: for a planner that would take a parameter for any number of rows."""
     table_options: Mapping[str, Any] = attrs.field(factory=dict)
     namespace: str | None = None
     """The schema, as databases call it, that the tables stand in."""

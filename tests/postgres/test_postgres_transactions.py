@@ -432,3 +432,21 @@ def test_options_reach_the_session(postgres_url: Urls) -> None:
             "SELECT current_setting('application_name'), current_setting('lock_timeout'), current_setting('timezone')"
         )
     assert row == ("crm-desk", "5s", "UTC")
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 10_000, 10_001, 2**40])
+def test_a_limit_may_be_any_number(store: PostgresStore, limit: int) -> None:
+    with store.transaction(write=True) as transaction:
+        transaction.apply(notes(5))
+    with store.transaction() as transaction:
+        assert len(list(transaction.find(Query("notes", limit=limit)))) == min(limit, 5)
+
+
+def test_a_text_too_long_for_an_index_is_refused(store: PostgresStore) -> None:
+    long = "".join(chr(0x4E00 + number * number % 20_000) for number in range(3_000))
+    with pytest.raises(StorageError, match="too long") as raised, store.transaction(write=True) as transaction:
+        transaction.apply([Insert("things", thing("a", number=long))])
+    assert long[:10] not in str(raised.value)
+    with store.transaction(write=True) as transaction:
+        transaction.apply([Insert("notes", ("a", 1, long)), Insert("things", thing("a", number="客" * 30_000))])
+        assert transaction.get("notes", "a") == ("a", 1, long)
