@@ -194,6 +194,7 @@ PHRASES: Mapping[str, str] = {
     "another customer is named already": "已写明其他客户",
     "the incentive was given already": "激励已经发放",
     "more than one goes by this name": "此名称对应不止一条记录",
+    "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
     "there is no such obligation": "没有这样的待办事项",
@@ -208,6 +209,7 @@ PHRASES: Mapping[str, str] = {
     "a month is a year and a number from 1 to 12": "月份由年份和1至12的数字组成",
     "reminders are asked for between two aware moments": "查询提醒须给出两个带时区的时间",
     "notices are put into the outbox up to now, not ahead": "提醒只能放入至当前时间为止的部分,不能提前",
+    "notifiers are named by a list of their keys": "通知渠道须以标识列表指明",
     "two notifiers have the same key": "两个通知渠道使用了同一个标识",
     "what is due is asked until a date, or a date and time": "查询到期事项须给出截止日期或时间",
     "this is not a page mark": "这不是翻页标记",
@@ -278,6 +280,7 @@ PHRASES: Mapping[str, str] = {
     ),
     "the facts beside the data are not those of this library": "数据旁的说明不是本程序写入的",
     "the server undid the transaction": "服务器撤销了该事务",
+    "the workbook was not written by this library": "该工作簿不是由本程序生成的",
     'workbooks need an optional library: pip install "crmcore[excel]"': (
         '读写工作簿需要可选组件:pip install "crmcore[excel]"'
     ),

@@ -88,6 +88,23 @@ def test_an_answer_that_is_none_is_a_failure(relay, service, answer) -> None:
     assert [(one.outcome, one.code) for one in relay.run()] == [(Outcome.RETRY, "no_delivery")]
 
 
+NAMED_AS_NO_CODE_MAY_BE = type("连接失败", (Exception,), {})
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (NAMED_AS_NO_CODE_MAY_BE("x"), "raised.____"),
+        (SystemExit(3), "raised.SystemExit"),
+        (MemoryError(), "raised.MemoryError"),
+    ],
+)
+def test_whatever_a_notifier_raises_the_relay_goes_on(relay, service, raised, code) -> None:
+    put(relay.store, a_message("a"), a_message("b", customer="c2"))
+    service.answers = [raised]
+    assert [(one.outcome.value, one.code) for one in relay.run()] == [("retry", code), ("sent", None)]
+
+
 def test_a_lease_keeps_others_away_until_it_is_over(relay, service, clock) -> None:
     put(relay.store, a_message("a"))
     other = Relay(relay.store, [service], name="relay 2", clock=clock, policy=SHORT)

@@ -6,6 +6,7 @@ when its lease is over another relay sends it again. So nothing is lost, and at 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
@@ -176,6 +177,7 @@ def _ask(notifier: Notifier, message: Message) -> Delivery:
     """The notifier's answer; whatever it does instead of answering is a failure, named by its kind alone."""
     try:
         answer: object = notifier.deliver(message)
-    except Exception as error:
-        return Delivery.retry(f"raised.{type(error).__name__}"[:64])
+    except (Exception, SystemExit) as error:
+        kind = re.sub(r"[^A-Za-z0-9_]", "_", type(error).__name__)
+        return Delivery.retry(f"raised.{kind}"[:64])
     return answer if isinstance(answer, Delivery) else Delivery.retry("no_delivery")
