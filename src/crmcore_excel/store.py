@@ -131,13 +131,15 @@ class ExcelStore(Store):
         self._check_size(changes)
         body = self._form.dump(changes)
         with self._turn:
-            self._append(body)
+            after = self._append(body)
             self._now.data.commit(changes)
+            # Last, so that a record whose changes were interrupted is read again.
+            self._now.mark = after
 
-    def _append(self, body: bytes) -> None:
+    def _append(self, body: bytes) -> Mark:
         with typed_errors(self.places.journal), OpenJournal(self.places.journal, write=True) as journal:
-            self._now.mark = journal.append(body, self._now.mark)
-        self._due = True
+            self._due = True
+            return journal.append(body, self._now.mark)
 
     def _check_size(self, changes: Changes) -> None:
         tables = self._now.data.tables
@@ -313,7 +315,7 @@ class ExcelStore(Store):
                     with MemoryTransaction(now.data, write=False) as old, MemoryTransaction(data, write=True) as new:
                         new.apply(rewrite(old.scan))
                     # An empty record, so that the number of the new workbook is one that the journal has reached.
-                    self._append(NOTHING)
+                    now.mark = self._append(NOTHING)
                     written = checkpointing.write(
                         self.places, now.header, schema, data.tables, now.mark, self._presentation
                     )

@@ -577,6 +577,16 @@ def test_a_payment_is_what_was_added_to_what_was_paid(crm, world):
     assert codes(less) == [("out_of_range", "order.collected")]
 
 
+def test_an_amount_in_a_currency_with_other_decimals_than_its_column_is_not_guessed_at(crm, world):
+    before = rows_of(crm)
+    edit = changed(crm, "customers", world.customer.id, budget=100_000, budget_currency="日元")
+    new = added(crm, "orders", number="DD-8", customer_id="示例科技有限公司", amount=100_000, amount_currency="JPY")
+    report = take_in(crm, [edit, new])
+    assert codes(report) == [("refused", "customer.budget"), ("refused", "order.amount")]
+    assert "此币种的金额不能在此修改" in report.text("zh-CN")
+    assert rows_of(crm) == before
+
+
 def test_tickets_go_on_as_their_loop_allows(crm, world):
     report = take_in(
         crm,

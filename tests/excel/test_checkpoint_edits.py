@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores_by_hand import PRESENTED, ROWS, VIEW
 
@@ -182,6 +182,7 @@ def test_changes_out_of_sight_are_edits_too(base: Path) -> None:
     assert (added.collection, added.kind) == ("group", "added")
 
 
+@settings(max_examples=max(10, settings().max_examples // 2))
 @given(data=st.data())
 def test_exactly_the_cells_that_were_changed_are_told(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
