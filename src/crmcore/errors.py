@@ -281,9 +281,6 @@ PHRASES: Mapping[str, str] = {
     "the facts beside the data are not those of this library": "数据旁的说明不是本程序写入的",
     "the server undid the transaction": "服务器撤销了该事务",
     "the workbook was not written by this library": "该工作簿不是由本程序生成的",
-    "the workbook's marks can't be read": "工作簿中的内部标记已损坏",
-    "the workbook's marks are of another format than this program's": "工作簿内部标记的格式与本程序不符",
-    "a sheet holds 1,048,575 rows; move to SQLite": "一个工作表最多容纳1,048,575行,请改用SQLite数据库",
     'workbooks need an optional library: pip install "crmcore[excel]"': (
         '读写工作簿需要可选组件:pip install "crmcore[excel]"'
     ),
