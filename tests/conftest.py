@@ -41,8 +41,21 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+#: Whose tests run on PostgreSQL, too: they write in every way there is. All of them there would take minutes.
+ON_POSTGRES = frozenset({"test_registering", "test_units_of_work", "test_relay"})
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "store_url" in metafunc.fixturenames:
+        more = ["postgresql"] if metafunc.module.__name__ in ON_POSTGRES else []
+        metafunc.parametrize("store_url", ["memory", "sqlite", *more], indirect=True)
+
+
+@pytest.fixture
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgres_url")()
+        return url
     return "memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/crm.db"
 
 

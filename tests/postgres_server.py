@@ -49,7 +49,7 @@ class Server:
         if os.geteuid() == 0:
             os.chown(self.folder, NOBODY, NOBODY)
             self._identity = {"user": NOBODY, "group": NOBODY}
-        self._programs = _programs(self.folder, **self._identity)
+        self.programs = _programs(self.folder, **self._identity)
         self._log = (self.folder / "log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
         self._watch: subprocess.Popen[bytes] | None = None
@@ -72,7 +72,7 @@ class Server:
         """Starts it, and waits until it takes connections."""
         words = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
         self._process = subprocess.Popen(
-            [self._programs / "postgres", "-D", self.folder / "data", *words],
+            [self.programs / "postgres", "-D", self.folder / "data", *words],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -141,7 +141,7 @@ class Server:
     def _run(self, program: str, *words: str, data: bool = True) -> None:
         where = ["-D", str(self.folder / "data")] if data else []
         done = subprocess.run(
-            [self._programs / program, *where, *words],
+            [self.programs / program, *where, *words],
             capture_output=True,
             text=True,
             check=False,

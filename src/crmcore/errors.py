@@ -102,6 +102,24 @@ ISSUES: Mapping[str, tuple[str, str]] = {
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
 PHRASES: Mapping[str, str] = {
+    "a sheet holds 1,048,575 rows; move to SQLite": "一张工作表最多1,048,575行,请改用SQLite存储",
+    "a store is kept in an .xlsx workbook; others are read by crmcore import": "存储只能是.xlsx工作簿,其他文件请用crmcore import导入",
+    "a text holds half a character, which no workbook can keep": "文字含有不完整的字符,工作簿无法保存",
+    "a workbook is named after three slashes: excel:///crm.xlsx, excel:////srv/crm.xlsx": "工作簿写在三个斜杠之后:excel:///crm.xlsx、excel:////srv/crm.xlsx",
+    "an id that no cell can hold is not kept in a workbook": "单元格放不下的编号无法保存到工作簿",
+    "checkpoint is close or manual": "checkpoint只能是close或manual",
+    "network is refuse or allow": "network只能是refuse或allow",
+    "the URL names no file; write excel:///crm.xlsx": "URL没有写明文件,请写成excel:///crm.xlsx",
+    "the database file was moved or replaced while it was open": "数据库文件在使用中被移动或替换",
+    "the database is damaged": "数据库已损坏",
+    "the disk did not give back what was written": "磁盘读回的内容与写入的不一致",
+    "the files were put in order by somebody else meanwhile": "文件已由其他程序整理",
+    "the workbook just written does not hold what was to be in it; the old one stays": "刚写出的工作簿内容不符,已保留原工作簿",
+    "the workbook's marks are of another format than this program's": "工作簿的标记格式与本程序不符",
+    "the workbook's marks can't be read": "工作簿的标记无法读取",
+    "there are no data to upgrade": "没有需要升级的数据",
+    "there is nothing to upgrade": "没有可升级的内容",
+    'workbooks need the extra: pip install "crmcore[excel]"': '工作簿需要安装可选组件:pip install "crmcore[excel]"',
     "this store makes no backup of its own; copy it to another store": "此存储没有自带的备份功能,请复制到另一个存储",
     "the data are kept in an older format; upgrade them with: crmcore upgrade": (
         "数据为旧格式,请先升级:crmcore upgrade"
@@ -176,6 +194,7 @@ PHRASES: Mapping[str, str] = {
     "another customer is named already": "已写明其他客户",
     "the incentive was given already": "激励已经发放",
     "more than one goes by this name": "此名称对应不止一条记录",
+    "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
     "there is no such obligation": "没有这样的待办事项",
@@ -190,6 +209,7 @@ PHRASES: Mapping[str, str] = {
     "a month is a year and a number from 1 to 12": "月份由年份和1至12的数字组成",
     "reminders are asked for between two aware moments": "查询提醒须给出两个带时区的时间",
     "notices are put into the outbox up to now, not ahead": "提醒只能放入至当前时间为止的部分,不能提前",
+    "notifiers are named by a list of their keys": "通知渠道须以标识列表指明",
     "two notifiers have the same key": "两个通知渠道使用了同一个标识",
     "what is due is asked until a date, or a date and time": "查询到期事项须给出截止日期或时间",
     "this is not a page mark": "这不是翻页标记",
@@ -260,6 +280,7 @@ PHRASES: Mapping[str, str] = {
     ),
     "the facts beside the data are not those of this library": "数据旁的说明不是本程序写入的",
     "the server undid the transaction": "服务器撤销了该事务",
+    "the workbook was not written by this library": "该工作簿不是由本程序生成的",
     'workbooks need an optional library: pip install "crmcore[excel]"': (
         '读写工作簿需要可选组件:pip install "crmcore[excel]"'
     ),

@@ -7,6 +7,7 @@ is cleared, and the next new row takes it. openpyxl does the editing; what it wo
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Collection as Sized
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -23,11 +24,15 @@ from crmcore.storage.presentation import Presentation, SheetView
 from crmcore_excel.book import MAX_ROWS, free_name
 from crmcore_excel.cells import Apart, apart_rows, cell_value, fits, letters, read_rows, stand_in, with_escapes
 from crmcore_excel.drawing import cell_format, guide_headings, guide_title, list_cells, list_name
+from crmcore_excel.filling import filled, filled_with_texts
 from crmcore_excel.layout import LISTS, MARKS, TEXTS, Column, Marks, SheetLayout, write_marks
 from crmcore_excel.losses import lost_parts
 from crmcore_excel.opening import Opened, open_workbook
-from crmcore_excel.packages import SEAL, UNSEALED, read_parts
+from crmcore_excel.packages import SEAL, UNSEALED, read_parts, sheet_parts
 
+_DATA_ROWS = re.compile(rb"<sheetData><row\b[^>]*(?<!/)>(?:(?!</?row\b).)*</row>(.*)</sheetData>", re.DOTALL)
+#: What a person may have put on cells that hold rows.
+_TIED_TO_CELLS = re.compile(rb"<(?:legacyDrawing|drawing|hyperlinks|mergeCells)\b")
 _MODIFIED = re.compile(rb"(<dcterms:modified[^>]*>)[^<]*(</dcterms:modified>)")
 _MOMENT = rb"\g<1>2000-01-01T00:00:00Z\g<2>"
 
@@ -48,16 +53,22 @@ def carry_over(
     lost = lost_parts(kept)
     if lost:
         raise _refused(kept, lost)
+    before = {sheet.collection: sheet for sheet in opened.marks.sheets}
     try:
-        book = openpyxl.load_workbook(kept, rich_text=True)
+        content, cleared = _without_rows(kept, [sheet.title for sheet in marks.sheets if _is_ours_alone(sheet, opened)])
+        book = openpyxl.load_workbook(content, rich_text=True)
     except Exception as problem:  # it raises almost anything
         raise StoreCorrupt(f"{kept} can't be read to its end", path=str(kept), part="workbook") from problem
-    before = {sheet.collection: sheet for sheet in opened.marks.sheets}
     taken = {title.casefold() for title in book.sheetnames}
     lists: dict[tuple[str, ...], int] = {}
     apart: list[Apart] = []
     sheets = []
     for layout in marks.sheets:
+        own = rows.get(layout.collection, ())
+        if layout.title in cleared:
+            book[layout.title].auto_filter.ref = f"A1:{letters(len(layout.columns) - 1)}{max(2, len(own) + 1)}"
+            sheets.append(layout)
+            continue
         view = presentation.sheets.get(layout.collection) if presentation else None
         old = before.get(layout.collection)
         if old is None:
@@ -65,17 +76,53 @@ def carry_over(
         else:
             carried = _Carried.found(book, attrs.evolve(layout, title=old.title), old, opened, marks)
         if merged := carried.merged():
-            raise _refused(kept, [f"merged cells {area} in {old.title if old else layout.title}" for area in merged])
-        apart += carried.put(rows.get(layout.collection, ()))
+            raise _refused(kept, [f"merged cells {area} in {carried.layout.title}" for area in merged])
+        apart += carried.put(own)
         carried.choose(view, lists)
         sheets.append(carried.layout)
     marks = attrs.evolve(marks, sheets=tuple(sheets), carried=True)
-    _write_own(book, MARKS, write_marks(marks))
-    _write_own(book, TEXTS, apart_rows(apart))
     _write_lists(book, lists)
     if presentation is not None:
         _renew_guide(book, presentation)
-    return _saved(book)
+    for title in (TEXTS, MARKS):
+        _own_sheet(book, title)
+    parts = _saved(book)
+    part_of = sheet_parts(parts)
+    for layout in sheets:
+        if layout.title in cleared:
+            name = part_of[layout.title]
+            parts[name], its_apart = filled(parts[name], layout, marks, rows.get(layout.collection, ()))
+            apart += its_apart
+    for title, told in ((TEXTS, apart_rows(apart)), (MARKS, write_marks(marks))):
+        parts[part_of[title]] = filled_with_texts(parts[part_of[title]], told)
+    return parts
+
+
+def _is_ours_alone(layout: SheetLayout, opened: Opened) -> bool:
+    """Whether a sheet out of sight is as we write it, so that nothing in it needs to be kept: most rows of a store are there."""
+    if layout.shown or layout not in opened.marks.sheets:
+        return False
+    where = opened.found(layout)
+    width = len(layout.columns)
+    return where.first == 2 and where.at == tuple(range(width)) and all(len(row) == width for row in where.rows)
+
+
+def _without_rows(path: Path, titles: Sequence[str]) -> tuple[BytesIO, set[str]]:
+    """The workbook with nothing but the headings in those sheets, and the titles of those where that could be done."""
+    with path.open("rb") as file:
+        parts = read_parts(file)
+    part_of, cleared = sheet_parts(parts), set()
+    for title in titles:
+        sheet = parts[part_of[title]]
+        found = _DATA_ROWS.search(sheet)
+        if found and not _TIED_TO_CELLS.search(sheet, found.end()):
+            parts[part_of[title]] = sheet[: found.start(1)] + sheet[found.end(1) :]
+            cleared.add(title)
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as package:
+        for name, part in parts.items():
+            package.writestr(name, part)
+    return content, cleared
 
 
 def _refused(path: Path, lost: Sequence[str]) -> NotSupported:
@@ -333,14 +380,6 @@ def _renew_guide(book: Any, presentation: Presentation) -> None:
             sheet.row_dimensions[number + more].height = height
     for number, line in enumerate(lines, 1):
         _put(sheet.cell(number, 1), line)
-
-
-def _write_own(book: Any, title: str, rows: Iterable[Sequence[str]]) -> None:
-    sheet = _own_sheet(book, title)
-    for number, row in enumerate(rows, 1):
-        for index, text in enumerate(row, 1):
-            if text:
-                _put_text(sheet.cell(number, index), text)
 
 
 def _write_lists(book: Any, lists: Mapping[tuple[str, ...], int]) -> None:

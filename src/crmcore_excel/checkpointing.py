@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -76,6 +77,7 @@ def put_in_place(places: Places, now: Loaded, schema: Schema, mark: Mark, writte
     now.mark = create(places.journal, header, later)
     now.header, now.seen, now.edits = header, written, ()
     places.settled.unlink(missing_ok=True)
+    places.postponed.unlink(missing_ok=True)
     _forget_backups(places)
 
 
@@ -160,6 +162,20 @@ def _person_findings(places: Places, schema: Schema) -> list[str]:
     except StorageError as problem:
         return [problem.message]
     return []
+
+
+def tell_postponed(places: Places, why: str) -> None:
+    """Leaves word for whoever asks why the workbook is behind, if that can be."""
+    with contextlib.suppress(OSError):
+        places.postponed.write_text(why, "utf-8")
+
+
+def postponed(places: Places) -> str | None:
+    """Why the workbook is behind; None when it was written as it should."""
+    try:
+        return places.postponed.read_text("utf-8")
+    except (OSError, ValueError):
+        return None
 
 
 def waiting(places: Places) -> StoreUnavailable:

@@ -21,11 +21,12 @@ from crmcore.storage import Collection, Row, Schema
 from crmcore.storage.presentation import Presentation, Unreadable
 from crmcore_excel.book import MAX_ROWS
 from crmcore_excel.carrying import carry_over
-from crmcore_excel.cells import Apart, apart_rows, letters, read_rows, stand_in, text_row, write_rows
+from crmcore_excel.cells import Apart, apart_rows, letters, read_rows, stand_in
 from crmcore_excel.drawing import draw
+from crmcore_excel.filling import filled, filled_with_texts
 from crmcore_excel.layout import MARKS, TEXTS, Marks, SheetLayout, lay_out, write_marks
 from crmcore_excel.opening import Opened, open_workbook, texts_apart
-from crmcore_excel.packages import fill, read_parts, styles_of, write_package
+from crmcore_excel.packages import read_parts, write_package
 from crmcore_excel.replacing import cannot_write
 from crmcore_excel.showing import keep_rows, names_of, show_rows, without_doubt
 
@@ -107,24 +108,12 @@ def _drawn(marks: Marks, presentation: Presentation | None, rows: Mapping[str, S
     parts: dict[str, bytes | str] = {**read_parts(drawn)}
     apart: list[Apart] = []
     for sheet in marks.sheets:
-        drawn_sheet = _text(parts[parts_of[sheet.title]])
-        styles = styles_of(drawn_sheet)
-        write, its_apart = write_rows(
-            sheet,
-            marks.schema.collections[sheet.collection],
-            [styles[index] for index in range(len(sheet.columns))],
-            ZoneInfo(marks.zone),
-        )
-        parts[parts_of[sheet.title]] = fill(drawn_sheet, write(rows.get(sheet.collection, ())))
+        name = parts_of[sheet.title]
+        parts[name], its_apart = filled(parts[name], sheet, marks, rows.get(sheet.collection, ()))
         apart += its_apart
-    for title, own in ((MARKS, write_marks(marks)), (TEXTS, apart_rows(apart))):
-        name = parts_of[title]
-        parts[name] = fill(_text(parts[name]), (text_row(number, row) for number, row in enumerate(own, 1)))
+    for title, told in ((MARKS, write_marks(marks)), (TEXTS, apart_rows(apart))):
+        parts[parts_of[title]] = filled_with_texts(parts[parts_of[title]], told)
     return parts
-
-
-def _text(part: bytes | str) -> str:
-    return part.decode() if isinstance(part, bytes) else part
 
 
 def digest(rows: Mapping[str, Sized[Row]]) -> str:

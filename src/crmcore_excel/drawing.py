@@ -44,6 +44,7 @@ _GUIDE_HEADINGS = (
     Label(zh="可选内容", en="What to choose from"),
 )
 _MAY, _MAY_NOT = Label(zh="可以修改", en="Yes"), Label(zh="请勿修改", en="No")
+_MAY_FILL = Label(zh="仅新行可填", en="In a new row only")
 _ROWS_ADDABLE = Label(zh="可在末尾添加新行", en="New rows may be added at the end")
 _ROWS_FIXED = Label(zh="请勿添加或删除行", en="Rows may not be added or removed")
 _HOW: Mapping[str, Label] = {
@@ -203,10 +204,8 @@ def _draw_guide(book: Book, marks: Marks, presentation: Presentation) -> None:
     sheet.set_default_row(ROW_HEIGHT)
     sheet.hide_gridlines(2)
     number = 0
-    for line in presentation.guide:
-        text = book.format(valign="vcenter", **({"bold": True, "font_size": 14} if number == 0 else {}))
-        book.place(sheet, number, 0, line, text)
-        number += 1
+    for number, line in enumerate(presentation.guide, 1):
+        book.place(sheet, number - 1, 0, line, book.format(valign="vcenter"))
     number += number > 0
     for index, (label, width) in enumerate(zip(_GUIDE_HEADINGS, _GUIDE_WIDTHS, strict=True)):
         sheet.set_column(index, index, width)
@@ -231,11 +230,12 @@ def _guide_rows(sheet: SheetLayout, view: SheetView, language: Language) -> Iter
     yield sheet.title, "", "", addable.text(language), ""
     for column in sheet.columns:
         if column.shown:
-            editable = view.fields[column.field].editable
+            field = view.fields[column.field]
+            filled = field.editable or field.fillable
             how = _HOW["choice" if column.choices else "scaled" if column.scale else column.type]
             words = ("、" if language == "zh-CN" else "; ").join(column.choices.values())
-            may = (_MAY if editable else _MAY_NOT).text(language)
-            yield sheet.title, column.heading, may, how.text(language) if editable else "", words if editable else ""
+            may = (_MAY if field.editable else _MAY_FILL if field.fillable else _MAY_NOT).text(language)
+            yield sheet.title, column.heading, may, how.text(language) if filled else "", words if filled else ""
 
 
 def guide_headings(presentation: Presentation) -> list[str]:

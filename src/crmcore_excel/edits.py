@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from crmcore.errors import SchemaMismatch, StoreCorrupt, StoreUnavailable
+from crmcore.errors import SchemaMismatch, StoreCorrupt
 from crmcore.storage import Collection, Row, Schema
 from crmcore.storage.presentation import CellEdit, Edit, Unreadable
 from crmcore_excel.cells import letters, read_rows
@@ -43,10 +44,7 @@ def edits_between(base: Path, edited: Path, schema: Schema) -> list[Edit]:
             stored=(marks.store_id, marks.sequence),
             expected=(before.store_id, before.sequence),
         )
-    try:
-        content = sha256(edited.read_bytes()).digest()
-    except OSError as problem:
-        raise StoreUnavailable(f"{edited} can't be read: {problem.strerror}", path=str(edited)) from problem
+    state = f"{marks.store_id}\0{marks.sequence}"
     zone = ZoneInfo(marks.zone)
     apart: dict[str, list[tuple[str, str, str]]] = {}
     for name, field, id, text in texts_apart(opened):
@@ -61,7 +59,7 @@ def edits_between(base: Path, edited: Path, schema: Schema) -> list[Edit]:
         _mark_formulas(read, layout, collection, where)
         put_back(read, collection, apart.get(collection.name, ()))
         read = keep_rows(layout, schema, names, read)
-        sheet = _Sheet(layout=layout, collection=collection, at=where.at, first=where.first, content=content)
+        sheet = _Sheet(layout=layout, collection=collection, at=where.at, first=where.first, state=state)
         found += sheet.compare(before.rows[collection.name], read, str(edited))
     return found
 
@@ -81,13 +79,15 @@ def _mark_formulas(rows: list[Row], layout: SheetLayout, collection: Collection,
 
 @attrs.frozen(kw_only=True)
 class _Sheet:
-    """One sheet of the edited workbook: ``at`` is where its columns stand, ``first`` its first row's number."""
+    """One sheet of the edited workbook: ``at`` is where its columns stand, ``first`` its first row's number; ``state`` names
+    the state that was edited, ``seen`` counts rows that say the same."""
 
     layout: SheetLayout
     collection: Collection
     at: Sequence[int]
     first: int
-    content: bytes
+    state: str
+    seen: Counter[str] = attrs.field(factory=Counter)
 
     def compare(self, base: Sequence[Row], rows: Sequence[Row], path: str) -> Iterator[Edit]:
         """The edits from the base's rows to these."""
@@ -144,9 +144,10 @@ class _Sheet:
             for place in places
             if before[place] != after[place] or type(before[place]) is not type(after[place])
         )
-        return Edit(
-            mark=self._mark(f"row {number}"), kind=kind, collection=self.collection.name, id=id, row=number, cells=cells
-        )
+        told = ascii((id, [(cell.field, cell.before, cell.after) for cell in cells]))
+        return Edit(mark=self._mark(told), kind=kind, collection=self.collection.name, id=id, row=number, cells=cells)
 
-    def _mark(self, row: str) -> str:
-        return sha256(self.content + f"\0{self.layout.title}\0{row}".encode()).hexdigest()
+    def _mark(self, told: str) -> str:
+        """The same for the same edit of the same state, also where it was saved again with others or stands elsewhere by then."""
+        self.seen[told] += 1
+        return sha256(f"{self.state}\0{self.collection.name}\0{told}\0{self.seen[told]}".encode()).hexdigest()

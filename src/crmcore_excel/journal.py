@@ -22,7 +22,7 @@ from typing import NamedTuple, Self
 
 import attrs
 
-from crmcore.errors import StoreCorrupt
+from crmcore.errors import SchemaMismatch, StoreCorrupt
 from crmcore_excel.replacing import move, sync_folder
 
 FORMAT = b"crmcore journal 1 "
@@ -92,10 +92,12 @@ class Header:
 
     @classmethod
     def of(cls, data: bytes, path: Path) -> Header:
-        """Reads a header; raises :class:`StoreCorrupt`."""
+        """Reads a header; raises :class:`StoreCorrupt`, :class:`SchemaMismatch` for a format of the future."""
         text, tail = data[: HEADER_SIZE - TAIL_SIZE], data[HEADER_SIZE - TAIL_SIZE : HEADER_SIZE]
         if len(data) < HEADER_SIZE:
             raise _cut_off(path, len(data))
+        if re.match(rb"crmcore journal \d+ ", text) and tail == _tail(zlib.crc32(text)) and not text.startswith(FORMAT):
+            raise SchemaMismatch(f"{path} was written by a newer crmcore, which is needed to read it", path=str(path))
         if not text.startswith(FORMAT) or tail != _tail(zlib.crc32(text)):
             raise damaged(path, 0)
         told = json.loads(text[len(FORMAT) :])

@@ -116,18 +116,9 @@ def load_alone(places: Places, schema: Schema) -> Loaded:
 
 def check_schema(header: Header, schema: Schema) -> None:
     """Raises :class:`SchemaMismatch` for data that were written under another schema."""
-    if header.schema_version != schema.version:
-        hint = "upgrade the data first" if header.schema_version < schema.version else "a newer crmcore is needed"
-        raise SchemaMismatch(
-            f"the data have format {header.schema_version}, this program format {schema.version}: {hint}",
-            found=header.schema_version,
-            expected=schema.version,
-        )
-    if header.schema != schema_digest(schema):
-        raise SchemaMismatch(
-            f"the data were written with other fields under the same format {schema.version}: the versions of crmcore and"
-            " its plugins differ from those that made the workbook"
-        )
+    # A journal knows the fields by their digest alone.
+    same = header.schema == schema_digest(schema)
+    schema.require(header.schema_version, schema.fingerprint if same else "")
 
 
 def schema_digest(schema: Schema) -> str:
@@ -164,12 +155,19 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
             path=str(places.workbook),
         ) from problem
     base = _base_of(places, header, edited.store_id, edited.sequence)
+    settled = told(places.settled)
+    if settled is not None and fingerprint(places.kept) == settled:
+        # Saved again by somebody who had it open all the while: what was looked at is not told once more.
+        before = read_checkpoint(places.kept, schema)
+        if (before.store_id, before.sequence, before.unread) == (edited.store_id, edited.sequence, ()):
+            base = places.kept
     return edits_between(base, places.workbook, schema) if edited.edited else []
 
 
 def litter(places: Places) -> list[Path]:
     """What a process that died left in the folder, or one is just writing."""
-    lasting = {places.journal, places.lock, places.turn, places.base, places.kept, places.settled, places.backups}
+    known = places.journal, places.lock, places.turn, places.base, places.kept, places.settled, places.postponed
+    lasting = {*known, places.backups}
     return [path for path in (*places.folder.iterdir(), *places.backups.glob("*.new")) if path not in lasting]
 
 

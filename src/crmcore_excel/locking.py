@@ -45,6 +45,7 @@ class WriterLock:
         self._path = str(path)
         self._threads = threading.Lock()
         self._file: int | None = None
+        self._closed = False
 
     def take(self, wait_seconds: float) -> None:
         """Waits for the turn to write. Raises :class:`StoreBusy` if it doesn't come in time, :class:`OSError`."""
@@ -62,6 +63,8 @@ class WriterLock:
         try:
             if self._file is not None:
                 _give(self._file)
+            if self._closed:
+                self._drop()
         finally:
             self._threads.release()
 
@@ -78,7 +81,7 @@ class WriterLock:
             if self._is_there(file):
                 return
             _give(file)
-            self.close()
+            self._drop()
 
     def _open(self) -> int:
         if self._file is None:
@@ -96,7 +99,15 @@ class WriterLock:
         return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
     def close(self) -> None:
-        """Gives the file back; it is opened again when needed."""
+        """Gives the file back, as soon as nobody holds the lock by it."""
+        self._closed = True
+        if self._threads.acquire(blocking=False):
+            try:
+                self._drop()
+            finally:
+                self._threads.release()
+
+    def _drop(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             os.close(file)

@@ -8,7 +8,6 @@ the order of calculation, what is worked out anew.
 from __future__ import annotations
 
 import importlib.util
-import posixpath
 import re
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from crmcore.errors import StoreCorrupt
+from crmcore_excel.packages import sheet_parts
 
 _KEPT_PARTS = re.compile(
     r"""(?x)
@@ -79,7 +79,8 @@ def lost_parts(path: Path) -> list[str]:
 
 def _lost(package: zipfile.ZipFile) -> Iterator[str]:
     has_images = importlib.util.find_spec("PIL") is not None
-    sheets = _titles(package)
+    wanted = ("xl/workbook.xml", "xl/_rels/workbook.xml.rels")
+    sheets = {part: title for title, part in sheet_parts({name: package.read(name) for name in wanted}).items()}
     for name in package.namelist():
         lower = name.lower()
         if not _KEPT_PARTS.fullmatch(lower):
@@ -100,20 +101,6 @@ def _lost(package: zipfile.ZipFile) -> Iterator[str]:
             yield f"phonetic guides in {name}"
         elif lower == "xl/workbook.xml" and _DATE_1904.search(package.read(name)):
             yield "dates counted from 1904"
-
-
-def _titles(package: zipfile.ZipFile) -> dict[str, str]:
-    """Part: title of each sheet."""
-    targets = {
-        element.get("Id"): posixpath.normpath(posixpath.join("/xl", element.get("Target", ""))).lstrip("/")
-        for element in ElementTree.fromstring(package.read("xl/_rels/workbook.xml.rels"))  # noqa: S314 - checked before
-    }
-    found = {}
-    for element in ElementTree.fromstring(package.read("xl/workbook.xml")).iter():  # noqa: S314 - checked before
-        if _local(element) == "sheet":
-            id = next((value for key, value in element.items() if key.endswith("}id")), None)
-            found[targets.get(id, "")] = element.get("name", "")
-    return found
 
 
 def _local(element: ElementTree.Element) -> str:

@@ -73,6 +73,11 @@ class Places:
         return self.folder / "settled"
 
     @cached_property
+    def postponed(self) -> Path:
+        """Why the workbook could not be written when it was last to be."""
+        return self.folder / "postponed"
+
+    @cached_property
     def backups(self) -> Path:
         """Older workbooks, and persons' files."""
         return self.folder / "backups"

@@ -53,7 +53,6 @@ class ExcelStore(Store):
         self._turn = threading.Lock()
         self._due = False
         self._next_try = JOURNAL_LIMIT
-        self._postponed: str | None = None
         with typed_errors(self.places.workbook):
             self.read_only = not _prepare(self.places, self.schema)
             self._now = self._load()
@@ -132,13 +131,15 @@ class ExcelStore(Store):
         self._check_size(changes)
         body = self._form.dump(changes)
         with self._turn:
-            self._append(body)
+            after = self._append(body)
             self._now.data.commit(changes)
+            # Last, so that a record whose changes were interrupted is read again.
+            self._now.mark = after
 
-    def _append(self, body: bytes) -> None:
+    def _append(self, body: bytes) -> Mark:
         with typed_errors(self.places.journal), OpenJournal(self.places.journal, write=True) as journal:
-            self._now.mark = journal.append(body, self._now.mark)
-        self._due = True
+            self._due = True
+            return journal.append(body, self._now.mark)
 
     def _check_size(self, changes: Changes) -> None:
         tables = self._now.data.tables
@@ -261,16 +262,16 @@ class ExcelStore(Store):
             if self._now.header != header:
                 raise StoreBusy("the files were put in order by somebody else meanwhile")
             checkpointing.put_in_place(self.places, self._now, schema, mark, written)
-        self._due, self._postponed = self._now.mark.sequence > mark.sequence, None
+        self._due = self._now.mark.sequence > mark.sequence
         self._next_try = JOURNAL_LIMIT
 
     def _try_checkpoint(self, wait_seconds: float) -> None:
         try:
             self._checkpoint(wait_seconds)
         except StorageError as problem:  # the journal has it all
-            self._postponed = problem.message
             self._next_try = self._now.mark.end + JOURNAL_LIMIT
-            _log.info("the workbook is not written yet: %s", problem.message)
+            checkpointing.tell_postponed(self.places, problem.message)
+            _log.warning("the workbook is not written yet: %s", problem.message)
 
     def close(self) -> None:
         if self._closed:
@@ -314,7 +315,7 @@ class ExcelStore(Store):
                     with MemoryTransaction(now.data, write=False) as old, MemoryTransaction(data, write=True) as new:
                         new.apply(rewrite(old.scan))
                     # An empty record, so that the number of the new workbook is one that the journal has reached.
-                    self._append(NOTHING)
+                    now.mark = self._append(NOTHING)
                     written = checkpointing.write(
                         self.places, now.header, schema, data.tables, now.mark, self._presentation
                     )
@@ -342,7 +343,7 @@ class ExcelStore(Store):
             "row_limit": LIMIT,
             "wait_seconds": self.settings.wait_seconds,
             "checkpoint": self.settings.checkpoint,
-            "postponed": self._postponed,
+            "postponed": checkpointing.postponed(self.places),
             "open_in": None if owner is None else {"file": owner.file.name, "user": owner.user, "live": owner.live},
             "edits_waiting": len(self._now.edits),
             "backups": sorted(path.name for path in self.places.backups.glob("*.xlsx")),

@@ -27,7 +27,11 @@ _CANCEL_SECONDS = 2.0
 _SYNC = pq.ExecStatus.PIPELINE_SYNC
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 _SKIPPED = pq.ExecStatus.PIPELINE_ABORTED
+_PART = pq.ExecStatus.TUPLES_CHUNK
 _BINARY = pq.Format.BINARY
+_IN_PARTS = pq.version() >= 170_000  #: an older libpq gives a result as a whole
+
+PART = 500  #: rows of a long answer that are read at a time
 
 Value = bytes | None
 
@@ -55,6 +59,8 @@ class Link:
         self._names = 0
         self._sent: deque[Prepared | None] = deque()  # what results will come for; None for a statement without a name
         self._fresh: list[tuple[str, Prepared]] = []  # not known to the server until the journey has ended well
+        self.stream: Stream | None = None
+        """A long answer that is not read to its end; the next statement waits until it is."""
         self._unread = 0  #: journeys whose results nobody waited for
         self.arrived: list[tuple[pq.abc.PGresult, Prepared]] = []
         self.used = False
@@ -64,30 +70,49 @@ class Link:
 
     def send(self, sql: str, values: Sequence[Value] = (), formats: Sequence[int] = ()) -> None:
         """Puts a statement on the next journey; ``formats`` says which of its values are in binary, by 1."""
+        if self.stream is not None:
+            self.stream.finish()
         known = self._prepared.get(sql)
         if known is None:
             known = self._prepare(sql, formats)
         self._libpq.send_query_prepared(known.name, values, known.formats, result_format=_BINARY)
         self._sent.append(known)
 
-    def receive(self) -> list[tuple[pq.abc.PGresult, Prepared]]:
+    def receive(self, *, in_parts: bool = False) -> list[tuple[pq.abc.PGresult, Prepared]]:
         """Ends the journey: the result of each statement sent. Raises the first error, when all are read; what came before
-        it is then in ``arrived``."""
+        it is then in ``arrived``. ``in_parts``: of the last result only the beginning, the rest through :attr:`stream`."""
         self._depart()
         for _ in range(self._unread):
             self._skip_to_sync()
         self._unread = 0
         self.arrived = results = []
         failure: pq.abc.PGresult | None = None
-        for known in self._sent:
+        while self._sent:
+            known = self._sent[0]
+            if in_parts and len(self._sent) == 1 and failure is None:
+                self._libpq.set_chunked_rows_mode(PART)
             result = self._result()
             status = result.status
+            if status == _PART:
+                assert known is not None
+                self.stream = Stream(self, known)
+                results.append((result, known))
+                if result.ntuples == PART:
+                    return results
+                self.stream.read()
+                break
+            self._sent.popleft()
             if status in _FAILED:
                 failure = failure or result
             elif known is not None and status != _SKIPPED:
                 results.append((result, known))
-        self._skip_to_sync()
-        self._sent.clear()
+        else:
+            self._skip_to_sync()
+        self.arrive(failure)
+        return results
+
+    def arrive(self, failure: pq.abc.PGresult | None) -> None:
+        """All results are read; raises the error that one of them is."""
         self.used = True
         if failure is not None:
             for sql, _ in self._fresh:  # perhaps never made: made again at the next use, under another name
@@ -95,7 +120,6 @@ class Link:
             self._fresh.clear()
             raise error_from_result(failure)
         self._fresh.clear()
-        return results
 
     def post(self, sql: str) -> None:
         """Ends the journey with a last statement, and waits for nothing: what it says is thrown away."""
@@ -110,25 +134,27 @@ class Link:
         self.send(sql, values, formats)
         return rows_of(*self.receive()[-1], self.connection)
 
+    def ask_in_parts(
+        self, sql: str, values: Sequence[Value] = (), formats: Sequence[int] = ()
+    ) -> tuple[list[Any], Stream | None]:
+        """The first rows of one statement, and where the others come from, if there are more."""
+        self.send(sql, values, formats)
+        first = rows_of(*self.receive(in_parts=_IN_PARTS)[-1], self.connection)
+        return first, self.stream
+
     def copy(self, sql: str, data: bytes) -> None:
         """Runs a COPY ... FROM STDIN with these lines."""
-        self.leave_pipeline()
+        if self.stream is not None:
+            self.stream.finish()
+        if self._unread or self._sent:
+            self.receive()
+        self._libpq.exit_pipeline_mode()
         try:
             with self.connection.cursor() as cursor, cursor.copy(sql.encode()) as copy:
                 copy.write(data)
         finally:
             if not self.lost:
                 self._libpq.enter_pipeline_mode()
-
-    def leave_pipeline(self) -> None:
-        """So that psycopg's own cursors may be used; :meth:`enter_pipeline` must follow."""
-        if self._unread or self._sent:
-            self.receive()
-        self._libpq.exit_pipeline_mode()
-
-    def enter_pipeline(self) -> None:
-        """Back to journeys."""
-        self._libpq.enter_pipeline_mode()
 
     @property
     def lost(self) -> bool:
@@ -181,9 +207,20 @@ class Link:
                 break
             if self.lost:
                 raise psycopg.OperationalError("the server is gone")
-        if result.status != _SYNC:
+        if result.status not in (_SYNC, _PART):
             self._end_of_result()
         return result
+
+    def next_part(self) -> pq.abc.PGresult | None:
+        """The next rows of a long answer; None behind the last of them. Raises the error that ended it."""
+        result = self._result()
+        if result.status == _PART:
+            return result
+        self._sent.clear()
+        self._skip_to_sync()
+        self.stream = None
+        self.arrive(result if result.status in _FAILED else None)
+        return None
 
     def _end_of_result(self) -> None:
         libpq = self._libpq
@@ -197,6 +234,45 @@ class Link:
     def _skip_to_sync(self) -> None:
         while self._result().status != _SYNC:
             pass
+
+
+class Stream:
+    """The rest of a long answer: read part by part, or to its end before the connection is needed for something else."""
+
+    def __init__(self, link: Link, statement: Prepared) -> None:
+        self._link = link
+        self._statement = statement
+        self._waiting: deque[pq.abc.PGresult] = deque()
+        self.open = True
+        self.left = False
+        """Whether it was given up before it was read to its end."""
+
+    def read(self) -> None:
+        """Reads one part more."""
+        part = self._link.next_part()
+        if part is None:
+            self.open = False
+        else:
+            self._waiting.append(part)
+
+    def finish(self) -> None:
+        """Reads what is left into memory."""
+        while self.open:
+            self.read()
+
+    def leave(self, most: int | None) -> None:
+        """Reads what is left and drops it, unless it is more than so many parts."""
+        self.left = self.open
+        while self.open and most != 0:
+            self.read()
+            self._waiting.clear()
+            most = None if most is None else most - 1
+
+    def rows(self) -> list[Any]:
+        """The rows of the part that waits longest; none where none waits."""
+        if not self._waiting:
+            return []
+        return rows_of(self._waiting.popleft(), self._statement, self._link.connection)
 
 
 def rows_of(result: pq.abc.PGresult, statement: Prepared, connection: psycopg.Connection[Any]) -> list[Any]:

@@ -96,19 +96,7 @@ def read_facts(connection: psycopg.Connection[Any], namespace: str) -> dict[str,
 
 def recognise(facts: dict[str, str], schema: Schema) -> None:
     """Raises :class:`SchemaMismatch` unless the data are of this schema."""
-    found = int(facts["format"])
-    if found != schema.version:
-        hint = "upgrade the data first" if found < schema.version else "a newer crmcore is needed"
-        raise SchemaMismatch(
-            f"the data have format {found}, this program format {schema.version}: {hint}",
-            found=found,
-            expected=schema.version,
-        )
-    if facts["schema"] != schema.fingerprint:
-        raise SchemaMismatch(
-            f"the data were written with other fields under the same format {found}: the versions of crmcore and its"
-            " plugins differ from those that made the tables"
-        )
+    schema.require(int(facts["format"]), facts["schema"])
 
 
 def _tables(connection: psycopg.Connection[Any], namespace: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self, TypeVar, cast
 
 import attrs
 import psycopg
@@ -18,7 +18,7 @@ from crmcore.errors import Conflict, ReadOnly, SchemaMismatch, StorageError, Sto
 from crmcore.storage import Change, Delete, In, Insert, Pushed, Query, Row, Transaction, Update, Where, check_tally
 from crmcore.storage.evaluate import in_group_order
 from crmcore.storage.query import check_query, with_order
-from crmcore_postgres.connection import Link
+from crmcore_postgres.connection import PART, Link, Stream
 from crmcore_postgres.errors import translate
 from crmcore_postgres.rows import NULL, Line, Parameters, copy_text, line_function, parameters_function
 from crmcore_sqlite.compile import Unpushable
@@ -34,7 +34,18 @@ ROLLBACK = "ROLLBACK"
 
 CHUNK = 2_000  #: rows of a run of inserts that are held at a time
 COPY_FROM = 24  #: rows from which on a COPY is faster than as many statements
+_MOST_PARTS = 20  #: of an answer that nobody wants any more: beyond, a new connection is cheaper
 _JOURNEY = 256  #: changes that travel together
+
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Ask(Protocol[T_co]):
+    """A way to ask a connection a question."""
+
+    def __call__(self, link: Link, sql: str, values: Sequence[Any], formats: Sequence[int], /) -> T_co: ...
 
 
 @attrs.frozen
@@ -89,7 +100,7 @@ class PostgresTransaction(Transaction):
         store = self._store
         try:
             try:
-                found = self._first(BEGIN_WRITING, store.lock if self._turn else store.look)
+                found = self._first(BEGIN_WRITING, Link.ask, store.lock if self._turn else store.look, (), ())
             except psycopg.Error as error:
                 raise self._translated(error) from None
             if not found or found[0][0] != store.generation:
@@ -99,22 +110,27 @@ class PostgresTransaction(Transaction):
             raise
         self._begun = True
 
-    def _first(self, begin: str, sql: str, values: Sequence[Any] = (), formats: Sequence[int] = ()) -> list[Any]:
+    def _first(self, begin: str, ask: Ask[T], sql: str, values: Sequence[Any], formats: Sequence[int]) -> T:
         """The beginning of the transaction and its first question; on another connection, if the one at hand has died."""
         try:
             self._link.send(begin)
-            return self._link.ask(sql, values, formats)
+            return ask(self._link, sql, values, formats)
         except psycopg.Error:
             if not self._link.lost or not self._link.used:
                 raise
         self._link = self._store.replace(self._link)
         self._link.send(begin)
-        return self._link.ask(sql, values, formats)
+        return ask(self._link, sql, values, formats)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         state, self._state = self._state, "over"
+        try:
+            if self._link.stream is not None:
+                self._link.stream.leave(None if self._write else _MOST_PARTS)
+        except psycopg.Error:
+            state = "failed" if self._write else state
         keep = kind is None and state == "open"
         if not self._begun:
             self._store.give_back(self._link)
@@ -182,7 +198,7 @@ class PostgresTransaction(Transaction):
 
     def scan(self, collection: str) -> Iterator[Row]:
         handling = self._handle(collection)
-        return iter(self._ask(handling.access.scan))
+        return iter(self._rows(handling.access.scan))
 
     def push(self, query: Query) -> Pushed:
         self._handle(query.collection)
@@ -190,7 +206,9 @@ class PostgresTransaction(Transaction):
             statement, values, rest = self._store.compiler.select(query)
         except Unpushable:
             return super().push(query)
-        return Pushed(self._answer(statement, values), rest)
+        if query.limit is not None and query.limit <= PART:
+            return Pushed(self._answer(statement, values), rest)
+        return Pushed(self._rows(statement.sql, statement.arguments(values), self._store.formats(statement)), rest)
 
     def tally(self, collection: str, where: Where | None, by: Sequence[str], sums: Sequence[str] = ()) -> list[Row]:
         self._check_open()
@@ -222,18 +240,41 @@ class PostgresTransaction(Transaction):
         return self._ask(statement.sql, statement.arguments(values), self._store.formats(statement))
 
     def _ask(self, sql: str, values: Sequence[Any] = (), formats: Sequence[int] = ()) -> list[Any]:
+        return self._travel(Link.ask, sql, values, formats)
+
+    def _rows(self, sql: str, values: Sequence[Any] = (), formats: Sequence[int] = ()) -> Iterable[Row]:
+        """The rows of an answer that may be long."""
+        first, stream = self._travel(Link.ask_in_parts, sql, values, formats)
+        return first if stream is None else self._streamed(first, stream)
+
+    def _travel(self, ask: Ask[T], sql: str, values: Sequence[Any], formats: Sequence[int]) -> T:
         if self._waiting:
             self._arrive()
         try:
             if self._begun:
-                return self._link.ask(sql, values, formats)
+                return ask(self._link, sql, values, formats)
             self._begun = True
-            return self._first(BEGIN_READING, sql, values, formats)
+            return self._first(BEGIN_READING, ask, sql, values, formats)
         except psycopg.Error as error:
             self._fail(error)
         except BaseException:
             self._state = "failed"
             raise
+
+    def _streamed(self, first: list[Row], stream: Stream) -> Iterator[Row]:
+        yield from first
+        while True:
+            if rows := stream.rows():
+                yield from rows
+            elif stream.left or (stream.open and self._state != "open"):
+                raise StoreClosed("the transaction is over, and the answer was not read to its end")
+            elif not stream.open:
+                return
+            else:
+                try:
+                    stream.read()
+                except psycopg.Error as error:
+                    self._fail(error)
 
     # Writing
 

@@ -70,7 +70,7 @@ def test_a_presentation_fits_the_schema_and_tells_its_columns_apart(key, languag
 
 def test_what_the_program_keeps_for_itself_is_not_shown():
     shown = presentation_of(load("standard"))
-    hidden = {"events", "obligations", "number_series", "imported_rows", "settings", "users"}
+    hidden = {"events", "obligations", "number_series", "imported_rows", "settings", "users", "outbox"}
     assert shown.sheets.keys() == SCHEMA.collections.keys() - hidden
     unseen = {"id", "version", "created_at", "updated_by", "custom", "name_key"}
     assert all(not unseen & sheet.fields.keys() for sheet in shown.sheets.values())
@@ -84,7 +84,9 @@ def test_stages_tiers_and_money_are_shown_as_the_playbook_says():
     source = shown.sheets["customers"].fields["source"]
     assert source.choices and not source.only_choices
     assert shown.sheets["orders"].fields["amount"].scale == 2
-    assert not shown.sheets["customers"].fields["number"].editable
+    number = shown.sheets["customers"].fields["number"]
+    assert (number.editable, number.fillable) == (False, True)
+    assert not shown.sheets["tickets"].fields["answered_at"].fillable
 
 
 def test_an_unknown_language_is_refused():
@@ -573,6 +575,16 @@ def test_a_payment_is_what_was_added_to_what_was_paid(crm, world):
     assert crm.acting_as("x").orders.get("DD-1").collected == Money.of("1500")
     less = take_in(crm, [changed(crm, "orders", world.order.id, collected=500_00)])
     assert codes(less) == [("out_of_range", "order.collected")]
+
+
+def test_an_amount_in_a_currency_with_other_decimals_than_its_column_is_not_guessed_at(crm, world):
+    before = rows_of(crm)
+    edit = changed(crm, "customers", world.customer.id, budget=100_000, budget_currency="日元")
+    new = added(crm, "orders", number="DD-8", customer_id="示例科技有限公司", amount=100_000, amount_currency="JPY")
+    report = take_in(crm, [edit, new])
+    assert codes(report) == [("refused", "customer.budget"), ("refused", "order.amount")]
+    assert "此币种的金额不能在此修改" in report.text("zh-CN")
+    assert rows_of(crm) == before
 
 
 def test_tickets_go_on_as_their_loop_allows(crm, world):

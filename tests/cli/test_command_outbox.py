@@ -9,7 +9,7 @@ import pytest
 import crmcore
 from crmcore.cli import sending
 from crmcore.errors import StoreBusy
-from crmcore.notify import Delivery, Notifier
+from crmcore.notify import Delivery, Notifier, Relay
 from crmcore.plugins import Installed
 
 
@@ -99,14 +99,14 @@ def test_it_stays_until_it_is_interrupted_and_a_busy_store_does_not_end_it(comma
             raise KeyboardInterrupt
 
     monkeypatch.setattr(sending.time, "sleep", sleep)
-    deliver, busy = crmcore.app.notifications.Notifications.deliver, iter([StoreBusy("another writer")])
+    run, busy = Relay.run, iter([StoreBusy("another writer")])
 
-    def once(self, *given):
+    def once(self):
         for error in busy:
             raise error
-        return deliver(self, *given)
+        return run(self)
 
-    monkeypatch.setattr("crmcore.app.notifications.Notifications.deliver", once)
+    monkeypatch.setattr(Relay, "run", once)
     told = command("outbox", "deliver", "--folder", "box", "--every", "5")
     assert told.code == 130
     assert slept == [5, 5, 5]

@@ -108,6 +108,11 @@ def messages_are_kept_whatever_happens(patch: Patch) -> None:
     wrap(patch, MemoryTransaction, "__exit__", leave)
 
 
+@caught_by("MODEL-02")
+def a_claim_keeps_a_row_to_itself(patch: Patch) -> None:
+    wrap(patch, Store, "claim", lambda original, self, query, change: original(self, query, change)[:-1])
+
+
 # Readers.
 
 

@@ -24,19 +24,22 @@ from typing import Any
 
 import pytest
 from markdown_pages import PAGES, Block, blocks_of, name_of
+from postgres_server import Server, beside
 
 import crmcore
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SHOWN_ONLY = frozenset({"text", "mermaid"})
 NEVER_RUN = frozenset({"sh", "powershell"})
+POSTGRES = "docs/how-to/use-postgresql.md"  #: the page that needs a server, which the tests start for it
 MORNING = datetime.datetime(2026, 11, 30, 2, 0, tzinfo=datetime.UTC)  # 10:00 in Shanghai
 
 
 class Run:
     """One reading of one page, from top to bottom."""
 
-    def __init__(self, page: Path) -> None:
+    def __init__(self, page: Path, server: Server | None = None) -> None:
+        self.server = server
         self.names: dict[str, Any] = {"__name__": page.stem}
         self.printed = ""
         self.exit_code = 0
@@ -64,6 +67,8 @@ class Run:
             self._python(block)
         elif block.language == "console":
             self._console(block)
+        elif block.language == "sql":
+            self._sql(block)
         elif block.language == "toml":
             tomllib.loads(block.text)
         elif block.language == "json":
@@ -108,9 +113,12 @@ class Run:
 
     def _command(self, block: Block, command: str) -> str:
         words = shlex.split(command)
-        assert words[0] == "crmcore", f"{block}: {words[0]} is not run here"
-        installed = shutil.which("crmcore", path=str(Path(sys.executable).parent))
-        program = [installed] if installed else [sys.executable, "-m", "crmcore.cli"]
+        if self.server is not None and words[0] in ("pg_dump", "pg_restore"):
+            program = [str(self.server.programs / words[0])]
+        else:
+            assert words[0] == "crmcore", f"{block}: {words[0]} is not run here"
+            installed = shutil.which("crmcore", path=str(Path(sys.executable).parent))
+            program = [installed] if installed else [sys.executable, "-m", "crmcore.cli"]
         done = subprocess.run(
             [*program, *words[1:]],
             stdout=subprocess.PIPE,
@@ -122,6 +130,12 @@ class Run:
         )
         self.exit_code = done.returncode
         return done.stdout.decode("utf-8")
+
+    def _sql(self, block: Block) -> None:
+        assert self.server is not None, f"{block}: there is a server for {POSTGRES} only"
+        with beside(self.server.url().replace("/crm?", f"/{block.note('database') or 'crm'}?")) as connection:
+            for statement in filter(str.strip, block.text.split(";\n")):
+                connection.execute(statement.encode())
 
     def _compare(self, block: Block, expected: str, printed: str) -> None:
         checker = doctest.OutputChecker()
@@ -143,12 +157,18 @@ def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setitem(crmcore.open.__kwdefaults__, "clock", lambda: MORNING)
     loaded = set(sys.modules)
-    run = Run(page)
+    server = None
+    if name_of(page) == POSTGRES:
+        server = Server()
+        monkeypatch.setenv("PGHOST", str(server.folder))
+    run = Run(page, server)
     try:
         for block in blocks_of(page):
             run.take(block)
     finally:
         run.close()
+        if server is not None:
+            server.remove()
         for name in set(sys.modules) - loaded:
             if tmp_path in Path(getattr(sys.modules[name], "__file__", None) or "/").parents:
                 del sys.modules[name]
@@ -163,6 +183,7 @@ def test_a_wrong_block_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Block(tmp_path, 1, "console", "$ crmcore --version\nno version\n", ()),
         Block(tmp_path, 1, "console", "$ crmcore list\n", ()),
         Block(tmp_path, 1, "console", "$ rm -r .\n", ()),
+        Block(tmp_path, 1, "sql", "SELECT 1;\n", ()),
         Block(tmp_path, 1, "toml", "key = ", ()),
         Block(tmp_path, 1, "sh", "ls\n", ()),
         Block(tmp_path, 1, "sh", "ls\n", ("not run: tired",)),

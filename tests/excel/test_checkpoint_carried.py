@@ -6,7 +6,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl.comments import Comment
 from openpyxl.formatting.rule import CellIsRule
@@ -18,7 +18,7 @@ from crmcore.storage import Row
 from crmcore.storage.presentation import FieldView, Presentation, SheetView
 from crmcore.testing import strategies
 from crmcore.testing.difficult import DIFFICULT
-from crmcore.testing.kit_schema import FIELD_TYPES, SCHEMA, VALUES, changed, values_row
+from crmcore.testing.kit_schema import FIELD_TYPES, GROUP, SCHEMA, VALUES, changed, values_row
 from crmcore_excel.checkpoints import is_someones, read_checkpoint, write_checkpoint
 
 
@@ -115,6 +115,42 @@ def test_a_row_that_was_taken_in_keeps_its_place_and_what_stands_beside_it(their
     assert [cell.value for cell in sheet["B"]][4:] == ["新来的", None]
 
 
+@settings(max_examples=max(10, settings().max_examples // 4))
+@given(data=st.data())
+def test_rows_out_of_sight_come_back_too_whatever_a_person_did_there(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("hidden")
+    kept = folder / "kept.xlsx"
+    drawn = st.lists(
+        strategies.rows(GROUP, id=st.sampled_from("abcdefgh")), max_size=5, unique_by=lambda row: str(row[0])
+    )
+    done = data.draw(st.sampled_from(["nothing", "note", "column", "row above"]))
+    write_checkpoint(
+        kept, SCHEMA, {"group": data.draw(drawn), "values": ROWS}, store_id="s", sequence=1, presentation=VIEW
+    )
+    book = openpyxl.load_workbook(kept)
+    sheet = book["group"]
+    if done == "note":
+        sheet["B2"].comment = Comment("注", "李明")
+    elif done == "column":
+        sheet["F2"] = "别的"
+    elif done == "row above":
+        sheet.insert_rows(1)
+    book.save(kept)
+    for sequence in (2, 3):
+        rows = {"group": data.draw(drawn), "keys": [], "values": ROWS}
+        following = folder / f"{sequence}.xlsx"
+        write_checkpoint(following, SCHEMA, rows, store_id="s", sequence=sequence, presentation=VIEW, kept=kept)
+        found = read_checkpoint(following, SCHEMA)
+        assert {name: ordered(found.rows[name]) for name in rows} == {name: ordered(rows[name]) for name in rows}
+        book = openpyxl.load_workbook(following)
+        assert book["group"].sheet_state == "hidden"
+        kept = following
+    if done == "column":
+        assert book["group"]["F2"].value == "别的"
+
+
 def test_a_workbook_nobody_touched_is_drawn_anew(tmp_path: Path, theirs: Path) -> None:
     first, second, third = (tmp_path / name for name in ("1.xlsx", "2.xlsx", "3.xlsx"))
     write(first, ROWS)
@@ -169,6 +205,7 @@ def test_every_difficult_value_comes_back_through_a_kept_workbook(theirs: Path, 
     assert read(tmp_path / "next.xlsx") == ordered(rows)
 
 
+@settings(max_examples=max(10, settings().max_examples // 4))
 @given(st.data())
 def test_any_change_of_the_rows_comes_back_through_a_kept_workbook(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

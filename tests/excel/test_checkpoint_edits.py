@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores_by_hand import PRESENTED, ROWS, VIEW
 
@@ -182,6 +182,7 @@ def test_changes_out_of_sight_are_edits_too(base: Path) -> None:
     assert (added.collection, added.kind) == ("group", "added")
 
 
+@settings(max_examples=max(10, settings().max_examples // 2))
 @given(data=st.data())
 def test_exactly_the_cells_that_were_changed_are_told(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -217,7 +218,9 @@ def test_exactly_the_cells_that_were_changed_are_told(
     assert {place: values for edit in found for place, values in cells(edit).items()} == expected
 
 
-def test_an_edit_has_the_same_mark_whenever_it_is_read_and_another_in_another_file(base: Path, tmp_path: Path) -> None:
+def test_an_edit_has_the_same_mark_whenever_it_is_read_and_another_where_it_says_something_else(
+    base: Path, tmp_path: Path
+) -> None:
     def change(text: str) -> Callable[[Any], None]:
         def changed(book: Any) -> None:
             book["客户"]["A2"] = text
@@ -232,7 +235,8 @@ def test_an_edit_has_the_same_mark_whenever_it_is_read_and_another_in_another_fi
     assert first == again
     marks = {edit.mark for edit in first}
     assert len(marks) == 4
-    assert marks.isdisjoint(edit.mark for edit in edits_between(base, edited(base, change("二")), SCHEMA))
+    other = edits_between(base, edited(base, change("二")), SCHEMA)
+    assert {edit.kind for edit in other if edit.mark in marks} == {"removed"}
 
 
 def without_sheet(book: Any) -> None:

@@ -8,8 +8,10 @@ import os
 import shutil
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -27,12 +29,14 @@ from crmcore.errors import (
     StoreUnavailable,
 )
 from crmcore.storage import Collection, Field, Insert, Scan, Schema, StoreURL, filesystems
+from crmcore.storage.memory import MemoryData
 from crmcore.testing import SCHEMA
 from crmcore.testing.kit_schema import GROUP, group_row
-from crmcore_excel import ExcelBackend, replacing
+from crmcore_excel import ExcelBackend, checkpointing, replacing
 from crmcore_excel import store as stores
 from crmcore_excel.checkpointing import KEPT_BACKUPS
 from crmcore_excel.checkpoints import read_checkpoint, write_checkpoint
+from crmcore_excel.journal import FORMAT, HEADER_SIZE, TAIL_SIZE
 
 
 @pytest.fixture
@@ -118,6 +122,46 @@ def test_a_handle_goes_on_past_the_checkpoints_of_others(path: Path) -> None:
         assert set(rows(two)) == {"a", "b", "c", "d"}
         put(two, "e", 5)
         assert set(rows(one)) == {"a", "b", "c", "d", "e"}
+
+
+def test_others_commit_while_the_workbook_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(path) as one, open_store(path, wait="0.05") as two:
+        put(one, "before", 1)
+        assert set(rows(two)) == {"before"}
+        tables = two._now.data
+        working = checkpointing.write
+
+        def write(*arguments: Any) -> Any:
+            put(two, "by another", 2)
+            put(one, "by itself", 3)
+            with pytest.raises(StoreBusy):
+                two.checkpoint()  # one at a time
+            return working(*arguments)
+
+        monkeypatch.setattr(checkpointing, "write", write)
+        one.checkpoint()
+        monkeypatch.undo()
+        assert in_workbook(path) == {"before": 1}
+        put(two, "after", 4)
+        everything = {"before", "by another", "by itself", "after"}
+        assert set(rows(one)) == set(rows(two)) == everything
+        assert two._now.data is tables, "a handle that knew it all read the workbook again"
+        with open_store(path) as three:
+            assert set(rows(three)) == everything
+    assert set(in_workbook(path)) == everything
+
+
+def test_why_a_workbook_is_behind_is_told_until_it_is_written(path: Path) -> None:
+    open_store(path).close()
+    owner = path.with_name(f"~${path.name}")
+    owner.write_bytes(excel_owner("Li Ming"))
+    with open_store(path) as store:
+        put(store, "one", 11)
+    with open_store(path) as store:
+        assert owner.name in str(store.describe()["postponed"])
+        owner.unlink()
+        store.checkpoint()
+        assert store.describe()["postponed"] is None
 
 
 def test_a_snapshot_holds_while_others_write_and_replace_the_workbook(path: Path) -> None:
@@ -481,6 +525,42 @@ def fail_once(working: object, number: int) -> object:
     return call
 
 
+def test_a_commit_interrupted_behind_the_disk_is_a_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with open_store(path) as store, open_store(path) as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(MemoryData, "commit", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                put(store, "one", 11)
+        assert set(rows(store)) == set(rows(other)) == {"one"}
+        put(store, "one", 12, version=2)
+        assert store.check() == []
+
+
+def test_a_store_closed_under_a_writer_keeps_its_lock_to_the_end(path: Path) -> None:
+    with open_store(path, wait="0.05") as other:
+        store = open_store(path)
+        with store.transaction(write=True) as work:
+            store.close()
+            with pytest.raises(StoreBusy), other.transaction(write=True):
+                pytest.fail("two writers at once")
+            work.apply([Insert("group", group_row("one"))])
+        put(other, "two")
+        assert set(rows(other)) == {"one", "two"}
+
+
+def test_a_journal_of_the_future_is_told(path: Path) -> None:
+    open_store(path).close()
+    journal = places(path).journal
+    content = journal.read_bytes()
+    text = content[: HEADER_SIZE - TAIL_SIZE].replace(FORMAT, b"crmcore journal 2 ")
+    journal.write_bytes(text + b" %08x\n" % zlib.crc32(text) + content[HEADER_SIZE:])
+    with pytest.raises(SchemaMismatch, match="newer crmcore"):
+        open_store(path)
+
+
 def test_a_workbook_that_finds_no_room_is_written_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(path) as store:
         put(store, "one", 11)
@@ -644,6 +724,20 @@ def test_settled_edits_stay_settled_when_the_workbook_is_not_yet_written(path: P
         assert store.edits() == ()
         put(store, "two", 12)
     assert in_workbook(path) == {"one": 1234567, "two": 12}
+
+
+def test_what_a_person_saves_again_is_told_without_what_was_settled(path: Path) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1234567)
+        put(store, "two", 2345678)
+    edit(path, 1234567, 7654321)
+    with open_store(path, checkpoint="manual") as store:  # as while the workbook is still open in a program
+        assert [found.id for found in store.edits()] == ["one"]
+        store.settle_edits()
+    edit(path, 2345678, 8765432)
+    with open_store(path) as store:
+        (found,) = store.edits()
+        assert (found.id, [cell.after for cell in found.cells]) == ("two", [8765432])
 
 
 def test_an_edit_that_nobody_looked_at_is_not_written_over(path: Path) -> None:

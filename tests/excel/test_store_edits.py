@@ -179,6 +179,23 @@ def test_what_somebody_else_changed_meanwhile_is_not_written_over(path, customer
         assert (first.remarks, first.address, second.remarks) == ("西区说", "上海", "没有冲突")
 
 
+def test_a_workbook_that_is_saved_again_without_having_been_closed_is_not_taken_in_twice(path, customer):
+    """The person goes on in the file as they have it, which knows nothing of what was taken in meanwhile."""
+    book = openpyxl.load_workbook(path)
+    sheet = Sheet(book["跟进记录"])
+    sheet.write(2, 所属客户=customer.number, 沟通内容="报价已发")
+    book.save(path)
+    with opened(path) as crm:
+        assert crm.edit_report is not None and len(crm.edit_report.taken) == 1
+    sheet.write(3, 所属客户=customer.number, 沟通内容="客户确认收到")
+    sheet.write(4, 所属客户=customer.number, 沟通内容="客户确认收到")
+    book.save(path)
+    with opened(path) as crm:
+        assert [row.outcome for row in crm.edit_report.rows] == ["known", "taken", "taken"]
+        held = sorted(one.summary for one in crm.acting_as("x").follow_ups.of(customer))
+        assert held == ["客户确认收到", "客户确认收到", "报价已发"]
+
+
 def test_a_copied_row_is_an_addition_and_what_it_may_not_bring_along_is_said(path, customer):
     with person(path) as sheets:
         sheet = sheets["客户"].sheet

@@ -154,12 +154,19 @@ def test_a_notice_that_names_nobody_goes_to_nobody_in_particular(me, planned, cl
         (BEGIN, BEGIN - timedelta(seconds=1), "does not end before"),
         (date(2023, 10, 1), None, "aware"),
         (BEGIN.replace(tzinfo=None), None, "aware"),
+        (BEGIN.replace(year=9999), None, "aware"),
     ],
 )
 def test_moments_that_can_not_be_meant_are_refused(me, since, until, said) -> None:
     with pytest.raises(QueryError, match=said):
         me.notifications.enqueue(since, until)
     assert me.crm.read(lambda transaction: transaction.get("settings", "notices_until")) is None
+
+
+@pytest.mark.parametrize("through", ["mail", ["mail", 3], [" "], [None]])
+def test_notifiers_are_named_by_a_list(me, through) -> None:
+    with pytest.raises(QueryError, match="list of their keys"):
+        me.notifications.enqueue(through=through)
 
 
 @given(steps=st.lists(st.tuples(st.sampled_from(["run", "plan", "forward", "back"]), st.integers(1, 200)), max_size=14))

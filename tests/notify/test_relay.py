@@ -72,11 +72,37 @@ def test_what_is_postponed_counts_as_no_try(relay, service, clock) -> None:
     assert [one.outcome for one in relay.run()] == [Outcome.SENT]
 
 
+def test_a_notifier_that_is_full_is_asked_no_more_in_this_run(relay, service, clock) -> None:
+    put(relay.store, *(a_message(f"{number}", customer=None) for number in range(5)))
+    service.answers = [Delivery.sent(), Delivery.postponed(clock.now + timedelta(minutes=1))]
+    assert [one.outcome.value for one in relay.run()] == ["sent", "postponed"]
+    assert [kept(relay.store, id).attempts for id in "01234"] == [1, 0, 0, 0, 0]
+    clock.forward(minutes=1)
+    assert [one.message.id for one in relay.run()] == ["1", "2", "3", "4"]
+
+
 @pytest.mark.parametrize("answer", [None, True, "sent", 200])
 def test_an_answer_that_is_none_is_a_failure(relay, service, answer) -> None:
     put(relay.store, a_message("a"))
     service.answers = [answer]
     assert [(one.outcome, one.code) for one in relay.run()] == [(Outcome.RETRY, "no_delivery")]
+
+
+NAMED_AS_NO_CODE_MAY_BE = type("连接失败", (Exception,), {})
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (NAMED_AS_NO_CODE_MAY_BE("x"), "raised.____"),
+        (SystemExit(3), "raised.SystemExit"),
+        (MemoryError(), "raised.MemoryError"),
+    ],
+)
+def test_whatever_a_notifier_raises_the_relay_goes_on(relay, service, raised, code) -> None:
+    put(relay.store, a_message("a"), a_message("b", customer="c2"))
+    service.answers = [raised]
+    assert [(one.outcome.value, one.code) for one in relay.run()] == [("retry", code), ("sent", None)]
 
 
 def test_a_lease_keeps_others_away_until_it_is_over(relay, service, clock) -> None:
@@ -169,8 +195,8 @@ def test_a_busy_store_is_asked_again_before_a_message_is_doubled(relay, service,
 def test_a_backlog_longer_than_a_round_is_sent_in_one_run(relay, service, monkeypatch) -> None:
     monkeypatch.setattr("crmcore.notify.relay.ROUND", 3)
     put(relay.store, *(a_message(f"{number:03}", customer=f"c{number % 4}") for number in range(20)))
-    service.answers = [Delivery.postponed(BEGIN + timedelta(hours=1))]
-    assert len(list(relay.run())) == 16  # the four behind the postponed one wait with it
+    service.answers = [Delivery.retry("busy")]
+    assert len(list(relay.run())) == 16  # the four behind the one that failed wait with it
     assert sorted(set(service.asked)) == sorted(service.asked)
 
 

@@ -192,7 +192,7 @@ class Offering:
 
 def test_hook_crm_notifiers_names_what_is_broken_and_keeps_the_others():
     with crmcore.open("memory:", plugins=[Offering(), Offering(Named("robot"), 3, Named(" "), Named(7))]) as crm:
-        found = crm.plugins.notifiers()
+        found = crm.plugins.notifiers
         assert list(found.notifiers) == ["robot"]
         assert list(map(str, found.faults)) == [
             "Offering failed in crm_notifiers: RuntimeError",
@@ -201,7 +201,7 @@ def test_hook_crm_notifiers_names_what_is_broken_and_keeps_the_others():
             "Offering': Named has no key",
         ]
         assert [one.details["plugin"] for one in found.faults] == ["Offering", *["Offering'"] * 3]
-    taken = Plugins([Offering(Named("robot")), Offering(Named("robot"), Named("mail"))]).notifiers()
+    taken = Plugins([Offering(Named("robot")), Offering(Named("robot"), Named("mail"))]).notifiers
     assert list(taken.notifiers) == ["robot", "mail"]
     assert [type(fault) for fault in taken.faults] == [PluginConflict]
     with crmcore.open("memory:", plugins=[Offering()]) as crm, pytest.raises(PluginError, match="Offering failed"):

@@ -107,7 +107,7 @@ def test_tables_of_another_program_are_left_alone(postgres_url: Urls) -> None:
 def test_another_format_is_refused_with_a_hint(postgres_url: Urls) -> None:
     open_store(postgres_url()).close()
     collections = SCHEMA.collections.values()
-    with pytest.raises(SchemaMismatch, match="upgrade the data") as raised:
+    with pytest.raises(SchemaMismatch, match="crmcore upgrade") as raised:
         open_store(postgres_url(), Schema.of(4, collections))
     assert raised.value.details == {"found": 3, "expected": 4}
     with pytest.raises(SchemaMismatch, match="a newer crmcore is needed"):

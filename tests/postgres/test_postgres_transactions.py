@@ -23,6 +23,7 @@ from crmcore.errors import (
     StoreUnavailable,
 )
 from crmcore.storage import Delete, Eq, Gt, In, Insert, Lt, Query, Row, Update
+from crmcore_postgres.connection import PART
 from crmcore_postgres.errors import translate
 from crmcore_postgres.store import PostgresStore
 from crmcore_postgres.transaction import CHUNK, COPY_FROM
@@ -105,6 +106,47 @@ def test_a_batch_may_be_read_from_the_store_that_it_changes(store: PostgresStore
     kept = everything(store)
     assert len(kept["things"]) == many
     assert kept["notes"] == {(f"{number:07}", 2, "new") for number in range(10)}
+
+
+@pytest.mark.parametrize("many", [PART - 1, PART, PART + 1, 5 * PART, 40 * PART])
+def test_long_answers_come_in_parts(store: PostgresStore, many: int) -> None:
+    with store.transaction(write=True) as transaction:
+        transaction.apply(notes(many, "x"))
+    with store.transaction() as transaction:
+        assert sum(1 for _ in transaction.scan("notes")) == many
+        first, second = transaction.scan("notes"), transaction.find(Query("notes", order=("-id",)))
+        assert next(first)[0] != next(second)[0]
+        assert transaction.count("notes") == many  # asked in the middle of both
+        assert sum(1 for _ in first) == sum(1 for _ in second) == many - 1
+    with store.transaction(write=True) as transaction:
+        unread = iter(transaction.scan("notes"))
+        next(unread)
+        transaction.apply([Insert("notes", ("new", 1, None))])
+        assert "new" not in {row[0] for row in unread}
+        next(iter(transaction.scan("notes")))  # and left unread, before a commit
+    with store.transaction() as transaction:
+        left = iter(transaction.scan("notes"))
+        next(left)
+    if many > 2 * PART:
+        with pytest.raises(StoreClosed, match="not read to its end"):
+            list(left)
+    with store.transaction() as transaction:
+        assert transaction.get("notes", "new") == ("new", 1, None)
+
+
+def test_an_answer_that_fails_in_the_middle_is_typed(store: PostgresStore, postgres_url: Urls) -> None:
+    with store.transaction(write=True) as transaction:
+        transaction.apply(notes(20 * PART, "x" * 2000))
+    with pytest.raises(StoreUnavailable), store.transaction() as transaction:
+        rows = iter(transaction.scan("notes"))
+        next(rows)
+        with beside(postgres_url()) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()",
+                (f"%{store.settings.namespace}.notes%",),
+            )
+        list(rows)
+    assert len(everything(store)["notes"]) == 20 * PART
 
 
 def test_nul_and_half_characters_find_nothing(store: PostgresStore) -> None:

@@ -20,7 +20,7 @@ KILLS = 20
 # One child after the other commits transactions of a counter and some rows, tells each commit through a pipe, and is
 # killed at some moment; then the parent opens the file.
 KILLED = """
-import os, random, signal, sys, time
+import os, random, select, signal, sys, time
 sys.path[:0] = sys.argv[4:]
 from pathlib import Path
 from sqlite_samples import everything, note, open_store, open_wal_store
@@ -44,13 +44,15 @@ def write(told):
 with opened(path) as store, store.transaction(write=True) as transaction:
     transaction.apply([Insert("notes", note("counter", text="0"))])
 done = cut = 0
-for _ in range(kills):
+for turn in range(kills):
     ear, mouth = os.pipe()
     child = os.fork()
     if not child:
         os.close(ear)
         write(mouth)
     os.close(mouth)
+    if turn % 2:  # once it is at work, also on a machine that has much else to do
+        select.select([ear], [], [], 30)
     time.sleep(random.uniform(0.005, 0.05))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

@@ -32,7 +32,7 @@ def test_stores_agree_and_a_seed_is_a_run(tmp_path: Path) -> None:
     assert not first.divergences
     assert first.taken == 300
     assert first.steps["crash"] == 1
-    assert len(first.steps) == 15
+    assert len(first.steps) == 13, "a kind of step was never taken"
     assert side_by_side({"memory": memory()}, 300, seed=5, crash_every=200).steps == first.steps
     assert side_by_side({"memory": memory()}, 300, seed=6).steps != first.steps
 

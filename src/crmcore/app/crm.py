@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
 from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
-from crmcore.app.edit_reports import EditReport, KeptReport, keep_report, kept_report
-from crmcore.app.edits import EDITOR, take_in
 from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
 from crmcore.app.feedback import Feedbacks
@@ -23,7 +21,6 @@ from crmcore.app.objections import Objections
 from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
 from crmcore.app.orders import Orders
-from crmcore.app.presenting import presentation_of
 from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
@@ -37,6 +34,9 @@ from crmcore.playbooks.loading import load_or_check
 from crmcore.plugins import Plugins, open_store
 from crmcore.storage.codec import CODECS, SCHEMA
 from crmcore.storage.contract import Insert, Store, Update
+
+if TYPE_CHECKING:  # few stores are edited; the others needn't wait for this
+    from crmcore.app.edit_reports import EditReport, KeptReport
 
 
 class CRM(Engine):
@@ -55,6 +55,8 @@ class CRM(Engine):
 
     def last_edits(self) -> KeptReport | None:
         """What became of the last edits that were taken in, at this opening or an earlier one; None where there were none."""
+        from crmcore.app.edit_reports import kept_report
+
         return self.read(kept_report)
 
     def check(self, progress: Progress | None = None) -> Checked:
@@ -97,7 +99,7 @@ def open(
     clock: Clock = system_clock,
     ids: IdSource | None = None,
     switch_playbook: bool = False,
-    edited_by: str = EDITOR,
+    edited_by: str | None = None,
 ) -> CRM:
     """Opens a CRM on a store.
 
@@ -108,9 +110,9 @@ def open(
     hooks, named one by one; ``crmcore.plugins.installed().plugins`` are all that are installed. ``clock`` gives aware
     moments; ``ids`` gives ids.
 
-    What people changed in the store with another program is taken in first, in the name of ``edited_by``; ``edit_report`` of
-    the CRM tells what became of it. Raises :class:`BackendNotFound`, :class:`InvalidURL`, :class:`PlaybookError` or a
-    :class:`StorageError`.
+    What people changed in the store with another program is taken in first, in the name of ``edited_by`` (``workbook`` unless
+    given); ``edit_report`` of the CRM tells what became of it. Raises :class:`BackendNotFound`, :class:`InvalidURL`,
+    :class:`PlaybookError` or a :class:`StorageError`.
     """
     registered = Plugins(plugins)
     extra = registered.playbook_texts()
@@ -125,11 +127,8 @@ def open(
         if not crm.read(crm.kept_rules):
             crm.write("crmcore", crm.keep_rules)
         _present(crm)
-        if edits := store.edits():
-            crm.edit_report = report = take_in(crm, edits, crm.acting_as(edited_by).actor)
-            crm.write("crmcore", lambda work: keep_report(work, report))
-            store.settle_edits()
-            _present(crm)
+        if store.edits():
+            _take_in(crm, edited_by)
         registered.opened(crm)
     except BaseException:
         if isinstance(url, str):
@@ -138,9 +137,23 @@ def open(
     return crm
 
 
+def _take_in(crm: CRM, edited_by: str | None) -> None:
+    """Takes in what people changed, keeps the report and shows it to them."""
+    from crmcore.app.edit_reports import keep_report
+    from crmcore.app.edits import EDITOR, take_in
+
+    actor = EDITOR if edited_by is None else crm.acting_as(edited_by).actor
+    crm.edit_report = report = take_in(crm, crm.store.edits(), actor)
+    crm.write("crmcore", lambda work: keep_report(work, report))
+    crm.store.settle_edits()
+    _present(crm)
+
+
 def _present(crm: CRM) -> None:
     """Tells a store with readers of its own how they are to see it, and what became of their last edits."""
     if type(crm.store).present is not Store.present:
+        from crmcore.app.presenting import presentation_of
+
         kept = crm.last_edits()
         crm.store.present(presentation_of(crm.playbook, notes=kept.lines("zh-CN", crm.zone) if kept else ()))
 

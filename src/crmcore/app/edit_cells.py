@@ -15,7 +15,7 @@ from crmcore.app.work import Work
 from crmcore.domain import Customer, Entity, Money, Opportunity, Order
 from crmcore.domain.fields import Unclean
 from crmcore.domain.playbook import FIELD_KINDS
-from crmcore.domain.values import fold
+from crmcore.domain.values import MINOR_DIGITS, fold
 from crmcore.interchange.cells import CURRENCIES, CellKind, CellOptions, parse
 from crmcore.storage.presentation import CellEdit, Unreadable
 from crmcore.storage.query import Eq
@@ -140,6 +140,9 @@ class CellReader:
         if minor is None and given.get("currency"):
             raise Unclean("required")
         currency = given.get("currency") or (kept.currency if kept else self._playbook.currency)
+        if minor is not None and MINOR_DIGITS.get(currency, 2) != MINOR_DIGITS.get(self._playbook.currency, 2):
+            # The column shows as many decimals as the playbook's currency has: nobody knows what was meant.
+            raise Unclean("refused", why="amounts in this currency are not changed here")
         try:
             return None if minor is None else Money(minor, currency)
         except ValueError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import attrs
@@ -14,7 +14,7 @@ from crmcore.app.finding import customers_of, read_all
 from crmcore.app.obligations import notices_between
 from crmcore.app.work import Work
 from crmcore.domain import OutboxMessage, Setting
-from crmcore.domain.fields import clean_instant
+from crmcore.domain.fields import Unclean, clean_instant
 from crmcore.errors import DomainError, PluginError, QueryError
 from crmcore.notify.contract import Notifier
 from crmcore.notify.outbox import OutboxFacts, messages_of, outbox_facts
@@ -55,11 +55,10 @@ class Notifications(UseCases):
         ``since`` reaches further back, and a later one leaves no gap. Of what has been done in the meantime nobody is reminded.
 
         ``through`` names notifiers; each is given each notice. Without it those of the plugins, and where there are none
-        the messages go to whichever notifier a relay has. Raises :class:`QueryError` for a moment that is not aware, that
-        lies ahead, or for an end before the beginning.
+        the messages go to whichever notifier a relay has. Raises :class:`QueryError` for a moment that is not aware or that
+        lies ahead, for an end before the beginning, and for anything but a list of keys.
         """
-        crm = self.engine
-        keys: Sequence[str | None] = list(crm.plugins.notifiers().notifiers if through is None else through) or [None]
+        keys = _keys(self.engine.plugins.notifiers.notifiers if through is None else through)
 
         def decide(work: Work) -> Enqueued:
             end = work.now if until is None else _moment(until)
@@ -136,7 +135,7 @@ class Notifications(UseCases):
         Raises :class:`PluginError` where there are none, with what was wrong with those that can't be used.
         """
         crm = self.engine
-        offered = crm.plugins.notifiers()
+        offered = crm.plugins.notifiers
         used = list(notifiers or offered.notifiers.values())
         if not used:
             why = "; ".join(map(str, offered.faults)) or "no plugin brings one"
@@ -150,21 +149,27 @@ class Notifications(UseCases):
             zone=crm.zone,
         )
 
-    def deliver(self, *notifiers: Notifier, told: Callable[[Tried], None] | None = None) -> list[Tried]:
-        """Sends what can be sent now, each message once, and says what became of each; ``told`` hears it as it happens."""
-        tried = []
-        for one in self.relay(*notifiers).run():
-            tried.append(one)
-            if told:
-                told(one)
-        return tried
+    def deliver(self, *notifiers: Notifier) -> list[Tried]:
+        """Sends what can be sent now, each message once, and says what became of each."""
+        return list(self.relay(*notifiers).run())
+
+
+def _keys(given: Iterable[str]) -> Sequence[str | None]:
+    """The notifiers that each notice is given to: None, whichever a relay has, where none is named."""
+    named = [] if isinstance(given, str) else list(given)
+    if isinstance(given, str) or not all(isinstance(key, str) and key.strip() for key in named):
+        raise QueryError("notifiers are named by a list of their keys")
+    return list(dict.fromkeys(named)) or [None]
 
 
 def _moment(given: object) -> datetime:
-    if not isinstance(given, datetime) or given.utcoffset() is None:
-        raise QueryError("reminders are asked for between two aware moments")
-    moment: datetime = clean_instant(given)
-    return moment
+    try:
+        if isinstance(given, datetime):
+            moment: datetime = clean_instant(given)
+            return moment
+    except Unclean:
+        pass
+    raise QueryError("reminders are asked for between two aware moments")
 
 
 def _kept(work: Work, name: str) -> datetime | None:

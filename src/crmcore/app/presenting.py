@@ -202,10 +202,13 @@ def presentation_of(playbook: Playbook, language: Language = "zh-CN", notes: Ite
 
 def _views(sheet: EditedSheet, playbook: Playbook, language: Language) -> Iterator[tuple[str, FieldView]]:
     for column in sheet.columns:
-        editable = column in sheet.changed
+        editable, fillable = column in sheet.changed, column in sheet.filled
         if column not in sheet.entity.kinds:
             label = playbook.label(f"{sheet.entity.entity}.{column.removesuffix('_currency')}", language)
-            yield column, FieldView(heading=_CURRENCY.text(language).format(label=label), editable=editable)
+            yield (
+                column,
+                FieldView(heading=_CURRENCY.text(language).format(label=label), editable=editable, fillable=fillable),
+            )
             continue
         kind, field = sheet.entity.kinds[column], f"{sheet.entity.entity}.{column}"
         choices = _choices(field, kind, playbook, language)
@@ -216,6 +219,7 @@ def _views(sheet: EditedSheet, playbook: Playbook, language: Language) -> Iterat
                 choices=choices,
                 only_choices=bool(choices) and only_words(field, kind, playbook),
                 editable=editable,
+                fillable=fillable,
                 scale=MINOR_DIGITS.get(playbook.currency, 2) if kind.name == "money" else 0,
                 listed=kind.name == "texts",
                 refers=REFERENCES.get(column),

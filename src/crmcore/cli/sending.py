@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 import click
 
-from crmcore.app.crm import Session
 from crmcore.cli.exits import FAILURE, OK
 from crmcore.cli.options import with_global_options
 from crmcore.cli.shell import Shell
@@ -20,7 +19,7 @@ from crmcore.domain import OutboxMessage
 from crmcore.errors import CRMError
 from crmcore.metrics import Column, Table
 from crmcore.metrics.tables import Cell, plain
-from crmcore.notify import FolderNotifier, Notifier, Tried
+from crmcore.notify import FolderNotifier, Relay, Tried
 
 STATES = OutboxMessage.kinds["state"].choices
 
@@ -50,26 +49,26 @@ def deliver(shell: Shell, folder: str | None, every: int | None, dry_run: bool) 
     if every is not None and (shell.json or dry_run):
         raise click.UsageError("--every goes without --json and --dry-run, which end")
     me = shell.me
-    for fault in me.crm.plugins.notifiers().faults:
+    for fault in me.crm.plugins.notifiers.faults:
         shell.say(shell.text("plugin_fault", fault=fault))
-    notifiers = (FolderNotifier(Path(folder).absolute()),) if folder else ()
+    relay = me.notifications.relay(*((FolderNotifier(Path(folder).absolute()),) if folder else ()))
     if dry_run:
-        _show(shell, me.notifications.relay(*notifiers).ready())
+        _show(shell, relay.ready())
         shell.say(shell.text("nothing_sent"))
         return OK
     if every is None:
-        tried = me.notifications.deliver(*notifiers)
+        tried = list(relay.run())
         _show(shell, [one.message for one in tried], tried)
         return FAILURE if any(one.dead for one in tried) else OK
     while True:
-        _deliver_round(shell, me, notifiers)
+        _deliver_round(shell, relay)
         time.sleep(every)
 
 
-def _deliver_round(shell: Shell, me: Session, notifiers: Iterable[Notifier]) -> None:
+def _deliver_round(shell: Shell, relay: Relay) -> None:
     """One of many: a store that is busy for once doesn't end them."""
     try:
-        tried = me.notifications.deliver(*notifiers)
+        tried = list(relay.run())
     except CRMError as error:
         if not error.retryable:
             raise

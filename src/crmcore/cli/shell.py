@@ -23,10 +23,10 @@ import click
 import crmcore
 from crmcore.app.crm import CRM, Session
 from crmcore.cli.texts import text
-from crmcore.errors import Language, StoreUnavailable
+from crmcore.errors import Language, NotSupported, StoreUnavailable
 from crmcore.metrics import Table
 from crmcore.playbooks import Playbook, load
-from crmcore.plugins import Plugins, installed
+from crmcore.plugins import Plugins, find_backend, installed
 from crmcore.storage.codec import to_plain
 from crmcore.storage.url import StoreURL
 
@@ -155,10 +155,15 @@ class Shell:
         return found.plugins
 
     def store_is_there(self) -> bool:
-        """Whether the file that the URL names exists; a URL that names no file is taken at its word."""
+        """Whether the file that the URL names exists; where it names none, whether the backend knows of data there."""
         url = StoreURL.parse(self.store)
         path = Path(url.path)
-        return bool(url.host) or not path.suffix or (path.exists() and (not path.is_file() or path.stat().st_size > 0))
+        if path.suffix and not url.host:
+            return path.exists() and (not path.is_file() or path.stat().st_size > 0)
+        try:
+            return find_backend(url.scheme).stored(url) is not None
+        except NotSupported:  # taken at its word
+            return True
 
     @property
     def me(self) -> Session:

@@ -6,6 +6,7 @@ when its lease is over another relay sends it again. So nothing is lost, and at 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
@@ -90,15 +91,20 @@ class Relay:
     def run(self) -> Iterator[Tried]:
         """Delivers what can be sent, each message at most once, and tells each as it is done.
 
-        What waits behind one that was sent follows in the same run. Raises a :class:`StorageError` where the store fails.
+        What waits behind one that was sent follows in the same run. A notifier that postponed a message is asked no more
+        in this run. Raises a :class:`StorageError` where the store fails.
         """
         tried: set[str] = set()
+        full: set[str] = set()
         while found := self.ready(ROUND, tried):
             for message in found:
                 tried.add(message.id)
-                told = self._deliver(message)
-                if told is not None:
-                    yield told
+                told = None if self._notifier(message).key in full else self._deliver(message)
+                if told is None:
+                    continue
+                if told.outcome is Outcome.POSTPONED:
+                    full.add(told.notifier)
+                yield told
 
     def _now(self) -> datetime:
         moment = self._clock()
@@ -125,8 +131,11 @@ class Relay:
         claimed = self.store.claim(Query(OUTBOX, where), change)
         return load(claimed[0]) if claimed else None
 
+    def _notifier(self, message: OutboxMessage) -> Notifier:
+        return self.notifiers[message.notifier or self._default]
+
     def _deliver(self, message: OutboxMessage) -> Tried | None:
-        notifier = self.notifiers[message.notifier or self._default]
+        notifier = self._notifier(message)
         if message.attempts >= self.policy.tries:
             # Each of its tries ended with the relay.
             held, answer = message, Delivery.refused("unanswered")
@@ -168,6 +177,7 @@ def _ask(notifier: Notifier, message: Message) -> Delivery:
     """The notifier's answer; whatever it does instead of answering is a failure, named by its kind alone."""
     try:
         answer: object = notifier.deliver(message)
-    except Exception as error:
-        return Delivery.retry(f"raised.{type(error).__name__}"[:64])
+    except (Exception, SystemExit) as error:
+        kind = re.sub(r"[^A-Za-z0-9_]", "_", type(error).__name__)
+        return Delivery.retry(f"raised.{kind}"[:64])
     return answer if isinstance(answer, Delivery) else Delivery.retry("no_delivery")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,8 +97,12 @@ class Plugins:
         """Every playbook that a plugin brings, by key: its TOML or where that is."""
         return {key: source.toml for key, source in self.playbooks().items()}
 
+    @cached_property
     def notifiers(self) -> OfferedNotifiers:
-        """Every notifier that a plugin brings. What fails, is no notifier or has a key that is taken is named and left out."""
+        """Every notifier that a plugin brings; they are asked for once.
+
+        What fails, is no notifier or has a key that is taken is named and left out.
+        """
         found: dict[str, Notifier] = {}
         faults: list[PluginError] = []
         for implementation in self._manager.hook.crm_notifiers.get_hookimpls():

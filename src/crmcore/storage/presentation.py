@@ -17,7 +17,8 @@ from crmcore.storage.schema import Scalar
 @attrs.frozen(kw_only=True)
 class FieldView:
     """A field as people see it. ``choices`` are kept text: what is shown for it; ``scale`` is how many decimal places an
-    integer is shown with (money in minor units: 2); ``editable`` says that a person's change is taken in by core's rules.
+    integer is shown with (money in minor units: 2); ``editable`` says that a person's change is taken in by core's rules,
+    ``fillable`` that a new row may fill it in.
 
     ``listed`` says that the kept text is a JSON list of texts, which may be shown with semicolons between; ``refers`` that it is
     the id of a row of that collection, for which may be shown what the row is called. An edit tells the kept text where
@@ -28,6 +29,7 @@ class FieldView:
     choices: Mapping[str, str] = attrs.field(factory=dict)
     only_choices: bool = False
     editable: bool = False
+    fillable: bool = False
     scale: int = 0
     listed: bool = False
     refers: str | None = None

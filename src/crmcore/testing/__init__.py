@@ -25,6 +25,7 @@ from crmcore.testing.kit_schema import SCHEMA  # noqa: E402
 from crmcore.testing.machine import StoreMachine  # noqa: E402
 from crmcore.testing.notifier_contract import NotifierContract, NotifierHarness  # noqa: E402
 from crmcore.testing.observing import Moment, ObservedStore  # noqa: E402
+from crmcore.testing.purity import Impure, RuleContract, RuleHarness, check_pure  # noqa: E402
 from crmcore.testing.report import Report, Result, run_contract  # noqa: E402
 from crmcore.testing.side_by_side import Divergence, Run, side_by_side  # noqa: E402
 
@@ -37,6 +38,7 @@ __all__ = [
     "FaultPlan",
     "FaultyStore",
     "Harness",
+    "Impure",
     "Moment",
     "NotifierContract",
     "NotifierHarness",
@@ -44,12 +46,15 @@ __all__ = [
     "PersonsEdit",
     "Report",
     "Result",
+    "RuleContract",
+    "RuleHarness",
     "Run",
     "SlowStore",
     "StoreContract",
     "StoreMachine",
     "at_call",
     "by_chance",
+    "check_pure",
     "clause",
     "clauses",
     "crash_points",

@@ -35,7 +35,9 @@ def _file(harness: Harness) -> str | None:
     if harness.url is None:
         return None
     url = StoreURL.parse(harness.url)
-    return url.path if url.path and not url.host else None
+    # A database of a server may be named without a host, but not like this.
+    named = os.path.isabs(url.path) and os.path.isdir(os.path.dirname(url.path))
+    return url.path if named and not url.host else None
 
 
 def _backup_url(harness: Harness) -> Callable[[str], str] | None:

@@ -42,7 +42,7 @@ def places(url: str, *, examples: int | None = None) -> Iterator[Callable[[], Ha
     tried = examples_asked_for() if examples is None else examples
     if isinstance(backend, MemoryBackend):
         yield partial(_in_memory, backend, tried)
-    elif address.host or not address.path:
+    elif address.host or not address.path or "host" in address.options:
         _refuse_data(backend, address)
         yield partial(_on_a_server, backend, address, tried)
         _empty(backend, address)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import crmcore
 from crmcore.domain import ENTITIES, Money, Obligation
+from crmcore.notify import LogNotifier
 from crmcore.plugins import open_store
 from crmcore.storage.codec import SCHEMA
 from crmcore.storage.digest import digest_of
@@ -145,6 +146,9 @@ def tell(path: Path) -> None:
         forward(days=9)
         me.customers.move(quiet, "lost", reason="公司关闭")
         me.tiers.run()
+        # Half of the messages are sent, half wait.
+        me.notifications.enqueue(now - timedelta(days=30), through=["log", "folder"])
+        assert list(me.notifications.relay(LogNotifier(), name="relay").run())
 
         with crm.store.transaction() as transaction:
             empty = [cls.collection for cls in ENTITIES if not transaction.count(cls.collection)]

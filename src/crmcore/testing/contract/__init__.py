@@ -17,6 +17,7 @@ from crmcore.testing.contract.sharing import Handles, Isolation, Processes, Thre
 from crmcore.testing.contract.writing import Batches, Conflicts, Transactions
 from crmcore.testing.harness import Harness
 from crmcore.testing.machine import run_machine
+from crmcore.testing.side_by_side import side_by_side
 
 HOW_TO = """this contract needs to know your store: override the fixture, in a class whose name begins with Test,
 
@@ -34,6 +35,17 @@ class Models(Contract):
     @clause("S-MODEL-01", "Any run of writes, queries, pages, reopenings and roll-backs agrees with a plain dict")
     def test_a_run_agrees_with_a_plain_dict(self, harness: Harness) -> None:
         run_machine(harness)
+
+    @clause(
+        "S-MODEL-02",
+        "So does a long run with claims, tallies, handles given up within a transaction and, where it lasts, a process that dies",
+        since=(1, 1),
+    )
+    def test_a_long_run_agrees_with_a_plain_dict(self, harness: Harness) -> None:
+        steps = harness.examples * harness.steps
+        run = side_by_side({"the store": harness}, steps, crash_every=max(steps * 2 // 3, 1))
+        assert not run.divergences, str(run.divergences[0])
+        assert run.taken == steps
 
 
 class StoreContract(
