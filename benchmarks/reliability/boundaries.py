@@ -193,24 +193,26 @@ def serving(place: Place, call: str | None = None, fault: str = "", last: int = 
         server.close()
 
 
-def _prepare(place: Place) -> None:
-    """The states: no file; one with some steps taken; the same with the journal of a commit that was cut off late."""
+def _prepare(place: Place, states: Iterable[str]) -> None:
+    """The states: no file; one with some steps taken; this with the journal of a commit that was cut off late; this in format 1."""
     place.keep("absent")
     with soundness.open_crm(place.url) as crm:
         for step in (0, 1, 2, 3, 5):
             steps.take_step(crm.acting_as(LABEL), LABEL, step, place.csv)
     place.keep("full")
-    with serving(place, "fdatasync", FAULTS["kill"], last=50) as server:
-        nth, said = 1, "killed"
-        while said == "killed":
-            place.bring("full")
-            said = server.do(CASES["register"][1], nth)
-            if soundness.litter(place.path):
-                place.keep("hot")
-            nth += 1
-    place.bring("full")
-    _back_to_format_1(place)
-    place.keep("format 1")
+    if "hot" in states:
+        with serving(place, "fdatasync", FAULTS["kill"], last=50) as server:
+            nth, said = 1, "killed"
+            while said == "killed":
+                place.bring("full")
+                said = server.do(CASES["register"][1], nth)
+                if soundness.litter(place.path):
+                    place.keep("hot")
+                nth += 1
+    if "format 1" in states:
+        place.bring("full")
+        _back_to_format_1(place)
+        place.keep("format 1")
 
 
 def _back_to_format_1(place: Place) -> None:
@@ -281,8 +283,9 @@ def run(folder: Path, journal: str, every: int = 1, only: Sequence[str] = ()) ->
         return []
     begun = time.monotonic()
     place = Place(folder / "boundaries", journal)
-    _prepare(place)
-    cases = [Case(place, name) for name in _chosen(CASES, only)]
+    chosen = _chosen(CASES, only)
+    _prepare(place, {CASES[name][0] for name in chosen})
+    cases = [Case(place, name) for name in chosen]
     for case, call, fault in itertools.product(cases, _chosen(CALLS, only), _chosen(FAULTS, only)):
         if count := case.calls[call]:
             with serving(place, call, FAULTS[fault], count + 1) as server:

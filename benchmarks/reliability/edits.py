@@ -1,6 +1,6 @@
 """Processes that edit the same few customers at once: no edit is lost, and each conflict is one ``Conflict``.
 
-    python benchmarks/reliability/edits.py [--url URL] [--processes 8] [--each 2500] [--records 10]
+    python benchmarks/reliability/edits.py [--url URL] [--processes 8] [--each 2500] [--records 50]
 
 Each process reads a customer, counts its remarks up by one and writes that, so a lost edit shows in the sum. Who was overtaken
 between reading and writing gets a ``Conflict``, and tries again. Ends with 1 if anything is wrong. See README.md beside this file.
@@ -83,7 +83,7 @@ def run(url: str, folder: Path, processes: int, each: int, records: int) -> int:
 
 def main() -> int:
     parser = parser_for(__doc__ or "", 2500)
-    parser.add_argument("--records", type=int, default=10)
+    parser.add_argument("--records", type=int, default=50, help="fewer: more conflicts, and more history to each")
     arguments = parser.parse_args()
     with place(arguments.url) as (url, folder):
         return run(url, folder, arguments.processes, arguments.each, arguments.records)

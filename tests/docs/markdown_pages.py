@@ -9,7 +9,8 @@ from pathlib import Path
 import attrs
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+_FOUND = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+PAGES = sorted(page for page in _FOUND if "/." not in page.relative_to(ROOT).as_posix())  # a cache may hold a README
 
 _FENCE = re.compile(r"(?P<indent> *)(?P<marks>`{3,})(?P<language>[\w-]*)")
 _COMMENT = re.compile(r" *<!-- (?P<note>.+?) -->")
