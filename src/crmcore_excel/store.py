@@ -234,8 +234,11 @@ class ExcelStore(Store):
             self._writing_workbook.take(wait_seconds)
             try:
                 with self._held():
-                    now, mark = self._ready(), self._now.mark
-                    snapshot = now.data.begin_reading()
+                    now = self._ready()
+                    if now.mark.sequence == now.header.base:
+                        with self._turn:  # two workbooks of one number could not be told apart after a crash
+                            now.mark = self._append(NOTHING)
+                    mark, snapshot = now.mark, now.data.begin_reading()
                 try:
                     written = checkpointing.write(
                         self.places, now.header, self.schema, snapshot.tables, mark, self._presentation

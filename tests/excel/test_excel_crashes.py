@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from excel_samples import names, open_store, places, put, rows, url
+from stores_by_hand import PRESENTED
 from test_excel_store import NEWER, edit
 
 from crmcore.errors import SchemaMismatch
@@ -166,6 +167,32 @@ def test_others_go_on_committing_after_a_checkpoint_was_cut_short(folder: Path) 
                 put(store, "after")
                 assert_sound(store, path)
             assert len(read_checkpoint(path, store.schema).rows["group"]) == 3
+    finally:
+        shutil.rmtree(kept)
+
+
+def test_a_workbook_that_is_only_drawn_anew_is_whole_at_every_step(folder: Path) -> None:
+    path, kept = folder / "客户.xlsx", folder.parent / f"{folder.name}-kept"
+    with open_store(path) as store:
+        put(store, "one")
+    shutil.copytree(folder, kept)
+
+    def work(tell: Callable[[str], None]) -> None:
+        with open_store(path) as store:
+            store.present(PRESENTED)
+            store.checkpoint()
+
+    def begin() -> None:
+        shutil.rmtree(folder)
+        shutil.copytree(kept, folder)
+
+    try:
+        for _ in each_step(work, begin, every=2):
+            with open_store(path) as store:
+                assert set(rows(store)) == {"one"}
+                put(store, "after")
+                assert_sound(store, path)
+            assert len(read_checkpoint(path, store.schema).rows["group"]) == 2
     finally:
         shutil.rmtree(kept)
 
