@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -26,6 +27,9 @@ from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, fingerprint
 from crmcore_excel.records import RecordForm, changes_of
 from crmcore_excel.replacing import move, sync_folder
+
+if TYPE_CHECKING:
+    from crmcore_excel.checkpoints import Checkpoint
 
 # It names files; a workbook may come from anywhere.
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -154,7 +158,7 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
             f" the workbook is written anew; older ones are in {places.backups}",
             path=str(places.workbook),
         ) from problem
-    base = _base_of(places, header, edited.store_id, edited.sequence)
+    base = _base_of(places, header, edited)
     settled = told(places.settled)
     if settled is not None and fingerprint(places.kept) == settled:
         # Saved again by somebody who had it open all the while: what was looked at is not told once more.
@@ -199,12 +203,15 @@ def told(path: Path) -> Fingerprint | None:
         return None
 
 
-def _base_of(places: Places, header: Header, store_id: str, sequence: int) -> Path:
-    if (store_id, sequence) == (header.workbook_id, header.base):
-        return places.base
-    backup = backup_of(places, store_id, sequence)
-    if backup.exists():
-        return backup
+def _base_of(places: Places, header: Header, edited: Checkpoint) -> Path:
+    """The workbook as it was before it was edited; its rows are told by their digest, since a copy of the store that went its
+    own way has workbooks of the same numbers."""
+    from crmcore_excel.checkpoints import stored_digest
+
+    last = (edited.store_id, edited.sequence) == (header.workbook_id, header.base)
+    base = places.base if last else backup_of(places, edited.store_id, edited.sequence)
+    if base.exists() and stored_digest(base) == edited.digest:
+        return base
     raise StoreUnavailable(
         f"{places.workbook} is not the workbook that {places.folder} belongs to, nor one of its last versions: put the"
         " right workbook back, or move this one to a place of its own and open it there",

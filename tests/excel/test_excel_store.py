@@ -832,3 +832,21 @@ def test_a_writer_waits_as_long_as_it_was_told(path: Path) -> None:
         other.transaction(write=True),
     ):
         pytest.fail("two writers at once")
+
+
+def test_a_workbook_of_a_copy_that_went_its_own_way_is_no_persons_edit(path: Path, tmp_path: Path) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1)
+    copied = tmp_path / "copy" / path.name
+    shutil.copytree(places(path).folder, copied.parent / places(path).folder.name)
+    shutil.copy(path, copied)
+    for file, id in ((path, "here"), (copied, "there")):
+        with open_store(file) as store:
+            put(store, id, 1234567)
+    edit(copied, 1234567, 7654321)
+    shutil.copy(copied, path)
+    with pytest.raises(StoreUnavailable, match="is not the workbook that"):
+        open_store(path)
+    shutil.copy(places(path).base, path)
+    with open_store(path) as store:
+        assert set(rows(store)) == {"one", "here"}
