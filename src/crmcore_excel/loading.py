@@ -8,6 +8,7 @@ say how far that came.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[0-9a-f]{32}")
 _MOST = 2**40
 
+_log = logging.getLogger("crmcore.excel")
+
 
 @attrs.define(kw_only=True)
 class Loaded:
     """The rows of a store in memory, and how far its files were read.
 
-    ``seen`` is the workbook as it was when it was looked at, ``edits`` what a person changed in it.
+    ``seen`` is the workbook as it was when it was looked at, ``edits`` what a person changed in it; ``later`` says that it was
+    not looked at, since a program has it open.
     """
 
     header: Header
@@ -48,6 +52,7 @@ class Loaded:
     data: MemoryData
     seen: Fingerprint
     edits: Sequence[Edit] = ()
+    later: bool = False
 
 
 def load(places: Places, schema: Schema) -> Loaded | None:
@@ -92,7 +97,17 @@ def recover(places: Places, schema: Schema, *, sweep: bool) -> Loaded:
     seen = fingerprint(places.workbook) or header.fingerprint
     loaded = Loaded(header=header, mark=mark, data=data, seen=seen)
     if seen != header.fingerprint and told(places.settled) != seen:
-        loaded.edits = tuple(find_edits(places, header, schema))
+        # Taken in now, a new row that is changed and saved once more would be another new row then.
+        if (owner := owner_of(places.workbook)) is not None and owner.live:
+            loaded.later, loaded.seen = True, header.fingerprint
+            _log.warning(
+                "%s was changed by hand and is open in another program (%s): what was changed is taken in when the store"
+                " is opened after the workbook was closed there",
+                places.workbook,
+                owner.file.name,
+            )
+        else:
+            loaded.edits = tuple(find_edits(places, header, schema))
     return loaded
 
 

@@ -189,7 +189,7 @@ class ExcelStore(Store):
                 return self._reload(alone=alone)
             # Somebody has written the workbook; what is known here is in it, or in the new journal.
             records = records[known.index(now.mark[1:]) :]
-            now.header, now.seen, now.edits = header, header.fingerprint, ()
+            now.header, now.seen, now.edits, now.later = header, header.fingerprint, (), False
         replay(records, now.data, header.base)
         now.mark = found.mark
         return True
@@ -217,6 +217,8 @@ class ExcelStore(Store):
                 return
             checkpointing.settle(self.places, self._now)
             self._due = True
+        if self.settings.checkpoint == "close":  # before somebody opens it again and goes on in new rows without an id
+            self._try_checkpoint(0)
 
     def checkpoint(self) -> None:
         """Writes the workbook as last committed, verified, in the place of the old one.
@@ -349,6 +351,7 @@ class ExcelStore(Store):
             "postponed": checkpointing.postponed(self.places),
             "open_in": None if owner is None else {"file": owner.file.name, "user": owner.user, "live": owner.live},
             "edits_waiting": len(self._now.edits),
+            "edits_later": self._now.later,
             "backups": sorted(path.name for path in self.places.backups.glob("*.xlsx")),
         }
 
