@@ -173,14 +173,15 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
             f" the workbook is written anew; older ones are in {places.backups}",
             path=str(places.workbook),
         ) from problem
-    base = _base_of(places, header, edited)
+    base, since = _base_of(places, header, edited), ""
     settled = told(places.settled)
     if settled is not None and fingerprint(places.kept) == settled:
         # Saved again by somebody who had it open all the while: what was looked at is not told once more.
         before = read_checkpoint(places.kept, schema)
         if (before.store_id, before.sequence, before.unread) == (edited.store_id, edited.sequence, ()):
-            base = places.kept
-    return edits_between(base, places.workbook, schema) if edited.edited else []
+            base, since = places.kept, settled.sha256
+    # What says again what was written has taken something back, where that was looked at.
+    return edits_between(base, places.workbook, schema, since) if edited.edited or since else []
 
 
 def litter(places: Places) -> list[Path]:

@@ -740,6 +740,19 @@ def test_what_a_person_saves_again_is_told_without_what_was_settled(path: Path) 
         assert (found.id, [cell.after for cell in found.cells]) == ("two", [8765432])
 
 
+def test_a_change_that_is_made_taken_back_and_made_again_has_another_mark(path: Path) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1234567)
+    marks = []
+    for before, after in ((1234567, 7654321), (7654321, 1234567), (1234567, 7654321)):
+        edit(path, before, after)
+        with open_store(path, checkpoint="manual") as store:
+            (found,) = store.edits()
+            marks.append(found.mark)
+            store.settle_edits()
+    assert len(set(marks)) == 3
+
+
 def test_an_edit_that_nobody_looked_at_is_not_written_over(path: Path) -> None:
     with open_store(path) as store:
         put(store, "one", 1234567)
