@@ -62,7 +62,7 @@ class ExcelStore(Store):
             return load_alone(self.places, self.schema)
         try:
             loaded = load(self.places, self.schema)
-        except (FileNotFoundError, StoreCorrupt):  # being made, or being written this moment, or broken
+        except (FileNotFoundError, StoreUnavailable, StoreCorrupt):  # made or written this moment, or broken
             loaded = None
         if loaded is not None and not litter(self.places):
             return loaded

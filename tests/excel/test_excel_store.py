@@ -32,7 +32,7 @@ from crmcore.storage import Collection, Field, Insert, Scan, Schema, StoreURL, f
 from crmcore.storage.memory import MemoryData
 from crmcore.testing import SCHEMA
 from crmcore.testing.kit_schema import GROUP, group_row
-from crmcore_excel import ExcelBackend, checkpointing, replacing
+from crmcore_excel import ExcelBackend, checkpointing, loading, replacing
 from crmcore_excel import store as stores
 from crmcore_excel.checkpointing import KEPT_BACKUPS
 from crmcore_excel.checkpoints import read_checkpoint, write_checkpoint
@@ -751,6 +751,24 @@ def test_a_change_that_is_made_taken_back_and_made_again_has_another_mark(path: 
             marks.append(found.mark)
             store.settle_edits()
     assert len(set(marks)) == 3
+
+
+def test_who_opens_while_the_base_is_replaced_waits_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1)
+    read, away = loading._read_base, places(path).backups / "away.xlsx"
+
+    def read_base(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        os.replace(places(path).base, away)
+        try:
+            return read(*arguments)
+        finally:
+            os.replace(away, places(path).base)
+
+    monkeypatch.setattr(loading, "_read_base", read_base)
+    with open_store(path) as store:
+        assert set(rows(store)) == {"one"}
 
 
 def test_an_edit_that_nobody_looked_at_is_not_written_over(path: Path) -> None:
