@@ -303,8 +303,9 @@ class ExcelStore(Store):
     def backup(self, target: str) -> None:
         self._check_open()
         self._refresh()
-        data = self._now.data
-        snapshot, mark, header = data.begin_reading(), self._now.mark, self._now.header
+        with self._turn:
+            data, mark, header = self._now.data, self._now.mark, self._now.header
+            snapshot = data.begin_reading()
         try:
             checkpointing.back_up(Path(target), self.schema, snapshot.tables, header, mark, self._presentation)
         finally:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import threading
 import time
 import zipfile
 import zlib
@@ -769,6 +770,25 @@ def test_who_opens_while_the_base_is_replaced_waits_for_it(path: Path, monkeypat
     monkeypatch.setattr(loading, "_read_base", read_base)
     with open_store(path) as store:
         assert set(rows(store)) == {"one"}
+
+
+def test_a_backup_has_the_number_of_its_rows(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1)
+        begin, writer = MemoryData.begin_reading, threading.Thread(target=put, args=(store, "two", 2))
+
+        def begin_reading(data: MemoryData) -> Any:
+            snapshot = begin(data)
+            monkeypatch.undo()
+            writer.start()
+            writer.join(0.2)
+            return snapshot
+
+        monkeypatch.setattr(MemoryData, "begin_reading", begin_reading)
+        store.backup(str(tmp_path / "backup.xlsx"))
+        writer.join()
+        made = read_checkpoint(tmp_path / "backup.xlsx", SCHEMA)
+        assert (len(made.rows["group"]), made.sequence) == (1, 1)
 
 
 def test_an_edit_that_nobody_looked_at_is_not_written_over(path: Path) -> None:
