@@ -11,7 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from crmcore.errors import ReadOnly, StorageError, StoreBusy, StoreClosed, StoreCorrupt, StoreFull, StoreUnavailable
+from crmcore.errors import (
+    CRMError,
+    ReadOnly,
+    StorageError,
+    StoreBusy,
+    StoreClosed,
+    StoreCorrupt,
+    StoreFull,
+    StoreUnavailable,
+)
 from crmcore.storage import Insert, Scan, Schema, Store
 from crmcore.storage.filesystems import filesystem_of
 from crmcore.storage.memory import Changes, MemoryData, MemoryTransaction
@@ -273,10 +282,13 @@ class ExcelStore(Store):
     def _try_checkpoint(self, wait_seconds: float) -> None:
         try:
             self._checkpoint(wait_seconds)
-        except StorageError as problem:  # the journal has it all
+        except (
+            Exception
+        ) as problem:  # the journal has it all, and a commit that is done must not look like one that failed
+            why = problem.message if isinstance(problem, CRMError) else f"{type(problem).__name__} while it was drawn"
             self._next_try = self._now.mark.end + JOURNAL_LIMIT
-            checkpointing.tell_postponed(self.places, problem.message)
-            _log.warning("the workbook is not written yet: %s", problem.message)
+            checkpointing.tell_postponed(self.places, why)
+            _log.warning("the workbook is not written yet: %s", why, exc_info=not isinstance(problem, CRMError))
 
     def close(self) -> None:
         if self._closed:

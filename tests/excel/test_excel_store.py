@@ -791,6 +791,24 @@ def test_a_backup_has_the_number_of_its_rows(path: Path, tmp_path: Path, monkeyp
         assert (len(made.rows["group"]), made.sequence) == (1, 1)
 
 
+def test_a_commit_is_done_also_where_the_workbook_can_not_be_drawn(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stores, "JOURNAL_LIMIT", 1)
+
+    def write(*arguments: object) -> None:
+        raise ValueError("a fault in what draws the workbook")
+
+    monkeypatch.setattr(checkpointing, "write", write)
+    with open_store(path) as store:
+        put(store, "one", 1)
+        assert "ValueError" in caplog.text
+        assert "ValueError" in str(store.describe()["postponed"])
+    monkeypatch.undo()
+    with open_store(path) as store:
+        assert set(rows(store)) == {"one"}
+
+
 def test_an_edit_that_nobody_looked_at_is_not_written_over(path: Path) -> None:
     with open_store(path) as store:
         put(store, "one", 1234567)
