@@ -307,6 +307,32 @@ def edited_alone(places: Places) -> StoreUnavailable:
     )
 
 
+def check_name(places: Places) -> None:
+    """Raises :class:`StoreUnavailable` for a workbook that was renamed and left behind what was committed since."""
+    known = fingerprint(places.workbook)
+    for folder in places.workbook.parent.iterdir():
+        name = folder.name[1:].removesuffix(".crm")
+        if folder.name != f".{name}.crm" or not name.lower().endswith(".xlsx"):
+            continue
+        other = Places(places.workbook.with_name(name))
+        if other.workbook.exists():
+            continue
+        try:
+            with OpenJournal(other.journal, write=False) as journal:
+                header, records = (
+                    journal.header(),
+                    scan(journal.whole()[HEADER_SIZE:], journal.header().mark, folder).records,
+                )
+        except (OSError, StorageError):
+            continue
+        if records and header.fingerprint == known:
+            raise StoreUnavailable(
+                f"{places.workbook} was renamed, and what was committed since it was written is in {folder.name}: rename that"
+                f" to {places.folder.name}, or the workbook to {name}",
+                path=str(places.workbook),
+            )
+
+
 def _read_journal(places: Places) -> tuple[Header, Scan]:
     with OpenJournal(places.journal, write=True) as journal:
         content = journal.whole()

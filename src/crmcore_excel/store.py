@@ -27,7 +27,7 @@ from crmcore.storage.memory import Changes, MemoryData, MemoryTransaction
 from crmcore.storage.presentation import Edit, Presentation
 from crmcore_excel import checkpointing
 from crmcore_excel.journal import Fingerprint, Header, Mark, OpenJournal, scan
-from crmcore_excel.loading import Loaded, edited_alone, litter, load, load_alone, recover, replay
+from crmcore_excel.loading import Loaded, check_name, edited_alone, litter, load, load_alone, recover, replay
 from crmcore_excel.locking import WriterLock
 from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, Settings, fingerprint
@@ -423,6 +423,7 @@ def _prepare(places: Places, schema: Schema) -> bool:
         # Another program's is left alone, with nothing beside it.
         if read_checkpoint(places.workbook, schema).edited:
             raise edited_alone(places)
+        check_name(places)
         if not _may_write(parent):
             return False
     elif not _may_write(parent):

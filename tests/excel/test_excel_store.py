@@ -809,6 +809,27 @@ def test_a_commit_is_done_also_where_the_workbook_can_not_be_drawn(
         assert set(rows(store)) == {"one"}
 
 
+def test_a_renamed_workbook_without_what_was_committed_since_is_refused(path: Path) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1)
+    with open_store(path, checkpoint="manual") as store:
+        put(store, "two", 2)
+    renamed = path.with_name("renamed.xlsx")
+    path.rename(renamed)
+    with pytest.raises(StoreUnavailable, match="was renamed") as refused:
+        open_store(renamed)
+    assert places(path).folder.name in str(refused.value) and not places(renamed).folder.exists()
+    places(path).folder.rename(places(renamed).folder)
+    with open_store(renamed) as store:
+        assert set(rows(store)) == {"one", "two"}
+        store.checkpoint()
+    # With nothing committed since, or as a copy of one that is still there, it is a store of its own.
+    other = path.with_name("other.xlsx")
+    renamed.rename(other)
+    with open_store(other) as store:
+        assert set(rows(store)) == {"one", "two"}
+
+
 def test_an_edit_that_nobody_looked_at_is_not_written_over(path: Path) -> None:
     with open_store(path) as store:
         put(store, "one", 1234567)
