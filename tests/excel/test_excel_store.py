@@ -514,6 +514,25 @@ def test_a_commit_that_the_disk_refuses_is_undone(
         assert set(rows(store)) == set(rows(other)) == {"one", "two", "three"}
 
 
+def test_a_commit_that_can_neither_be_synced_nor_undone_says_that_its_outcome_is_unknown(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with open_store(path) as store:
+        put(store, "one", 11)
+        with monkeypatch.context() as patch:
+            patch.setattr("crmcore_excel.journal._synchronise", fail)
+            patch.setattr(os, "fsync", fail)
+            patch.setattr("crmcore_excel.journal.OpenJournal.wipe", fail)
+            with pytest.raises(StoreUnavailable) as raised:
+                put(store, "two", 12)
+        assert raised.value.details["outcome"] == "unknown"
+        assert not raised.value.retryable
+        assert set(rows(store)) == {"one", "two"}
+
+
 def fail_once(working: object, number: int) -> object:
     calls: list[int] = []
 
