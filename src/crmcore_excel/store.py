@@ -390,7 +390,7 @@ class _ExcelTransaction(MemoryTransaction):
         self._store = store
 
     def __enter__(self) -> Self:
-        self._data = self._store.begin()
+        self._data, self._process = self._store.begin(), os.getpid()
         try:
             return super().__enter__()
         except BaseException:
@@ -398,6 +398,11 @@ class _ExcelTransaction(MemoryTransaction):
             raise
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if os.getpid() != self._process:  # it is the parent's, and so is the lock
+            self._state = "over"
+            if kind is None:
+                raise StoreClosed("a transaction ends in the process that began it")
+            return
         try:
             super().__exit__(kind, *rest)
         finally:
