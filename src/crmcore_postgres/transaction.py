@@ -157,7 +157,6 @@ class PostgresTransaction(Transaction):
                 ) from None
             raise self._translated(error) from None
         except BaseException:  # somebody lost patience
-            link.close()
             self._store.forget(link)
             raise
         self._store.give_back(link)
@@ -172,7 +171,8 @@ class PostgresTransaction(Transaction):
                 link.post(last)
         except psycopg.Error:
             pass
-        self._store.give_back(link)
+        finally:
+            self._store.give_back(link)
 
     # Reading
 
