@@ -288,7 +288,8 @@ class ExcelStore(Store):
             why = problem.message if isinstance(problem, CRMError) else f"{type(problem).__name__} while it was drawn"
             self._next_try = self._now.mark.end + JOURNAL_LIMIT
             checkpointing.tell_postponed(self.places, why)
-            _log.warning("the workbook is not written yet: %s", why, exc_info=not isinstance(problem, CRMError))
+            _log.warning("the workbook is not written yet: %s", why)
+            _log.debug("the workbook is not written yet", exc_info=True)  # which may show what stands in rows
 
     def close(self) -> None:
         if self._closed:

@@ -149,7 +149,8 @@ class PostgresTransaction(Transaction):
             link.send(COMMIT)
             result, _ = link.receive()[-1]
         except psycopg.Error as error:
-            lost = link.lost
+            # Stopped while it waits for a standby, the server has committed by itself.
+            lost = link.lost or (error.sqlstate or "").startswith("57P")
             self._leave(ROLLBACK)
             if lost:
                 raise StoreUnavailable(

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from postgres_samples import FULL, SCHEMA, everything, open_store, thing
 from postgres_server import Server, beside, with_options
@@ -384,6 +385,19 @@ def test_an_interrupt_between_an_answer_and_its_end_mixes_up_no_answers(
     for _ in range(2):
         with store.transaction() as transaction:
             assert transaction.get("notes", "0000000") is not None
+
+
+def test_a_server_that_stops_while_it_commits_leaves_the_outcome_unknown(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(link: Link) -> None:
+        raise psycopg.errors.AdminShutdown
+
+    with pytest.raises(StoreUnavailable) as raised, store.transaction(write=True) as transaction:
+        transaction.apply(notes(1))
+        monkeypatch.setattr(Link, "receive", stopped)
+    monkeypatch.undo()
+    assert raised.value.details["outcome"] == "unknown"
 
 
 def test_claims_go_past_each_other(store: PostgresStore) -> None:
