@@ -217,7 +217,7 @@ class ExcelStore(Store):
 
     def edits(self) -> Sequence[Edit]:
         self._check_open()
-        return self._now.edits
+        return () if self.read_only else self._now.edits
 
     def settle_edits(self) -> None:
         self._check_open()

@@ -733,6 +733,24 @@ def test_edits_are_told_and_not_taken_in_by_themselves(path: Path) -> None:
         assert store.edits() == ()
 
 
+def test_edits_where_nothing_may_be_written_are_said_to_wait(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1234567)
+    edit(path, 1234567, 7654321)
+    monkeypatch.setattr(os, "access", lambda *arguments, **options: False)
+    with open_store(path) as reader:
+        assert reader.edits() == (), "which nobody can settle"
+        assert (reader.describe()["edits_waiting"], reader.describe()["edits_later"]) == (1, True)
+        assert rows(reader)["one"][2] == 1234567
+    assert "changed by hand" in caplog.text and "may not be written" in caplog.text
+    path.write_bytes(b"no workbook")
+    with open_store(path) as reader:
+        assert set(rows(reader)) == {"one"}
+        assert (reader.describe()["edits_waiting"], reader.describe()["edits_later"]) == (0, True)
+
+
 def test_settled_edits_stay_settled_when_the_workbook_is_not_yet_written(path: Path) -> None:
     with open_store(path) as store:
         put(store, "one", 1234567)
