@@ -138,7 +138,7 @@ class Work:
                         actual=found.version,
                     )
         if found is None:
-            raise NotFound(f"there is no such {cls.entity}", entity=cls.entity)
+            raise NotFound(f"there is no such {cls.entity.replace('_', ' ')}", entity=cls.entity)
         return found
 
     def current_by(self, cls: type[E], wanted: E | str, name: str, decided_on: Iterable[str] = ()) -> E:
