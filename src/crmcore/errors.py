@@ -240,6 +240,10 @@ PHRASES: Mapping[str, str] = {
     "a transaction ends in the process that began it": "事务须在开始它的进程中结束",
     "people's edits in the store were not taken in yet; close the file in other programs, open the store once, then try"
     " again": "库中的外部修改尚未录入;请先在其他程序中关闭该文件,打开一次数据库后再试",
+    "the target keeps nothing once it is closed; copy into a store that lasts": (
+        "目标关闭后不保留任何数据,请复制到可持久保存的数据库"
+    ),
+    "notices are put into the outbox up to now; --until can't lie ahead": "提醒只会放入发件箱到当前为止,--until不能晚于今天",
     "the database holds a text that can't be read": "数据库中有无法读取的文本",
     "the database holds a value that can't be read": "数据库中有无法读取的值",
     "the store is closed": "数据库已关闭",
@@ -300,7 +304,7 @@ PHRASES: Mapping[str, str] = {
     "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
     "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
     **{
-        f"there is no such {entity}": f"没有这样的{chinese}"
+        f"there is no such {named}": f"没有这样的{chinese}"
         for entity, chinese in {
             "customer": "客户",
             "contact": "联系人",
@@ -319,6 +323,7 @@ PHRASES: Mapping[str, str] = {
             "outbox_message": "消息",
             "user": "用户",
         }.items()
+        for named in (entity, entity.replace("_", " "))
     },
 }
 
