@@ -285,10 +285,11 @@ class ExcelStore(Store):
         except (
             Exception
         ) as problem:  # the journal has it all, and a commit that is done must not look like one that failed
-            why = problem.message if isinstance(problem, CRMError) else f"{type(problem).__name__} while it was drawn"
+            # The log takes the error itself, which can be told in another language.
+            told = problem if isinstance(problem, CRMError) else f"{type(problem).__name__} while it was drawn"
             self._next_try = self._now.mark.end + JOURNAL_LIMIT
-            checkpointing.tell_postponed(self.places, getattr(problem, "code", ""), why)
-            _log.warning("the workbook is not written yet: %s", why)
+            checkpointing.tell_postponed(self.places, getattr(problem, "code", ""), str(told))
+            _log.warning("the workbook is not written yet: %s", told)
             _log.debug("the workbook is not written yet", exc_info=True)  # which may show what stands in rows
 
     def close(self) -> None:
@@ -451,7 +452,7 @@ def _prepare(places: Places, schema: Schema) -> bool:
 
 
 def _read_only(places: Places) -> ReadOnly:
-    return ReadOnly(f"{places.folder} may not be written", path=str(places.folder))
+    return ReadOnly.phrased("{path} may not be written", path=str(places.folder))
 
 
 def _may_write(path: Path) -> bool:
