@@ -95,6 +95,14 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "{label}在此期间已被他人修改",
     ),
     "not_editable": ("{label} is not changed here; the program keeps it", "{label}由程序维护,不能在此修改"),
+    "sheet_kept": (
+        "this sheet is the program's own; what is changed in it is not taken in",
+        "此工作表由程序自用,其中的修改不录入",
+    ),
+    "row_copied": (
+        "{label} {record} is taken, as in a row that was copied; in a new row leave {label} blank",
+        "{label}{record}已被使用,此行像是复制的;新增行请留空{label}",
+    ),
     "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
     "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),

@@ -276,7 +276,12 @@ def test_a_copied_row_is_an_addition_and_what_it_may_not_bring_along_is_said(pat
         sheet = sheets["客户"].sheet
         for cell in list(sheet[2]):
             sheet.cell(4, cell.column).value = cell.value
+        place = sheets["客户"].place(4, "客户编号")
     with opened(path) as crm:
         report = crm.edit_report
-        assert report is not None and {issue.code for issue in report.issues} == {"not_editable"}
+        assert report is not None
+        assert [issue.code for issue in report.issues][:1] == ["row_copied"]
+        assert {issue.code for issue in report.issues[1:]} == {"not_editable"}
+        line = report.text("zh-CN").splitlines()[1]
+        assert line.startswith(f"{place} 客户编号 [row_copied] ") and f"客户编号{customer.number}已被使用" in line
         assert crm.acting_as("x").customers.count() == 2
