@@ -146,6 +146,28 @@ PHRASES: Mapping[str, str] = {
     "{path} was renamed, and what was committed since it was written is in {folder}: rename that to {wanted}, or the workbook"
     " to {name}": "{path}已改名,此后提交的数据在{folder}中:请将该文件夹改名为{wanted},或将工作簿改名为{name}",
     "{path} may not be written": "{path}不能写入",
+    "{path} may not be written; is it open in another program?": "{path}不能写入,是否正在其他程序中打开?",
+    "{path} can't be written: {reason}": "{path}无法写入:{reason}",
+    "{path} is a folder, not a file": "{path}是文件夹,不是文件",
+    "{path} is missing": "{path}不存在",
+    "{path} is there already": "{path}已存在",
+    "no space is left for {path}": "磁盘空间不足,无法写入{path}",
+    "there is no folder {path}": "没有文件夹{path}",
+    "no file can be made in {path}: it may not be written": "{path}不能写入,无法在其中新建文件",
+    "{path} is missing, and with it what was committed last: put it back from a backup of the disk, or move its folder away to"
+    " open the workbook as it was last written": (
+        "{path}不存在,最近提交的数据也随之缺失:请从磁盘备份恢复,或将其文件夹移走,按最后写出的工作簿打开"
+    ),
+    "{path} is missing or damaged, and the workbook isn't as it was written: put the folder back from a backup of the disk;"
+    " older workbooks are in {backups}": (
+        "{path}不存在或已损坏,工作簿也与写出时不同:请从磁盘备份恢复该文件夹;旧版本在{backups}"
+    ),
+    "{path} is older than the workbook beside it: put the folder back as a whole": (
+        "{path}比旁边的工作簿旧,请整体恢复该文件夹"
+    ),
+    "a workbook holds {limit} rows as a store, and no more: move the data with crmcore copy excel:///{name} sqlite:///crm.db": (
+        "工作簿存储最多{limit}行,请迁移数据:crmcore copy excel:///{name} sqlite:///crm.db"
+    ),
     # What is logged as a warning; an error among its arguments has texts of its own.
     "the workbook is not written yet: %s": "工作簿尚未写入:%s",
     "%s was changed by hand and is open in another program (%s): what was changed is taken in when the store is opened after"
@@ -184,9 +206,6 @@ PHRASES: Mapping[str, str] = {
     "there are no data to be upgraded": "没有可升级的数据",
     "there is no store at this URL": "此URL处没有数据库",
     "the target already holds data; copy into a new store": "目标数据库已有数据,请复制到新的数据库",
-    "people's edits in the store were not taken in yet; close the file in other programs, open the store once, then try"
-    " again": "存储中有尚未录入的修改,请先在其他程序中关闭该文件,再打开一次存储后重试",
-    "a transaction ends in the process that began it": "事务须在开始它的进程中结束",
     "another program has the database open; it must be closed for an upgrade": "其他程序正在使用数据库,升级前须先关闭",
     "this store makes no backup of its own; copy it first, then upgrade without a backup": (
         "此存储没有自带的备份功能,请先复制到另一个存储,再以不备份的方式升级"

@@ -109,7 +109,7 @@ def back_up(
     """Writes the rows as a workbook of its own, verified; raises :class:`StoreUnavailable` if something is there."""
     target = Path(os.path.realpath(target))
     if target.exists():
-        raise StoreUnavailable(f"{target} is there already", path=str(target))
+        raise StoreUnavailable.phrased("{path} is there already", path=str(target))
     draft = target.with_name(f".{target.name}.{mark.sequence}.tmp")
     with typed_errors(target):
         try:
@@ -118,7 +118,7 @@ def back_up(
             os.link(draft, target)  # unlike a move, never over another file
             sync_folder(target.parent)
         except FileExistsError:
-            raise StoreUnavailable(f"{target} is there already", path=str(target)) from None
+            raise StoreUnavailable.phrased("{path} is there already", path=str(target)) from None
         finally:
             draft.unlink(missing_ok=True)
 

@@ -79,9 +79,9 @@ def recover(places: Places, schema: Schema, *, sweep: bool) -> Loaded:
     """
     if not places.journal.exists():
         if places.base.exists():
-            raise StoreCorrupt(
-                f"{places.journal} is missing, and with it what was committed last: put it back from a backup of the"
-                " disk, or move its folder away to open the workbook as it was last written",
+            raise StoreCorrupt.phrased(
+                "{path} is missing, and with it what was committed last: put it back from a backup of the disk, or move its"
+                " folder away to open the workbook as it was last written",
                 path=str(places.journal),
             )
         _begin(places, schema)
@@ -118,7 +118,7 @@ def load_alone(places: Places, schema: Schema) -> Loaded:
     if not places.journal.exists():
         known = fingerprint(places.workbook)
         if known is None:
-            raise StoreUnavailable(f"{places.workbook} is missing", path=str(places.workbook))
+            raise StoreUnavailable.phrased("{path} is missing", path=str(places.workbook))
         checkpoint = read_checkpoint(places.workbook, schema)
         header = _header(schema, known, checkpoint.store_id, checkpoint.store_id, checkpoint.sequence)
         return Loaded(header=header, mark=header.mark, data=fill(schema, checkpoint.rows), seen=known)
@@ -401,10 +401,11 @@ def _finish(places: Places, header: Header, found: Scan) -> tuple[Header, Mark, 
     if there == known:
         copy(places.workbook, places.base)
         return header, found.mark, found.records
-    raise StoreCorrupt(
-        f"{places.base} is missing or damaged, and the workbook isn't as it was written: put the folder back from a backup"
-        f" of the disk; older workbooks are in {places.backups}",
+    raise StoreCorrupt.phrased(
+        "{path} is missing or damaged, and the workbook isn't as it was written: put the folder back from a backup of the"
+        " disk; older workbooks are in {backups}",
         path=str(places.base),
+        backups=str(places.backups),
     )
 
 
@@ -420,8 +421,8 @@ def _renew(
 ) -> tuple[Header, Mark, Sequence[Record]]:
     store_id, sequence, schema = identity
     if sequence > found.mark.sequence:
-        raise StoreCorrupt(
-            f"{places.journal} is older than the workbook beside it: put the folder back as a whole",
+        raise StoreCorrupt.phrased(
+            "{path} is older than the workbook beside it: put the folder back as a whole",
             path=str(places.journal),
         )
     last = next(record for record in found.records if record.sequence == sequence)

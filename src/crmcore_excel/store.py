@@ -157,10 +157,11 @@ class ExcelStore(Store):
             there = tables[name].rows
             total += sum((row is not None) - (id in there) for id, row in changed.rows.items())
         if total > LIMIT:
-            raise StoreFull(
-                f"a workbook holds {LIMIT} rows as a store, and no more: move the data with"
-                f" crmcore copy excel:///{self.places.workbook.name} sqlite:///crm.db",
+            raise StoreFull.phrased(
+                "a workbook holds {limit} rows as a store, and no more: move the data with crmcore copy excel:///{name}"
+                " sqlite:///crm.db",
                 limit=LIMIT,
+                name=self.places.workbook.name,
             )
 
     def _refresh(self) -> None:
@@ -427,10 +428,10 @@ def _prepare(places: Places, schema: Schema) -> bool:
     from crmcore_excel.checkpoints import read_checkpoint
 
     if places.workbook.is_dir():
-        raise StoreUnavailable(f"{places.workbook} is a folder, not a file", path=str(places.workbook))
+        raise StoreUnavailable.phrased("{path} is a folder, not a file", path=str(places.workbook))
     parent = places.workbook.parent
     if not parent.is_dir():
-        raise StoreUnavailable(f"there is no folder {parent}", path=str(parent))
+        raise StoreUnavailable.phrased("there is no folder {path}", path=str(parent))
     if places.folder.is_dir():
         journal = places.journal
         return _may_write(places.folder) and (not journal.exists() or _may_write(journal)) and _may_write(parent)
@@ -442,7 +443,7 @@ def _prepare(places: Places, schema: Schema) -> bool:
         if not _may_write(parent):
             return False
     elif not _may_write(parent):
-        raise StoreUnavailable(f"no file can be made in {parent}: it may not be written", path=str(parent))
+        raise StoreUnavailable.phrased("no file can be made in {path}: it may not be written", path=str(parent))
     places.folder.mkdir(exist_ok=True)
     if sys.platform == "win32":
         import ctypes
