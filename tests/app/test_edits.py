@@ -568,7 +568,8 @@ def test_each_rule_against_a_row_is_put_where_its_field_was_edited(crm, world):
     assert found.keys() == {"bad_choice"}  # what can't be read comes before any rule
     cells = {"stage": "lost", "remarks": "x", "owner": None}
     report = take_in(crm, [changed(crm, "customers", world.customer.id, row=5, **cells)])
-    assert codes(report) == [("reason_required", "customer.reason"), ("required", "customer.owner")]
+    assert codes(report) == [("reason_required", "customer.lost_reason"), ("required", "customer.owner")]
+    assert "流失原因 [reason_required]" in report.text("zh-CN")
     assert [(issue.sheet, issue.row) for issue in report.issues] == [("客户", 5)] * 2
     assert report.issues[1].column is not None
 
