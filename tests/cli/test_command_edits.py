@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,12 @@ def test_a_file_beside_the_store_is_told_as_a_file(command, kept):
     Path("there.xlsx").touch()
     outcome = command("backup", "there.xlsx", "--store", STORE, "--language", "zh-CN")
     assert outcome.code == 1 and outcome.err.startswith("error [file]: 文件无法使用(")
+
+
+def test_what_the_store_warns_of_is_told_in_the_readers_language(command, kept):
+    Path("~$客户.xlsx").touch()
+    Path("客户.csv").write_text("客户名称,负责人\n示例科技有限公司,sales.east\n", encoding="utf-8")
+    outcome = command("import", "客户.csv", "--store", STORE, "--language", "zh-CN")
+    assert outcome.code == 0
+    assert "工作簿尚未写" in outcome.err and "not written" not in outcome.err
+    assert not logging.getLogger("crmcore").handlers

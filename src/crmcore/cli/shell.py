@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import json
 import locale
+import logging
 import os
 import re
 import sys
@@ -23,7 +24,7 @@ import click
 import crmcore
 from crmcore.app.crm import CRM, Session
 from crmcore.cli.texts import text
-from crmcore.errors import Language, NotSupported, StorageError, StoreUnavailable
+from crmcore.errors import PHRASES, CRMError, Language, NotSupported, StorageError, StoreUnavailable
 from crmcore.metrics import Table
 from crmcore.playbooks import Playbook, load
 from crmcore.plugins import Plugins, find_backend, installed
@@ -62,6 +63,7 @@ class Shell:
         self._crm: CRM | None = None
         self.known_playbook: Playbook | None = None
         """The playbook of the store that was opened; stays for messages after it is closed."""
+        self._warnings = _Warnings(self)
 
     def take(self, given: Mapping[str, Any]) -> None:
         """Options before or after the verb; the later ones win."""
@@ -131,6 +133,7 @@ class Shell:
             if not create and not self.store_is_there():
                 # A typing error would otherwise make an empty store, in which nothing is found.
                 raise StoreUnavailable(self.text("no_store", store=self.store_shown), language=self.language)
+            logging.getLogger("crmcore").addHandler(self._warnings)
             self._crm = crmcore.open(self.store, self.wanted_playbook, plugins=self.plugins(), switch_playbook=switch)
             self.known_playbook = self._crm.playbook
             self._tell_edits(self._crm)
@@ -189,8 +192,11 @@ class Shell:
     def close(self) -> None:
         """Closes the store, if it was opened."""
         crm, self._crm = self._crm, None
-        if crm is not None:
-            crm.close()
+        try:
+            if crm is not None:
+                crm.close()
+        finally:
+            logging.getLogger("crmcore").removeHandler(self._warnings)
 
     # Saying things
 
@@ -253,3 +259,17 @@ class Shell:
 def harmless(message: str) -> str:
     """The text without control and direction characters, which could steer a terminal or mislead its reader."""
     return _CONTROL.sub("\ufffd", message)
+
+
+class _Warnings(logging.Handler):
+    """What the library warns of in its log, told to the person in the shell's language."""
+
+    def __init__(self, shell: Shell) -> None:
+        super().__init__(logging.WARNING)
+        self._shell = shell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        language, told = self._shell.language, record.args if isinstance(record.args, tuple) else ()
+        message = PHRASES.get(record.msg, record.msg) if language == "zh-CN" else record.msg
+        told = tuple(one.text(language) if isinstance(one, CRMError) else one for one in told)
+        print(harmless(str(message) % told), file=sys.stderr)
