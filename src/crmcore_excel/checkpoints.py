@@ -22,7 +22,7 @@ from crmcore.storage.presentation import Presentation, Unreadable
 from crmcore_excel.book import MAX_ROWS
 from crmcore_excel.carrying import carry_over
 from crmcore_excel.cells import Apart, apart_rows, letters, read_rows, stand_in
-from crmcore_excel.drawing import draw
+from crmcore_excel.drawing import draw, guide_title
 from crmcore_excel.filling import filled, filled_with_texts
 from crmcore_excel.layout import MARKS, TEXTS, Marks, SheetLayout, lay_out, write_marks
 from crmcore_excel.opening import Opened, open_workbook, texts_apart
@@ -59,7 +59,7 @@ def write_checkpoint(
     """Writes all rows of a store as a new workbook, in place of whatever is at ``path``; give it the path of a draft.
 
     The same input gives the same bytes. ``kept`` is the workbook as a person last saved it: what they made of it is carried
-    over. Raises :class:`NotSupported` where a sheet can't hold the rows, or where something in ``kept`` would be lost, with
+    over. Raises :class:`NotSupported` where a sheet can't hold the rows, or where something in ``kept`` can't be kept, with
     the names in ``details["parts"]``; :class:`QueryError` for a presentation of what isn't there; and the errors of
     :func:`crmcore_excel.replacing.cannot_write`.
     """
@@ -84,8 +84,10 @@ def write_checkpoint(
         digest=digest(rows),
     )
     rows = show_rows(sheets, schema, names, rows)
-    if kept is not None and is_someones(kept):
-        parts = carry_over(kept, marks, presentation, rows)
+    guide = () if presentation is None else (guide_title(presentation),)
+    opened = None if kept is None else open_workbook(kept, others=guide)
+    if opened is not None and _is_someones(opened):
+        parts = carry_over(opened, marks, presentation, rows)
     else:
         parts = _drawn(marks, presentation, rows)
     try:
@@ -97,7 +99,10 @@ def write_checkpoint(
 
 def is_someones(path: Path) -> bool:
     """Whether a person's work is in the workbook: it was saved by another program once."""
-    opened = open_workbook(path, marks_only=True)
+    return _is_someones(open_workbook(path, marks_only=True))
+
+
+def _is_someones(opened: Opened) -> bool:
     return not opened.sealed or opened.marks.carried
 
 

@@ -66,8 +66,9 @@ class Found:
     formulas: frozenset[tuple[int, int]]
 
 
-def open_workbook(path: Path, marks_only: bool = False) -> Opened:
-    """Reads the cells of a store's workbook; of a sealed one only its marks, if these are all that is wanted.
+def open_workbook(path: Path, marks_only: bool = False, others: Sequence[str] = ()) -> Opened:
+    """Reads the cells of a store's workbook; of a sealed one only its marks, if these are all that is wanted. ``others`` are
+    titles of further sheets to read where they are.
 
     Raises :class:`StoreUnavailable` for a file that can't be read, :class:`SchemaMismatch` for another program's, and
     :class:`StoreCorrupt` with the part that is broken.
@@ -78,7 +79,7 @@ def open_workbook(path: Path, marks_only: bool = False) -> Opened:
         raise StoreUnavailable(f"{path} can't be read: {problem.strerror}", path=str(path)) from problem
     with file:
         sealed = _check(file, path)
-        sheets = _direct(file, path, marks_only) if sealed else _apart(path)
+        sheets = _direct(file, path, marks_only, others) if sealed else _apart(path)
     if MARKS not in sheets:
         raise SchemaMismatch(_FOREIGN, path=str(path))
     return Opened(path=path, sealed=sealed, marks=read_marks(sheets[MARKS].rows), sheets=sheets)
@@ -106,7 +107,7 @@ def _check(file: BinaryIO, path: Path) -> bool:
             raise StoreCorrupt(f"{path} is damaged in {part}", path=str(path), part=part) from problem
 
 
-def _direct(file: BinaryIO, path: Path, marks_only: bool) -> dict[str, Cells]:
+def _direct(file: BinaryIO, path: Path, marks_only: bool, others: Sequence[str]) -> dict[str, Cells]:
     try:
         import python_calamine as calamine
     except ImportError as problem:
@@ -122,7 +123,7 @@ def _direct(file: BinaryIO, path: Path, marks_only: bool) -> dict[str, Cells]:
         if MARKS not in there:
             return {}
         marks = cells(MARKS)
-        titles = () if marks_only else (TEXTS, *(sheet.title for sheet in read_marks(marks.rows).sheets))
+        titles = () if marks_only else (TEXTS, *others, *(sheet.title for sheet in read_marks(marks.rows).sheets))
         return {MARKS: marks, **{name: cells(name) for name in titles if name in there}}
     except StorageError:
         raise

@@ -6,17 +6,15 @@ as a property of the document: while it fits, nobody has saved the file since.
 
 from __future__ import annotations
 
-import posixpath
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import IO, BinaryIO
-from xml.etree import ElementTree
 
 SEAL = "crmcore"  #: the document's property
 UNSEALED = "0" * 64
-_PROPERTIES = "docProps/custom.xml"
+PROPERTIES = "docProps/custom.xml"
 _PACKED = 3  #: zlib's level: half again as fast as its usual one, and a file little larger
 _MOMENT = (1980, 1, 1, 0, 0, 0)  #: the same content always gives the same bytes
 _NO_ROWS = re.compile("<sheetData ?/>")
@@ -40,20 +38,6 @@ def fill(sheet: str, rows: Iterable[str]) -> str:
     return "".join((_DIMENSION.sub("", head, count=1), *rows, "</sheetData>", tail))
 
 
-def sheet_parts(parts: Mapping[str, bytes | str]) -> dict[str, str]:
-    """Title: part of each sheet of a package that was checked before."""
-    targets = {
-        element.get("Id"): posixpath.normpath(posixpath.join("/xl", element.get("Target", ""))).lstrip("/")
-        for element in ElementTree.fromstring(parts["xl/_rels/workbook.xml.rels"])  # noqa: S314 - checked before
-    }
-    found = {}
-    for element in ElementTree.fromstring(parts["xl/workbook.xml"]).iter():  # noqa: S314 - checked before
-        if element.tag.rpartition("}")[2] == "sheet":
-            id = next((value for key, value in element.items() if key.endswith("}id")), None)
-            found[element.get("name", "")] = targets.get(id, "")
-    return found
-
-
 def read_parts(drawn: BinaryIO) -> dict[str, bytes]:
     """All parts of a package in their order."""
     with zipfile.ZipFile(drawn) as package:
@@ -64,11 +48,11 @@ def write_package(file: IO[bytes], parts: Mapping[str, bytes | str]) -> None:
     """Writes the parts as a package, sealed. Raises OSError as the file does."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_PACKED) as package:
         for name, part in parts.items():
-            if name != _PROPERTIES:
+            if name != PROPERTIES:
                 _put(package, name, part)
-        properties = parts[_PROPERTIES]
+        properties = parts[PROPERTIES]
         text = properties.decode() if isinstance(properties, bytes) else properties
-        _put(package, _PROPERTIES, text.replace(UNSEALED, _seal(package)))
+        _put(package, PROPERTIES, text.replace(UNSEALED, _seal(package)))
 
 
 def _put(package: zipfile.ZipFile, name: str, part: bytes | str) -> None:
@@ -79,14 +63,14 @@ def _put(package: zipfile.ZipFile, name: str, part: bytes | str) -> None:
 
 def _seal(package: zipfile.ZipFile) -> str:
     told = sorted((entry.filename, entry.CRC, entry.file_size) for entry in package.infolist())
-    return sha256(repr([part for part in told if part[0] != _PROPERTIES]).encode()).hexdigest()
+    return sha256(repr([part for part in told if part[0] != PROPERTIES]).encode()).hexdigest()
 
 
 def is_sealed(package: zipfile.ZipFile) -> bool:
     """Whether the package is as :func:`write_package` left it, by its directory."""
-    if _PROPERTIES not in package.namelist():
+    if PROPERTIES not in package.namelist():
         return False
-    found = _SEAL_VALUE.search(package.read(_PROPERTIES))
+    found = _SEAL_VALUE.search(package.read(PROPERTIES))
     return found is not None and found[1].decode() == _seal(package)
 
 
