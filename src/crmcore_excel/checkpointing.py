@@ -77,7 +77,7 @@ def put_in_place(places: Places, now: Loaded, schema: Schema, mark: Mark, writte
         copy(places.base, places.kept)
     sync_folder(places.folder)
     now.mark = create(places.journal, header, later)
-    now.header, now.seen, now.edits = header, written, ()
+    now.header, now.seen, now.edits, now.later = header, written, (), False
     places.settled.unlink(missing_ok=True)
     places.postponed.unlink(missing_ok=True)
     _forget_backups(places)

@@ -37,10 +37,12 @@ class Checkpoint:
 
     ``edited`` says that the content differs from what was written. Then ``unread`` are the places of cells that hold no value
     of their field's type, of rows without an id and of ids that come twice; those rows are not among ``rows``.
+    ``digest`` is that of the rows as they were written.
     """
 
     store_id: str
     sequence: int
+    digest: str
     rows: Mapping[str, list[Row]]
     edited: bool
     unread: tuple[str, ...] = ()
@@ -134,6 +136,11 @@ def _id(row: Row) -> Any:
     return row[0]
 
 
+def stored_digest(path: Path) -> str:
+    """The digest of the rows that a workbook was written with. Raises as :func:`read_checkpoint` does."""
+    return open_workbook(path, marks_only=True).marks.digest
+
+
 def stored_schema(path: Path) -> Schema:
     """The schema that the rows of a workbook are kept in. Raises as :func:`read_checkpoint` does, but not for another version."""
     return open_workbook(path, marks_only=True).marks.schema
@@ -172,7 +179,12 @@ def read_checkpoint(path: Path, schema: Schema) -> Checkpoint:
     # A sealed workbook is as it was written: its parts have the checksums that the seal was made of.
     edited = not opened.sealed and (bool(unread) or digest(rows) != opened.marks.digest)
     return Checkpoint(
-        store_id=opened.marks.store_id, sequence=opened.marks.sequence, rows=rows, edited=edited, unread=tuple(unread)
+        store_id=opened.marks.store_id,
+        sequence=opened.marks.sequence,
+        digest=opened.marks.digest,
+        rows=rows,
+        edited=edited,
+        unread=tuple(unread),
     )
 
 

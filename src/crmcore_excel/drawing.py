@@ -85,7 +85,8 @@ def draw(
     for title in (TEXTS, MARKS):
         workbook.add_worksheet(title).very_hidden()
     parts = {
-        sheet.get_name(): f"xl/worksheets/sheet{number}.xml" for number, sheet in enumerate(workbook.worksheets(), 1)
+        str(sheet.get_name()): f"xl/worksheets/sheet{number}.xml"
+        for number, sheet in enumerate(workbook.worksheets(), 1)
     }
     workbook.close()
     return parts

@@ -24,8 +24,9 @@ _NO_RESULT = Unreadable("=")
 """A formula that nobody worked out: a program that doesn't calculate saved it."""
 
 
-def edits_between(base: Path, edited: Path, schema: Schema) -> list[Edit]:
-    """What stands in ``edited`` and not in ``base``, the workbook as it was written: row by row, sheet by sheet.
+def edits_between(base: Path, edited: Path, schema: Schema, since: str = "") -> list[Edit]:
+    """What stands in ``edited`` and not in ``base``, the workbook as it was written: row by row, sheet by sheet. Where the base
+    is a person's, ``since`` is what it is known by: the same change of two bases is two edits.
 
     A row without an id, with one that isn't known or one that comes a second time is an addition; of its hidden fields
     nothing is told, they came along when it was copied. Of formulas the last result counts.
@@ -44,7 +45,7 @@ def edits_between(base: Path, edited: Path, schema: Schema) -> list[Edit]:
             stored=(marks.store_id, marks.sequence),
             expected=(before.store_id, before.sequence),
         )
-    state = f"{marks.store_id}\0{marks.sequence}"
+    state = f"{marks.store_id}\0{marks.sequence}" + (f"\0{since}" if since else "")
     zone = ZoneInfo(marks.zone)
     apart: dict[str, list[tuple[str, str, str]]] = {}
     for name, field, id, text in texts_apart(opened):

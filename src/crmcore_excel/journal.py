@@ -22,7 +22,7 @@ from typing import NamedTuple, Self
 
 import attrs
 
-from crmcore.errors import SchemaMismatch, StoreCorrupt
+from crmcore.errors import SchemaMismatch, StoreCorrupt, StoreUnavailable
 from crmcore_excel.replacing import move, sync_folder
 
 FORMAT = b"crmcore journal 1 "
@@ -259,14 +259,23 @@ class OpenJournal:
             return file.read()
 
     def append(self, body: bytes, mark: Mark) -> Mark:
-        """Adds a record behind the mark and syncs it. On an :class:`OSError` nothing of it is left, as far as can be."""
+        """Adds a record behind the mark and syncs it. On an :class:`OSError` nothing of it is left; where the disk doesn't even
+        let it be taken away, raises :class:`StoreUnavailable` with ``outcome`` unknown."""
         record, after = record_bytes(body, mark)
         self._make_room(after.end + HEAD_SIZE)
         try:
             self._write(mark.end, record)
             _synchronise(self._file)
         except BaseException:
-            self.wipe(mark, len(record))
+            try:
+                self.wipe(mark, len(record))
+            except OSError as problem:
+                raise StoreUnavailable(
+                    f"{self.path} can be neither synced nor put back ({problem.strerror}); whether the transaction was kept"
+                    " isn't known",
+                    path=str(self.path),
+                    outcome="unknown",
+                ) from problem
             raise
         return after
 

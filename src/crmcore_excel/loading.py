@@ -8,12 +8,14 @@ say how far that came.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -27,16 +29,22 @@ from crmcore_excel.places import Places, fingerprint
 from crmcore_excel.records import RecordForm, changes_of
 from crmcore_excel.replacing import move, sync_folder
 
+if TYPE_CHECKING:
+    from crmcore_excel.checkpoints import Checkpoint
+
 # It names files; a workbook may come from anywhere.
 _ID = re.compile(r"[0-9a-f]{32}")
 _MOST = 2**40
+
+_log = logging.getLogger("crmcore.excel")
 
 
 @attrs.define(kw_only=True)
 class Loaded:
     """The rows of a store in memory, and how far its files were read.
 
-    ``seen`` is the workbook as it was when it was looked at, ``edits`` what a person changed in it.
+    ``seen`` is the workbook as it was when it was looked at, ``edits`` what a person changed in it; ``later`` says that it was
+    not looked at, since a program has it open.
     """
 
     header: Header
@@ -44,6 +52,7 @@ class Loaded:
     data: MemoryData
     seen: Fingerprint
     edits: Sequence[Edit] = ()
+    later: bool = False
 
 
 def load(places: Places, schema: Schema) -> Loaded | None:
@@ -88,7 +97,17 @@ def recover(places: Places, schema: Schema, *, sweep: bool) -> Loaded:
     seen = fingerprint(places.workbook) or header.fingerprint
     loaded = Loaded(header=header, mark=mark, data=data, seen=seen)
     if seen != header.fingerprint and told(places.settled) != seen:
-        loaded.edits = tuple(find_edits(places, header, schema))
+        # Taken in now, a new row that is changed and saved once more would be another new row then.
+        if (owner := owner_of(places.workbook)) is not None and owner.live:
+            loaded.later, loaded.seen = True, header.fingerprint
+            _log.warning(
+                "%s was changed by hand and is open in another program (%s): what was changed is taken in when the store"
+                " is opened after the workbook was closed there",
+                places.workbook,
+                owner.file.name,
+            )
+        else:
+            loaded.edits = tuple(find_edits(places, header, schema))
     return loaded
 
 
@@ -154,14 +173,15 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
             f" the workbook is written anew; older ones are in {places.backups}",
             path=str(places.workbook),
         ) from problem
-    base = _base_of(places, header, edited.store_id, edited.sequence)
+    base, since = _base_of(places, header, edited), ""
     settled = told(places.settled)
     if settled is not None and fingerprint(places.kept) == settled:
         # Saved again by somebody who had it open all the while: what was looked at is not told once more.
         before = read_checkpoint(places.kept, schema)
         if (before.store_id, before.sequence, before.unread) == (edited.store_id, edited.sequence, ()):
-            base = places.kept
-    return edits_between(base, places.workbook, schema) if edited.edited else []
+            base, since = places.kept, settled.sha256
+    # What says again what was written has taken something back, where that was looked at.
+    return edits_between(base, places.workbook, schema, since) if edited.edited or since else []
 
 
 def litter(places: Places) -> list[Path]:
@@ -199,12 +219,15 @@ def told(path: Path) -> Fingerprint | None:
         return None
 
 
-def _base_of(places: Places, header: Header, store_id: str, sequence: int) -> Path:
-    if (store_id, sequence) == (header.workbook_id, header.base):
-        return places.base
-    backup = backup_of(places, store_id, sequence)
-    if backup.exists():
-        return backup
+def _base_of(places: Places, header: Header, edited: Checkpoint) -> Path:
+    """The workbook as it was before it was edited; its rows are told by their digest, since a copy of the store that went its
+    own way has workbooks of the same numbers."""
+    from crmcore_excel.checkpoints import stored_digest
+
+    last = (edited.store_id, edited.sequence) == (header.workbook_id, header.base)
+    base = places.base if last else backup_of(places, edited.store_id, edited.sequence)
+    if base.exists() and stored_digest(base) == edited.digest:
+        return base
     raise StoreUnavailable(
         f"{places.workbook} is not the workbook that {places.folder} belongs to, nor one of its last versions: put the"
         " right workbook back, or move this one to a place of its own and open it there",
@@ -282,6 +305,32 @@ def edited_alone(places: Places) -> StoreUnavailable:
         " put the folder there, or take the table in with crmcore import",
         path=str(places.workbook),
     )
+
+
+def check_name(places: Places) -> None:
+    """Raises :class:`StoreUnavailable` for a workbook that was renamed and left behind what was committed since."""
+    known = fingerprint(places.workbook)
+    for folder in places.workbook.parent.iterdir():
+        name = folder.name[1:].removesuffix(".crm")
+        if folder.name != f".{name}.crm" or not name.lower().endswith(".xlsx"):
+            continue
+        other = Places(places.workbook.with_name(name))
+        if other.workbook.exists():
+            continue
+        try:
+            with OpenJournal(other.journal, write=False) as journal:
+                header, records = (
+                    journal.header(),
+                    scan(journal.whole()[HEADER_SIZE:], journal.header().mark, folder).records,
+                )
+        except (OSError, StorageError):
+            continue
+        if records and header.fingerprint == known:
+            raise StoreUnavailable(
+                f"{places.workbook} was renamed, and what was committed since it was written is in {folder.name}: rename that"
+                f" to {places.folder.name}, or the workbook to {name}",
+                path=str(places.workbook),
+            )
 
 
 def _read_journal(places: Places) -> tuple[Header, Scan]:

@@ -11,6 +11,7 @@ import random
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 from crmcore.errors import StoreBusy
@@ -46,6 +47,7 @@ class WriterLock:
         self._threads = threading.Lock()
         self._file: int | None = None
         self._closed = False
+        _locks.add(self)
 
     def take(self, wait_seconds: float) -> None:
         """Waits for the turn to write. Raises :class:`StoreBusy` if it doesn't come in time, :class:`OSError`."""
@@ -111,6 +113,19 @@ class WriterLock:
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
+
+
+_locks: weakref.WeakSet[WriterLock] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    # A child would keep the lock when its parent dies with it; that it closes the file takes nothing from the parent.
+    for lock in list(_locks):
+        lock._drop()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _busy(wait_seconds: float) -> StoreBusy:

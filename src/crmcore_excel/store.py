@@ -11,14 +11,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from crmcore.errors import ReadOnly, StorageError, StoreBusy, StoreClosed, StoreCorrupt, StoreFull, StoreUnavailable
+from crmcore.errors import (
+    CRMError,
+    ReadOnly,
+    StorageError,
+    StoreBusy,
+    StoreClosed,
+    StoreCorrupt,
+    StoreFull,
+    StoreUnavailable,
+)
 from crmcore.storage import Insert, Scan, Schema, Store
 from crmcore.storage.filesystems import filesystem_of
 from crmcore.storage.memory import Changes, MemoryData, MemoryTransaction
 from crmcore.storage.presentation import Edit, Presentation
 from crmcore_excel import checkpointing
 from crmcore_excel.journal import Fingerprint, Header, Mark, OpenJournal, scan
-from crmcore_excel.loading import Loaded, edited_alone, litter, load, load_alone, recover, replay
+from crmcore_excel.loading import Loaded, check_name, edited_alone, litter, load, load_alone, recover, replay
 from crmcore_excel.locking import WriterLock
 from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, Settings, fingerprint
@@ -62,7 +71,7 @@ class ExcelStore(Store):
             return load_alone(self.places, self.schema)
         try:
             loaded = load(self.places, self.schema)
-        except (FileNotFoundError, StoreCorrupt):  # being made, or being written this moment, or broken
+        except (FileNotFoundError, StoreUnavailable, StoreCorrupt):  # made or written this moment, or broken
             loaded = None
         if loaded is not None and not litter(self.places):
             return loaded
@@ -189,7 +198,7 @@ class ExcelStore(Store):
                 return self._reload(alone=alone)
             # Somebody has written the workbook; what is known here is in it, or in the new journal.
             records = records[known.index(now.mark[1:]) :]
-            now.header, now.seen, now.edits = header, header.fingerprint, ()
+            now.header, now.seen, now.edits, now.later = header, header.fingerprint, (), False
         replay(records, now.data, header.base)
         now.mark = found.mark
         return True
@@ -217,6 +226,8 @@ class ExcelStore(Store):
                 return
             checkpointing.settle(self.places, self._now)
             self._due = True
+        if self.settings.checkpoint == "close":  # before somebody opens it again and goes on in new rows without an id
+            self._try_checkpoint(0)
 
     def checkpoint(self) -> None:
         """Writes the workbook as last committed, verified, in the place of the old one.
@@ -234,8 +245,11 @@ class ExcelStore(Store):
             self._writing_workbook.take(wait_seconds)
             try:
                 with self._held():
-                    now, mark = self._ready(), self._now.mark
-                    snapshot = now.data.begin_reading()
+                    now = self._ready()
+                    if now.mark.sequence == now.header.base:
+                        with self._turn:  # two workbooks of one number could not be told apart after a crash
+                            now.mark = self._append(NOTHING)
+                    mark, snapshot = now.mark, now.data.begin_reading()
                 try:
                     written = checkpointing.write(
                         self.places, now.header, self.schema, snapshot.tables, mark, self._presentation
@@ -268,10 +282,14 @@ class ExcelStore(Store):
     def _try_checkpoint(self, wait_seconds: float) -> None:
         try:
             self._checkpoint(wait_seconds)
-        except StorageError as problem:  # the journal has it all
+        except (
+            Exception
+        ) as problem:  # the journal has it all, and a commit that is done must not look like one that failed
+            why = problem.message if isinstance(problem, CRMError) else f"{type(problem).__name__} while it was drawn"
             self._next_try = self._now.mark.end + JOURNAL_LIMIT
-            checkpointing.tell_postponed(self.places, problem.message)
-            _log.warning("the workbook is not written yet: %s", problem.message)
+            checkpointing.tell_postponed(self.places, why)
+            _log.warning("the workbook is not written yet: %s", why)
+            _log.debug("the workbook is not written yet", exc_info=True)  # which may show what stands in rows
 
     def close(self) -> None:
         if self._closed:
@@ -298,8 +316,9 @@ class ExcelStore(Store):
     def backup(self, target: str) -> None:
         self._check_open()
         self._refresh()
-        data = self._now.data
-        snapshot, mark, header = data.begin_reading(), self._now.mark, self._now.header
+        with self._turn:
+            data, mark, header = self._now.data, self._now.mark, self._now.header
+            snapshot = data.begin_reading()
         try:
             checkpointing.back_up(Path(target), self.schema, snapshot.tables, header, mark, self._presentation)
         finally:
@@ -346,6 +365,7 @@ class ExcelStore(Store):
             "postponed": checkpointing.postponed(self.places),
             "open_in": None if owner is None else {"file": owner.file.name, "user": owner.user, "live": owner.live},
             "edits_waiting": len(self._now.edits),
+            "edits_later": self._now.later,
             "backups": sorted(path.name for path in self.places.backups.glob("*.xlsx")),
         }
 
@@ -371,7 +391,7 @@ class _ExcelTransaction(MemoryTransaction):
         self._store = store
 
     def __enter__(self) -> Self:
-        self._data = self._store.begin()
+        self._data, self._process = self._store.begin(), os.getpid()
         try:
             return super().__enter__()
         except BaseException:
@@ -379,6 +399,11 @@ class _ExcelTransaction(MemoryTransaction):
             raise
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if os.getpid() != self._process:  # it is the parent's, and so is the lock
+            self._state = "over"
+            if kind is None:
+                raise StoreClosed("a transaction ends in the process that began it")
+            return
         try:
             super().__exit__(kind, *rest)
         finally:
@@ -404,6 +429,7 @@ def _prepare(places: Places, schema: Schema) -> bool:
         # Another program's is left alone, with nothing beside it.
         if read_checkpoint(places.workbook, schema).edited:
             raise edited_alone(places)
+        check_name(places)
         if not _may_write(parent):
             return False
     elif not _may_write(parent):

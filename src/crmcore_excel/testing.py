@@ -11,7 +11,7 @@ def edit(path: str, edits: Iterable[Any]) -> None:
     """Makes the edits (``crmcore.testing.PersonsEdit``) in the workbook at the path, by its headings, and saves it."""
     import openpyxl  # type: ignore[import-untyped]
 
-    book = openpyxl.load_workbook(path)
+    book: Any = openpyxl.load_workbook(path)
     for one in edits:
         sheet = book[one.collection]
         columns = {cell.value: cell.column for cell in sheet[1]}

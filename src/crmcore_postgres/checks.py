@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -21,10 +21,10 @@ _TYPES: dict[FieldType, str] = {
     "instant": "timestamp with time zone",
     "decimal": "numeric",
 }
-_READABLE: dict[FieldType, str] = {
-    "date": "{} BETWEEN '0001-01-01' AND '9999-12-31'",
-    "instant": "{} >= '0001-01-01Z' AND {} < '9999-12-31Z'::timestamptz + interval '1 day'",
-    "decimal": "{}::text NOT IN ('NaN', 'Infinity', '-Infinity')",
+_READABLE: dict[FieldType, LiteralString] = {
+    "date": "{0} BETWEEN '0001-01-01' AND '9999-12-31'",
+    "instant": "{0} >= '0001-01-01Z' AND {0} < '9999-12-31Z'::timestamptz + interval '1 day'",
+    "decimal": "{0}::text NOT IN ('NaN', 'Infinity', '-Infinity')",
 }
 
 
@@ -68,7 +68,7 @@ def _rows(connection: Connection, namespace: str, collection: Collection) -> Ite
         return
     counts = [
         sql.SQL("count(*) FILTER (WHERE NOT ({}))").format(
-            sql.SQL(_READABLE[field.type].replace("{}", "{0}")).format(sql.Identifier(field.name))
+            sql.SQL(_READABLE[field.type]).format(sql.Identifier(field.name))
         )
         for field in watched
     ]

@@ -62,9 +62,11 @@ class Link:
         self.stream: Stream | None = None
         """A long answer that is not read to its end; the next statement waits until it is."""
         self._unread = 0  #: journeys whose results nobody waited for
+        self._travelling = False  #: departed, and perhaps not read to its end
         self.arrived: list[tuple[pq.abc.PGresult, Prepared]] = []
         self.used = False
         """Whether it has ever answered: one that lay idle may be dead."""
+        self.closed = False
 
     # One journey: send, send, send, then receive.
 
@@ -114,6 +116,7 @@ class Link:
     def arrive(self, failure: pq.abc.PGresult | None) -> None:
         """All results are read; raises the error that one of them is."""
         self.used = True
+        self._travelling = False
         if failure is not None:
             for sql, _ in self._fresh:  # perhaps never made: made again at the next use, under another name
                 del self._prepared[sql]
@@ -128,6 +131,7 @@ class Link:
         self._sent.clear()
         self._fresh.clear()
         self._unread += 1
+        self._travelling = False
 
     def ask(self, sql: str, values: Sequence[Value] = (), formats: Sequence[int] = ()) -> list[Any]:
         """The rows of one statement."""
@@ -164,10 +168,11 @@ class Link:
     @property
     def clean(self) -> bool:
         """Whether it may be used again: nothing half sent, nothing half read."""
-        return not self._sent and not self.lost
+        return not self._sent and not self._travelling and not self.lost
 
     def close(self) -> None:
         """Says goodbye to the server, and stops what it may still be doing."""
+        self.closed = True
         if self._sent and not self.lost:
             with suppress(psycopg.Error):
                 self.connection.cancel_safe(timeout=_CANCEL_SECONDS)
@@ -191,6 +196,7 @@ class Link:
 
     def _depart(self) -> None:
         libpq = self._libpq
+        self._travelling = True
         libpq.pipeline_sync()
         while libpq.flush():
             if self._poll(writing=True):

@@ -104,9 +104,10 @@ class PostgresStore(Store):
             self.forget(link)
 
     def forget(self, link: Link) -> None:
-        """Closes the connection."""
-        link.close()
-        self._uncount()
+        """Closes the connection, if that isn't done yet."""
+        if not link.closed:
+            link.close()
+            self._uncount()
 
     def _uncount(self) -> None:
         with self._freed:

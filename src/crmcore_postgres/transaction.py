@@ -149,7 +149,8 @@ class PostgresTransaction(Transaction):
             link.send(COMMIT)
             result, _ = link.receive()[-1]
         except psycopg.Error as error:
-            lost = link.lost
+            # Stopped while it waits for a standby, the server has committed by itself.
+            lost = link.lost or (error.sqlstate or "").startswith("57P")
             self._leave(ROLLBACK)
             if lost:
                 raise StoreUnavailable(
@@ -157,7 +158,6 @@ class PostgresTransaction(Transaction):
                 ) from None
             raise self._translated(error) from None
         except BaseException:  # somebody lost patience
-            link.close()
             self._store.forget(link)
             raise
         self._store.give_back(link)
@@ -172,7 +172,8 @@ class PostgresTransaction(Transaction):
                 link.post(last)
         except psycopg.Error:
             pass
-        self._store.give_back(link)
+        finally:
+            self._store.give_back(link)
 
     # Reading
 

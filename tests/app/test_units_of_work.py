@@ -145,3 +145,18 @@ def test_a_clock_that_gives_no_usable_moment_is_told_what_is_wrong(open_crm, giv
     with pytest.raises(Invalid, match=told) as caught:
         crm.acting_as("sales.east").customers.register(name="示例科技有限公司")
     assert [(issue.code, issue.field) for issue in caught.value.issues] == [(code, "clock")]
+
+
+def test_a_unit_of_work_that_waited_for_its_turn_is_later_than_the_one_it_waited_for(clock):
+    store = open_store("memory:", SCHEMA)
+    crm = crmcore.open(store, clock=clock)
+    me, began = crm.acting_as("sales.east"), clock()
+    made = me.customers.register(name="示例")
+    with store.transaction(write=True):
+        waiting = threading.Thread(target=lambda: me.customers.update(made.number, remarks="later"))
+        waiting.start()
+        waiting.join(0.1)
+        assert waiting.is_alive()
+        clock.forward(seconds=1)
+    waiting.join()
+    assert me.customers.get(made.number).updated_at == began + datetime.timedelta(seconds=1)

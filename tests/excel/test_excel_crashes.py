@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 from excel_samples import names, open_store, places, put, rows, url
+from stores_by_hand import PRESENTED
 from test_excel_store import NEWER, edit
 
-from crmcore.errors import SchemaMismatch
+from crmcore.errors import SchemaMismatch, StoreBusy, StoreClosed
 from crmcore.storage import Insert, Update
 from crmcore.testing.kit_schema import group_row
 from crmcore_excel import ExcelBackend, journal
@@ -168,6 +169,76 @@ def test_others_go_on_committing_after_a_checkpoint_was_cut_short(folder: Path) 
             assert len(read_checkpoint(path, store.schema).rows["group"]) == 3
     finally:
         shutil.rmtree(kept)
+
+
+def test_a_workbook_that_is_only_drawn_anew_is_whole_at_every_step(folder: Path) -> None:
+    path, kept = folder / "客户.xlsx", folder.parent / f"{folder.name}-kept"
+    with open_store(path) as store:
+        put(store, "one")
+    shutil.copytree(folder, kept)
+
+    def work(tell: Callable[[str], None]) -> None:
+        with open_store(path) as store:
+            store.present(PRESENTED)
+            store.checkpoint()
+
+    def begin() -> None:
+        shutil.rmtree(folder)
+        shutil.copytree(kept, folder)
+
+    try:
+        for _ in each_step(work, begin, every=2):
+            with open_store(path) as store:
+                assert set(rows(store)) == {"one"}
+                put(store, "after")
+                assert_sound(store, path)
+            assert len(read_checkpoint(path, store.schema).rows["group"]) == 2
+    finally:
+        shutil.rmtree(kept)
+
+
+def forked(work: Callable[[], object]) -> int:
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def test_a_child_that_was_forked_within_a_transaction_has_neither_it_nor_its_lock(folder: Path) -> None:
+    path = folder / "客户.xlsx"
+
+    def end_it() -> None:
+        work.apply([Insert("group", group_row("child", select="x" * 1000))])
+        with pytest.raises(StoreClosed, match="process"):
+            transaction.__exit__(None, None, None)
+        with pytest.raises(StoreBusy):
+            put(store, "child")
+
+    with open_store(path, wait="0.05") as store:
+        transaction = store.transaction(write=True)
+        with transaction as work:
+            work.apply([Insert("group", group_row("parent"))])
+            assert os.waitstatus_to_exitcode(os.waitpid(forked(end_it), 0)[1]) == 0
+        assert set(rows(store)) == {"parent"}
+        ear, mouth = os.pipe()
+
+        def die_and_leave_a_child() -> None:
+            with open_store(path) as own, own.transaction(write=True):
+                os.write(mouth, f"{forked(lambda: time.sleep(60))}".encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        os.waitpid(forked(die_and_leave_a_child), 0)
+        left = int(os.read(ear, 20))
+        try:
+            put(store, "after")
+        finally:
+            os.kill(left, signal.SIGKILL)
+        assert store.check() == []
 
 
 def test_a_persons_file_is_never_lost_while_it_is_settled(folder: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import threading
 import time
 import zipfile
 import zlib
@@ -32,7 +33,7 @@ from crmcore.storage import Collection, Field, Insert, Scan, Schema, StoreURL, f
 from crmcore.storage.memory import MemoryData
 from crmcore.testing import SCHEMA
 from crmcore.testing.kit_schema import GROUP, group_row
-from crmcore_excel import ExcelBackend, checkpointing, replacing
+from crmcore_excel import ExcelBackend, checkpointing, loading, replacing
 from crmcore_excel import store as stores
 from crmcore_excel.checkpointing import KEPT_BACKUPS
 from crmcore_excel.checkpoints import read_checkpoint, write_checkpoint
@@ -513,6 +514,25 @@ def test_a_commit_that_the_disk_refuses_is_undone(
         assert set(rows(store)) == set(rows(other)) == {"one", "two", "three"}
 
 
+def test_a_commit_that_can_neither_be_synced_nor_undone_says_that_its_outcome_is_unknown(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with open_store(path) as store:
+        put(store, "one", 11)
+        with monkeypatch.context() as patch:
+            patch.setattr("crmcore_excel.journal._synchronise", fail)
+            patch.setattr(os, "fsync", fail)
+            patch.setattr("crmcore_excel.journal.OpenJournal.wipe", fail)
+            with pytest.raises(StoreUnavailable) as raised:
+                put(store, "two", 12)
+        assert raised.value.details["outcome"] == "unknown"
+        assert not raised.value.retryable
+        assert set(rows(store)) == {"one", "two"}
+
+
 def fail_once(working: object, number: int) -> object:
     calls: list[int] = []
 
@@ -740,6 +760,95 @@ def test_what_a_person_saves_again_is_told_without_what_was_settled(path: Path) 
         assert (found.id, [cell.after for cell in found.cells]) == ("two", [8765432])
 
 
+def test_a_change_that_is_made_taken_back_and_made_again_has_another_mark(path: Path) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1234567)
+    marks = []
+    for before, after in ((1234567, 7654321), (7654321, 1234567), (1234567, 7654321)):
+        edit(path, before, after)
+        with open_store(path, checkpoint="manual") as store:
+            (found,) = store.edits()
+            marks.append(found.mark)
+            store.settle_edits()
+    assert len(set(marks)) == 3
+
+
+def test_who_opens_while_the_base_is_replaced_waits_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1)
+    read, away = loading._read_base, places(path).backups / "away.xlsx"
+
+    def read_base(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        os.replace(places(path).base, away)
+        try:
+            return read(*arguments)
+        finally:
+            os.replace(away, places(path).base)
+
+    monkeypatch.setattr(loading, "_read_base", read_base)
+    with open_store(path) as store:
+        assert set(rows(store)) == {"one"}
+
+
+def test_a_backup_has_the_number_of_its_rows(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1)
+        begin, writer = MemoryData.begin_reading, threading.Thread(target=put, args=(store, "two", 2))
+
+        def begin_reading(data: MemoryData) -> Any:
+            snapshot = begin(data)
+            monkeypatch.undo()
+            writer.start()
+            writer.join(0.2)
+            return snapshot
+
+        monkeypatch.setattr(MemoryData, "begin_reading", begin_reading)
+        store.backup(str(tmp_path / "backup.xlsx"))
+        writer.join()
+        made = read_checkpoint(tmp_path / "backup.xlsx", SCHEMA)
+        assert (len(made.rows["group"]), made.sequence) == (1, 1)
+
+
+def test_a_commit_is_done_also_where_the_workbook_can_not_be_drawn(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stores, "JOURNAL_LIMIT", 1)
+
+    def write(*arguments: object) -> None:
+        raise ValueError("a fault in what draws the workbook")
+
+    monkeypatch.setattr(checkpointing, "write", write)
+    with open_store(path) as store:
+        put(store, "one", 1)
+        assert "ValueError" in caplog.text and "a fault" not in caplog.text
+        assert "ValueError" in str(store.describe()["postponed"])
+    monkeypatch.undo()
+    with open_store(path) as store:
+        assert set(rows(store)) == {"one"}
+
+
+def test_a_renamed_workbook_without_what_was_committed_since_is_refused(path: Path) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1)
+    with open_store(path, checkpoint="manual") as store:
+        put(store, "two", 2)
+    renamed = path.with_name("renamed.xlsx")
+    path.rename(renamed)
+    with pytest.raises(StoreUnavailable, match="was renamed") as refused:
+        open_store(renamed)
+    assert places(path).folder.name in str(refused.value) and not places(renamed).folder.exists()
+    places(path).folder.rename(places(renamed).folder)
+    with open_store(renamed) as store:
+        assert set(rows(store)) == {"one", "two"}
+        store.checkpoint()
+    # With nothing committed since, or as a copy of one that is still there, it is a store of its own.
+    other = path.with_name("other.xlsx")
+    renamed.rename(other)
+    with open_store(other) as store:
+        assert set(rows(store)) == {"one", "two"}
+
+
 def test_an_edit_that_nobody_looked_at_is_not_written_over(path: Path) -> None:
     with open_store(path) as store:
         put(store, "one", 1234567)
@@ -832,3 +941,21 @@ def test_a_writer_waits_as_long_as_it_was_told(path: Path) -> None:
         other.transaction(write=True),
     ):
         pytest.fail("two writers at once")
+
+
+def test_a_workbook_of_a_copy_that_went_its_own_way_is_no_persons_edit(path: Path, tmp_path: Path) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1)
+    copied = tmp_path / "copy" / path.name
+    shutil.copytree(places(path).folder, copied.parent / places(path).folder.name)
+    shutil.copy(path, copied)
+    for file, id in ((path, "here"), (copied, "there")):
+        with open_store(file) as store:
+            put(store, id, 1234567)
+    edit(copied, 1234567, 7654321)
+    shutil.copy(copied, path)
+    with pytest.raises(StoreUnavailable, match="is not the workbook that"):
+        open_store(path)
+    shutil.copy(places(path).base, path)
+    with open_store(path) as store:
+        assert set(rows(store)) == {"one", "here"}

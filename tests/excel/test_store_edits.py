@@ -14,6 +14,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 import crmcore
 from crmcore import Money
+from crmcore.app.stores import copy
+from crmcore.errors import StoreUnavailable
 
 NOW = datetime.datetime(2023, 10, 9, 2, 0, tzinfo=datetime.UTC)
 PERSON = {"name": "联系人甲", "phones": ("13800138000",), "emails": ("a@example.com",)}
@@ -161,7 +163,7 @@ def test_what_is_refused_is_named_cell_by_cell_and_comes_back(path, customer):
     guide = [row[0].value for row in book["使用说明"].iter_rows() if row[0].value]
     assert any(str(line).startswith(places[0]) for line in guide)
     # The file that was edited is kept.
-    assert any("很多" in str(cell.value) for kept in path.parent.rglob("*.xlsx") if kept != path
+    assert any("很多" in str(cell.value) for kept in path.parent.rglob("saved-*.xlsx")
                for row in openpyxl.load_workbook(kept)["客户"].iter_rows() for cell in row)  # fmt: skip
 
 
@@ -194,6 +196,45 @@ def test_a_workbook_that_is_saved_again_without_having_been_closed_is_not_taken_
         assert [row.outcome for row in crm.edit_report.rows] == ["known", "taken", "taken"]
         held = sorted(one.summary for one in crm.acting_as("x").follow_ups.of(customer))
         assert held == ["客户确认收到", "客户确认收到", "报价已发"]
+
+
+def test_what_is_saved_while_the_workbook_stays_open_is_taken_in_when_it_was_closed(path, customer, caplog):
+    owner = path.with_name(f".~lock.{path.name}#")
+    owner.write_text(",li.ming,host,28.11.2026 17:00,file:///tmp;")
+    book = openpyxl.load_workbook(path)
+    sheet = Sheet(book["跟进记录"])
+    sheet.write(2, 所属客户=customer.number, 沟通内容="报价已")
+    book.save(path)
+    with opened(path) as crm:
+        assert crm.edit_report is None
+        assert owner.name in caplog.text and "taken in" in caplog.text
+        assert (crm.store.describe()["edits_waiting"], crm.store.describe()["edits_later"]) == (0, True)
+        with pytest.raises(StoreUnavailable, match="not taken in yet"):
+            copy(crm.store, "memory:")
+        crm.acting_as("sales.east").customers.update(customer.number, address="上海")
+        sheet.write(2, 沟通内容="报价已发")
+        book.save(path)
+        owner.unlink()  # closed while the store is open: nothing of it is written over at the end
+    with opened(path) as crm:
+        assert [row.outcome for row in crm.edit_report.rows] == ["taken"]
+        assert not crm.store.describe()["edits_later"]
+        assert [one.summary for one in crm.acting_as("x").follow_ups.of(customer)] == ["报价已发"]
+
+
+def test_what_was_taken_in_stands_in_the_workbook_at_once(path, customer):
+    with person(path) as sheets:
+        sheets["客户"].write(3, 备注="年底前定", 员工人数下限="很多")
+        sheets["客户"].write(2, 备注="下月再谈")
+    with opened(path) as crm:
+        assert crm.edit_report is not None
+        # Whoever opens it now, with the store still open, goes on from what is kept.
+        book = openpyxl.load_workbook(path)
+        assert (Sheet(book["客户"]).read(2, "备注"), Sheet(book["客户"]).read(3, "备注")) == ("下月再谈", None)
+        guide = [str(row[0].value) for row in book["使用说明"].iter_rows()]
+        assert any(line.startswith(sheets["客户"].place(3, "员工人数下限")) for line in guide)
+        book.save(path)
+    with opened(path) as crm:
+        assert crm.edit_report is None
 
 
 def test_a_copied_row_is_an_addition_and_what_it_may_not_bring_along_is_said(path, customer):

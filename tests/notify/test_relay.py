@@ -178,6 +178,12 @@ def test_a_message_goes_to_the_notifier_that_it_names(relay, service, clock) -> 
         Relay(relay.store, [], name="x", clock=clock)
 
 
+def test_a_message_for_a_notifier_that_is_not_there_holds_up_nobody(relay, service) -> None:
+    put(relay.store, a_message("a", notifier="uninstalled"), a_message("b"), a_message("c", notifier="service"))
+    assert [one.message.id for one in relay.run()] == ["b", "c"]
+    assert kept(relay.store, "a").state == "waiting"
+
+
 def test_a_busy_store_is_asked_again_before_a_message_is_doubled(relay, service, monkeypatch) -> None:
     put(relay.store, a_message("a"))
     settle, refused = relay._settle_once, iter([StoreBusy("busy"), StoreBusy("busy")])

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from postgres_samples import FULL, SCHEMA, everything, open_store, thing
 from postgres_server import Server, beside, with_options
@@ -23,7 +24,7 @@ from crmcore.errors import (
     StoreUnavailable,
 )
 from crmcore.storage import Delete, Eq, Gt, In, Insert, Lt, Query, Row, Update
-from crmcore_postgres.connection import PART
+from crmcore_postgres.connection import PART, Link
 from crmcore_postgres.errors import translate
 from crmcore_postgres.store import PostgresStore
 from crmcore_postgres.transaction import CHUNK, COPY_FROM
@@ -330,6 +331,7 @@ def test_a_server_that_was_away_is_found_again(server_of_its_own: Server) -> Non
             server_of_its_own.start()
         with store.transaction() as transaction:
             assert transaction.count("notes") == 3
+        assert store._count == len(store._idle) == 1, "a connection was counted twice"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -364,6 +366,38 @@ def test_an_interrupt_leaves_nothing_half_done(store: PostgresStore) -> None:
         transaction._ask("SELECT pg_sleep(30)")
     with store.transaction(write=True) as transaction:
         assert transaction.count("notes") == 1
+
+
+def test_an_interrupt_between_an_answer_and_its_end_mixes_up_no_answers(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.transaction(write=True) as transaction:
+        transaction.apply(notes(1))
+
+    def interrupted(link: Link) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), store.transaction() as transaction:
+        assert transaction.get("notes", "0000000") is not None
+        monkeypatch.setattr(Link, "_skip_to_sync", interrupted)
+        transaction.get("notes", "a")
+    for _ in range(2):
+        with store.transaction() as transaction:
+            assert transaction.get("notes", "0000000") is not None
+
+
+def test_a_server_that_stops_while_it_commits_leaves_the_outcome_unknown(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(link: Link) -> None:
+        raise psycopg.errors.AdminShutdown
+
+    with pytest.raises(StoreUnavailable) as raised, store.transaction(write=True) as transaction:
+        transaction.apply(notes(1))
+        monkeypatch.setattr(Link, "receive", stopped)
+    monkeypatch.undo()
+    assert raised.value.details["outcome"] == "unknown"
 
 
 def test_claims_go_past_each_other(store: PostgresStore) -> None:

@@ -6,7 +6,7 @@ from crmcore.errors import InvalidURL, StoreBusy
 from crmcore.storage import Insert, Query, StoreURL
 from crmcore.storage.memory import MemoryBackend, MemoryData, MemoryStore
 from crmcore.testing import SCHEMA
-from crmcore.testing.kit_schema import values_row
+from crmcore.testing.kit_schema import group_row, values_row
 
 MEMORY = StoreURL.parse("memory:")
 
@@ -42,3 +42,20 @@ def test_readers_do_not_wait_for_a_writer() -> None:
         work.apply([Insert("values", values_row("a"))])
         with MemoryStore(data, wait_seconds=0).transaction() as reader:
             assert list(reader.find(Query("values"))) == []
+
+
+def test_a_reader_sees_nothing_of_what_is_committed_after_a_commit_to_another_collection() -> None:
+    data = MemoryData(SCHEMA)
+    store = MemoryStore(data)
+    with store.transaction() as reader:
+        for change in (
+            Insert("group", group_row("a")),
+            Insert("values", values_row("a")),
+            Insert("values", values_row("b")),
+        ):
+            with store.transaction(write=True) as work:
+                work.apply([change])
+        assert (reader.count("group"), reader.count("values")) == (0, 0)
+    with store.transaction() as reader:
+        assert (reader.count("group"), reader.count("values")) == (1, 2)
+    assert {name: table.readers for name, table in data.tables.items()} == dict.fromkeys(SCHEMA.collections, 0)

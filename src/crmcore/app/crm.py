@@ -145,8 +145,8 @@ def _take_in(crm: CRM, edited_by: str | None) -> None:
     actor = EDITOR if edited_by is None else crm.acting_as(edited_by).actor
     crm.edit_report = report = take_in(crm, crm.store.edits(), actor)
     crm.write("crmcore", lambda work: keep_report(work, report))
-    crm.store.settle_edits()
     _present(crm)
+    crm.store.settle_edits()
 
 
 def _present(crm: CRM) -> None:

@@ -88,6 +88,7 @@ def _folded(value: Scalar | Unreadable) -> str:
 def _take(crm: Engine, group: Sequence[Edit], actor: str) -> list[EditedRow]:
     """One unit of work: all rows of a group, or none."""
     found: list[list[Issue]] = [[] for _ in group]
+    outcomes: Sequence[tuple[Outcome, str | None]] = ()
 
     def decide(work: Work) -> list[tuple[Outcome, str | None]]:
         for issues in found:
@@ -164,9 +165,7 @@ def _issues_of(error: DomainError, edit: Edit) -> list[Issue]:
 class _Taking:
     """The rows of one group being taken in, within one unit of work. What is against a row is put into its list."""
 
-    def __init__(
-        self, crm: Engine, work: Work, actor: str, group: Sequence[Edit], found: Sequence[list[Issue]]
-    ) -> None:
+    def __init__(self, crm: Engine, work: Work, actor: str, group: Sequence[Edit], found: list[list[Issue]]) -> None:
         self.crm, self.work, self.group, self.found = crm, work, group, found
         self.hands = Hands(Joined(crm, work), actor)
         self.cells = CellReader(crm, work)

@@ -87,9 +87,9 @@ class Engine:
             attempt += 1
 
     def _try(self, actor: str, decide: Callable[[Work], T]) -> T:
-        now = self.now()
         try:
             with self.store.transaction(write=True) as transaction:
+                now = self.now()  # once it has its turn, so that moments follow each other as units of work do
                 work = Work(
                     transaction,
                     playbook=self.playbook,

@@ -208,8 +208,11 @@ def _lasts(url: str) -> bool:
 
 
 def _refuse_edits(store: Store) -> None:
-    if store.edits():
-        raise StoreUnavailable("people's edits in the store were not taken in yet; open it once, then try again")
+    if store.edits() or store.describe().get("edits_later"):
+        raise StoreUnavailable(
+            "people's edits in the store were not taken in yet; close the file in other programs, open the store once, then"
+            " try again"
+        )
 
 
 def _copied(name: str, reading: Transaction, writing: Transaction, progress: Progress | None) -> Digest:

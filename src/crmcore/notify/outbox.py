@@ -70,12 +70,16 @@ def ready(
 ) -> Iterator[OutboxMessage]:
     """The messages that can be sent now, in order: of each customer the earliest that waits, where it is claimable.
 
-    Every other message of that customer waits behind it, so that nothing overtakes. One that is dead holds up nobody.
+    Every other message of that customer waits behind it, so that nothing overtakes. One that is dead holds up nobody, nor does
+    one that names another notifier than these: it may be gone for good.
     """
-    is_claimable = predicate(claimable(now, policy, notifiers), CODECS[OutboxMessage].collection)
+    known = frozenset(notifiers)
+    is_claimable = predicate(claimable(now, policy, known), CODECS[OutboxMessage].collection)
     seen: set[str] = set()
     for row in transaction.find(Query(OUTBOX, And(Eq("state", "waiting"), Le("at", now)), ("at",))):
         message = load(row)
+        if message.notifier is not None and message.notifier not in known:
+            continue
         if message.customer_id is not None:
             if message.customer_id in seen:
                 continue

@@ -19,10 +19,12 @@ Key = tuple[Any, ...]
 
 @attrs.define
 class Table:
-    """The rows of one collection by id, and per unique key the id that holds it."""
+    """The rows of one collection by id, and per unique key the id that holds it. ``readers`` is how many are reading it: with
+    nobody reading, it may be changed in place."""
 
     rows: dict[str, Row]
     keys: tuple[dict[Key, str], ...]
+    readers: int = 0
 
     def copy(self) -> Table:
         """The same rows, to be changed apart."""
@@ -47,12 +49,11 @@ def _put(there: dict[Any, Any], changes: Mapping[Any, Any]) -> None:
         there.pop(key, None)
 
 
-@attrs.define(eq=False)
+@attrs.frozen(eq=False)
 class Snapshot:
-    """The tables at one moment, and how many are reading them: nobody reading, they may be changed in place."""
+    """The tables at one moment. A table that has not changed since stands in later ones, too."""
 
-    tables: dict[str, Table]
-    readers: int = 0
+    tables: Mapping[str, Table]
 
 
 class MemoryData:
@@ -66,39 +67,40 @@ class MemoryData:
             )
             for name, collection in schema.collections.items()
         }
-        self._now = Snapshot({name: Table({}, tuple({} for _ in places)) for name, places in self.key_places.items()})
+        self._now = {name: Table({}, tuple({} for _ in places)) for name, places in self.key_places.items()}
         self.writing = threading.Lock()
         self._turn = threading.Lock()
 
     @property
     def tables(self) -> dict[str, Table]:
         """As last committed; only for who keeps writers out."""
-        return self._now.tables
+        return self._now
 
     def copy(self) -> MemoryData:
         """The same rows, to be changed apart."""
         copied = MemoryData(self.schema)
-        copied._now = Snapshot({name: table.copy() for name, table in self._now.tables.items()})
+        copied._now = {name: table.copy() for name, table in self._now.items()}
         return copied
 
     def begin_reading(self) -> Snapshot:
         """The tables as they are now, until :meth:`end_reading`."""
         with self._turn:
-            self._now.readers += 1
-            return self._now
+            for table in self._now.values():
+                table.readers += 1
+            return Snapshot(self._now)
 
     def end_reading(self, snapshot: Snapshot) -> None:
         """They may be changed again."""
         with self._turn:
-            snapshot.readers -= 1
+            for table in snapshot.tables.values():
+                table.readers -= 1
 
     def commit(self, changes: Changes) -> None:
         """Makes the changes: in place, or in copies where somebody is reading."""
         with self._turn:
-            if self._now.readers:
-                tables = dict(self._now.tables)
-                tables.update((name, tables[name].copy()) for name in changes)
-                self._now = Snapshot(tables)
+            read = {name: self._now[name].copy() for name in changes if self._now[name].readers}
+            if read:
+                self._now = {**self._now, **read}
             try:
                 self._merge(changes)
             except BaseException:  # an interrupt in the middle: once more, which does no harm, makes it whole
@@ -107,7 +109,7 @@ class MemoryData:
 
     def _merge(self, changes: Changes) -> None:
         for name, changed in changes.items():
-            table = self._now.tables[name]
+            table = self._now[name]
             _put(table.rows, changed.rows)
             for there, keys in zip(table.keys, changed.keys, strict=True):
                 _put(there, keys)
@@ -164,7 +166,7 @@ class MemoryTransaction(Transaction):
         self._data = data
         self._write = write
         self._snapshot: Snapshot | None = None
-        self._tables: dict[str, Table] = {}
+        self._tables: Mapping[str, Table] = {}
         self._changes: dict[str, TableChanges] = {}
         self._state: Literal["new", "open", "failed", "over"] = "new"
 

@@ -141,6 +141,7 @@ class BackingUp(Contract):
             before = everything(store)
             offered(lambda: store.backup(target("still")))
             for name, keep in (("kept", True), ("given up", False)):
+                waited, making = False, None
                 with ThreadPoolExecutor(1) as pool:
                     try:
                         with other.transaction(write=True) as work:
@@ -148,14 +149,14 @@ class BackingUp(Contract):
                             making = pool.submit(store.backup, target(name))
                             try:
                                 making.result(_MEANWHILE)
-                                waited = False
                             except TimeoutError:
                                 waited = True
                             if not keep:
                                 raise LookupError
                     except LookupError:
                         pass
-                    making.result(60)
+                assert making is not None
+                making.result()
                 after = everything(store)
                 with closing(_at(harness, target(name))) as backup:
                     assert everything(backup) == (after if waited else before)
