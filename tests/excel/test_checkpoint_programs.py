@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import subprocess
@@ -11,36 +12,45 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from stores_by_hand import PRESENTED, difficult_rows
+from stores_by_hand import PRESENTED, ROWS, VIEW, difficult_rows
 
 from crmcore.storage.presentation import Unreadable
-from crmcore.testing.kit_schema import SCHEMA
+from crmcore.testing.kit_schema import SCHEMA, VALUES, changed, values_row
 from crmcore_excel.checkpoints import read_checkpoint, write_checkpoint
 from crmcore_excel.edits import edits_between
 
+Convert = Callable[[Path, str], Path]
+#: Text in UTF-8, as the cells show it, of the second sheet.
+SECOND_SHEET = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,2"
 Save = Callable[[Path], Path]
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Save:
-    """Opens a workbook in LibreOffice and saves it, next to where it was."""
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Convert:
+    """Opens a workbook in LibreOffice and saves it in a format, next to where it was."""
     program = shutil.which("soffice")
     if program is None:
         pytest.skip("LibreOffice is not installed")
     home = tmp_path_factory.mktemp("home")
 
-    def save(path: Path) -> Path:
+    def convert(path: Path, to: str) -> Path:
         target = path.parent / "saved"
         subprocess.run(
-            [program, "--headless", "--convert-to", "xlsx:Calc MS Excel 2007 XML", "--outdir", str(target), str(path)],
+            [program, "--headless", "--convert-to", to, "--outdir", str(target), str(path)],
             check=True,
             capture_output=True,
             timeout=120,
             env={**os.environ, "HOME": str(home)},
         )
-        return target / path.name
+        return next(target.glob(f"{path.stem}*.{to.partition(':')[0]}"))
 
-    return save
+    return convert
+
+
+@pytest.fixture(scope="module")
+def saved(converted: Convert) -> Save:
+    """Opens a workbook in LibreOffice and saves it."""
+    return lambda path: converted(path, "xlsx:Calc MS Excel 2007 XML")
 
 
 def test_every_difficult_value_is_unchanged_after_the_program_saved_it(tmp_path: Path, saved: Save) -> None:
@@ -72,3 +82,23 @@ def test_what_the_program_saved_is_carried_over(tmp_path: Path, saved: Save) -> 
     )
     assert read_checkpoint(following, SCHEMA).rows["values"] == difficult_rows()
     assert openpyxl.load_workbook(following)["我的"]["A1"].value == "=1+1"
+
+
+def test_the_program_shows_what_was_carried_over(tmp_path: Path, converted: Convert, saved: Save) -> None:
+    path, following = tmp_path / "store.xlsx", tmp_path / "following.xlsx"
+    write_checkpoint(path, SCHEMA, {"values": ROWS}, store_id="s", sequence=1, presentation=VIEW)
+    book = openpyxl.load_workbook(path)
+    sheet = book["客户"]
+    column = sheet.max_column + 1
+    sheet.cell(1, column).value = "我的"
+    for number, formula in enumerate(("=C2*2", "=C3*2", "=C4*2"), 2):
+        sheet.cell(number, column).value = formula
+    book.save(path)
+    rows = [changed(VALUES, ROWS[0], text="甲<集团>", integer=700), ROWS[2], values_row("four", 1, text="丁公司")]
+    write_checkpoint(following, SCHEMA, {"values": rows}, store_id="s", sequence=2, presentation=VIEW, kept=saved(path))
+    shown = list(csv.DictReader(converted(following, SECOND_SHEET).read_text("utf-8").splitlines()))
+    assert [row["名称"] for row in shown] == ["甲<集团>", "丁公司", "丙公司"]
+    assert [row["金额"] for row in shown] == ["7.00", "", ""]
+    assert [row["我的"] for row in shown] == ["14", "", "0"]
+    again = saved(following)
+    assert read_checkpoint(again, SCHEMA).rows["values"] == [rows[0], rows[2], rows[1]]

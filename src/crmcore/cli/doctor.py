@@ -25,7 +25,7 @@ from crmcore.storage.filesystems import is_remote
 from crmcore.storage.url import StoreURL
 
 _LIBRARIES = (
-    *("attrs", "cattrs", "pluggy", "sqlalchemy", "psycopg", "filelock", "openpyxl", "python-calamine", "xlsxwriter"),
+    *("attrs", "cattrs", "pluggy", "sqlalchemy", "psycopg", "python-calamine", "xlsxwriter"),
     *("click", "rich"),
 )
 _COUNTED = ("customers", "contacts", "opportunities", "follow_ups", "follow_up_plans", "obligations", "events")
