@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from xml.etree import ElementTree
+from xml.parsers import expat
 from zoneinfo import ZoneInfo
 
 import attrs
 
-from crmcore.errors import NotSupported, StoreCorrupt
+from crmcore.errors import CRMError, NotSupported, StoreCorrupt
 from crmcore.storage import Row
 from crmcore.storage.presentation import Presentation, SheetView
 from crmcore_excel.book import MAX_ROWS, free_name
@@ -43,8 +45,21 @@ def carry_over(
 ) -> dict[str, bytes | str]:
     """The parts of the workbook with these rows in it; it was read together with the sheet of the guide.
 
-    Raises :class:`NotSupported` naming in ``details["parts"]`` all that can't be kept.
+    Raises :class:`NotSupported` naming in ``details["parts"]`` all that can't be kept, :class:`StoreCorrupt`.
     """
+    try:
+        return _carried_over(opened, marks, presentation, rows)
+    except (expat.ExpatError, ElementTree.ParseError, ValueError, LookupError) as problem:
+        if isinstance(problem, CRMError):
+            raise
+        raise StoreCorrupt(
+            f"{opened.path} can't be read to its end", path=str(opened.path), part="workbook"
+        ) from problem
+
+
+def _carried_over(
+    opened: Opened, marks: Marks, presentation: Presentation | None, rows: Mapping[str, Sized[Row]]
+) -> dict[str, bytes | str]:
     parts = Parts.of(opened.path)
     if lost := parts.unkeepable():
         raise _refused(lost)
@@ -296,7 +311,10 @@ class _Carried:
         exact = any(field.type == "decimal" for field in collection.fields)
         shape = partial(self._shape, {index: column for index, (column, _) in ours.items()})
         apart: list[Apart] = []
-        changes: dict[int, dict[int, Any]] = {number: dict.fromkeys(self.headed) for number in self.gone}
+        changes: dict[int, dict[int, Any]] = {}
+        for number in self.gone:
+            others = self.sheet.shared_columns(number) - ours.keys()  # a formula that other rows share stays
+            changes[number] = dict.fromkeys(index for index in self.headed if index not in others)
         fresh: set[int] = set()
         for row in rows:
             id = str(row[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 from xml.parsers import expat
 
@@ -120,17 +121,18 @@ class SheetXML:
             rest = part[opened.end() :]
             if b"<!" in rest or b"<?" in rest:
                 rest = _ASIDE.sub(_plain, rest)
-            at = rest.find(close)
+            at = rest.index(close)
             head, region, tail = part[: opened.end()], rest[:at], rest[at:]
         if b"AlternateContent" in region:
             raise refused(name, ["alternate content among the rows"])
         rows: dict[int, bytes] = {}
         found = list(_rows(region, prefix))
-        for index, (number, begin) in enumerate(found):
+        tag = b"<" + prefix + b"row"
+        for (number, begin, told), (_, end, _) in pairwise((*found, (0, len(region), True))):
             if number in rows:
                 raise refused(name, [f"row {number}, which stands there twice,"])
-            end = found[index + 1][1] if index + 1 < len(found) else len(region)
-            rows[number] = region[begin:end]
+            row = region[begin:end]
+            rows[number] = row if told else tag + f' r="{number}"'.encode() + row[len(tag) :]
         before = region[: found[0][1]] if found else region
         return cls(name, prefix, head + before, rows, _children(tail, prefix))
 
@@ -163,6 +165,18 @@ class SheetXML:
         if not self.has_formulas(row):
             return set()
         return {cell.column for cell in self.cells(row) if self._formula.search(cell.content)}
+
+    def shared_columns(self, number: int) -> set[int]:
+        """The columns of a row whose formula counts for other cells too."""
+        row = self.rows.get(number, b"")
+        if b"ref=" not in row or not self.has_formulas(row):
+            return set()
+        return {
+            cell.column
+            for cell in self.cells(row)
+            for tag in self._formula.findall(cell.content)
+            if ":" in attributes(tag).get("ref", "")
+        }
 
     def formula_areas(self) -> list[str]:
         """The areas of formulas that fill more cells than their own."""
@@ -255,7 +269,7 @@ class SheetXML:
             self.rows[number] = re.sub(rb"""\shidden\s*=\s*(?:"[^"]*"|'[^']*')""", b"", row[:end]) + row[end:]
 
     def _tag(self, row: bytes) -> tuple[int, bool]:
-        found = re.compile(b"<" + re.escape(self.prefix) + b"row" + _ATTRIBUTES).match(row)
+        found = self._row.match(row)
         assert found is not None
         return found.end(), found[1].endswith(b"/")
 
@@ -473,13 +487,13 @@ def _start_tag(prefix: bytes, name: bytes) -> re.Pattern[bytes]:
     return re.compile(b"<" + re.escape(prefix) + name + rb"(?=[\s/>])" + _ATTRIBUTES)
 
 
-def _rows(region: bytes, prefix: bytes) -> Iterator[tuple[int, int]]:
-    """Number and start of each row; those that don't say their number are counted."""
+def _rows(region: bytes, prefix: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Number and start of each row, and whether it says its number; the others are counted."""
     number = 0
     for found in _start_tag(prefix, b"row").finditer(region):
         told = attributes(found[1]).get("r", "")
         number = int(told) if told.isdecimal() else number + 1
-        yield number, found.start()
+        yield number, found.start(), told.isdecimal()
 
 
 def _children(tail: bytes, prefix: bytes) -> list[tuple[str, bytes]]:

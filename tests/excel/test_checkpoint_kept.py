@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from openpyxl.styles import Font, PatternFill
 from stores_by_hand import ROWS, VIEW
 
-from crmcore.errors import NotSupported
+from crmcore.errors import NotSupported, StoreCorrupt
 from crmcore.storage import Row
 from crmcore.testing import strategies
 from crmcore.testing.kit_schema import SCHEMA, VALUES, changed, values_row
@@ -314,6 +314,30 @@ def test_a_formula_in_a_cell_of_ours_becomes_its_value_and_the_order_of_calculat
     assert after["[Content_Types].xml"] == whole["[Content_Types].xml"]
     assert after["xl/_rels/workbook.xml.rels"] == whole["xl/_rels/workbook.xml.rels"]
     assert after[SHEET] == whole[SHEET]
+
+
+def test_a_formula_that_other_rows_share_stays_when_its_record_is_gone(tmp_path: Path) -> None:
+    def rewrite(parts: Parts) -> None:
+        rows = parts[SHEET].split(b"</row>")
+        rows[0] += b'<c r="XA1" t="inlineStr"><is><t>mine</t></is></c>'
+        rows[1] += b'<c r="XA2"><f t="shared" ref="XA2:XA4" si="0">C2*2</f><v>1</v></c>'
+        rows[2] += b'<c r="XA3"><f t="shared" si="0"/><v>2</v></c>'
+        rows[3] += b'<c r="XA4"><f t="shared" si="0"/><v>3</v></c>'
+        parts[SHEET] = b"</row>".join(rows)
+
+    path = write(tmp_path / "next.xlsx", ROWS[1:], saved(write(tmp_path / "kept.xlsx", ROWS), rewrite))
+    holds(path, ROWS[1:])
+    sheet = openpyxl.load_workbook(path)["客户"]
+    assert [sheet[f"XA{number}"].value for number in (2, 3, 4)] == ["=C2*2", "=C3*2", "=C4*2"]
+
+
+def test_a_sheet_that_ends_too_early_is_damaged(tmp_path: Path) -> None:
+    def rewrite(parts: Parts) -> None:
+        parts[SHEET] = parts[SHEET].replace(b"<pageMargins", b"<pageMargins <")
+
+    kept = saved(write(tmp_path / "kept.xlsx", ROWS), rewrite)
+    with pytest.raises(StoreCorrupt):
+        write(tmp_path / "target.xlsx", ROWS, kept)
 
 
 def test_formulas_are_worked_out_anew_when_the_workbook_is_opened(tmp_path: Path) -> None:
