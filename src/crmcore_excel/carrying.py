@@ -12,9 +12,11 @@ from collections.abc import Collection as Sized
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from itertools import count
 from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
+from xml.sax.saxutils import quoteattr
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -29,7 +31,7 @@ from crmcore_excel.filling import filled_with_texts
 from crmcore_excel.layout import LISTS, MARKS, TEXTS, Column, Marks, SheetLayout, write_marks
 from crmcore_excel.opening import Cells, Opened
 from crmcore_excel.parts import Parts, blank_sheet
-from crmcore_excel.sheetxml import SheetXML, area, refused
+from crmcore_excel.sheetxml import SheetXML, area, attributes, refused
 from crmcore_excel.styles import Styles
 
 _LIST_START = list_name(0)[:-1]
@@ -37,6 +39,7 @@ _OUR_LIST = re.compile(rb">\s*=?(?:'?crmcore lists'?!|" + _LIST_START.encode() +
 #: What a person may have put on cells that hold rows.
 _TIED_TO_CELLS = frozenset({"legacyDrawing", "drawing", "hyperlinks", "mergeCells"})
 _TABLE_ROOT = re.compile(rb"<(?:[\w.-]+:)?(?:table|autoFilter)\s[^<>]*>")
+_TABLE_COLUMN = re.compile(rb"""(<(?:[\w.-]+:)?tableColumn\s(?:[^<>]*?\s)?name\s*=\s*)(?:"[^"]*"|'[^']*')""")
 _REFERENCE = re.compile(rb"""(\sref\s*=\s*["'])([^"']*)""")
 
 
@@ -181,6 +184,8 @@ class _Carried:
     """The rows below the headings, as the parser gives them."""
     headed: Sequence[int] = ()
     """The columns with a heading: what stands in them belongs to the row."""
+    renamed: Mapping[int, str | None] = attrs.field(factory=dict)
+    """The headings that changed, by column."""
     gone: set[int] = attrs.field(factory=set)
     """The rows that were cleared."""
 
@@ -258,6 +263,7 @@ class _Carried:
             for number in [n for n in self.sheet.rows if n > self.heading_row]:
                 self.sheet.change(number, {index: None})
             changes[index] = None
+        self.renamed = changes
         if changes:
             self.sheet.change(self.heading_row, changes)
         self.layout = attrs.evolve(self.layout, columns=tuple(columns))
@@ -463,9 +469,25 @@ def _stretch(parts: Parts, part: str, carried: _Carried) -> None:
         table = parts.parts.get(one.target) if one.kind == "table" else None
         if table is None or re.search(rb"""\stotalsRowCount\s*=\s*["'][1-9]""", table):
             continue
-        made = _TABLE_ROOT.sub(lambda found: _REFERENCE.sub(longer, found[0], count=1), table)
+        made = _with_headings(table, carried)
+        made = _TABLE_ROOT.sub(lambda found: _REFERENCE.sub(longer, found[0], count=1), made)
         if made != table:
             parts.parts[one.target] = made
+
+
+def _with_headings(table: bytes, carried: _Carried) -> bytes:
+    """A table whose columns are called as the cells over them are, which programs insist on."""
+    root = _TABLE_ROOT.search(table)
+    place = area(attributes(root[0]).get("ref", "")) if root else None
+    if place is None or place[1] != carried.heading_row or not carried.renamed:
+        return table
+    column = count(place[0])
+
+    def named(found: re.Match[bytes]) -> bytes:
+        heading = carried.renamed.get(next(column))
+        return found[0] if not heading else found[1] + quoteattr(heading, {"\n": "_x000a_"}).encode()
+
+    return _TABLE_COLUMN.sub(named, table)
 
 
 def _write_own(parts: Parts, part_of: dict[str, str], title: str, rows: Iterable[Sequence[str]]) -> None:

@@ -196,6 +196,21 @@ def test_new_headings_and_columns_of_a_presentation_come_to_a_kept_workbook(thei
     assert [cell.value for cell in sheet[1]][:3] == ["备注 (text)", "备注", "some_text"]
 
 
+def test_a_table_made_of_the_rows_is_headed_as_its_cells_are(theirs: Path, tmp_path: Path) -> None:
+    book = openpyxl.load_workbook(theirs)
+    sheet = book["客户"]
+    sheet.auto_filter.ref = None
+    sheet.add_table(Table(displayName="客户表", ref=f"A1:{sheet.cell(4, sheet.max_column).coordinate}"))
+    book.save(theirs)
+    fields = {"text": FieldView(heading="<名>"), "decimal": FieldView(heading="数值")}
+    presentation = Presentation(sheets={"values": SheetView(title="客户", fields=fields)}, zone="UTC")
+    path = tmp_path / "next.xlsx"
+    write(path, ROWS, theirs, presentation)
+    sheet = openpyxl.load_workbook(path)["客户"]
+    assert sheet.tables["客户表"].column_names == [cell.value for cell in sheet[1]]
+    assert sheet["A1"].value == "<名>"
+
+
 def test_every_difficult_value_comes_back_through_a_kept_workbook(theirs: Path, tmp_path: Path) -> None:
     values = [(type, value) for type in FIELD_TYPES for value in DIFFICULT[type]] + [
         ("text", "客" * 32_767),
