@@ -116,7 +116,7 @@ def _carried_over(
         _write_own(parts, part_of, title, told)
     if formulas_gone:
         parts.drop_calculation_order()
-    if parts.has_formulas():
+    if parts.forget_results():
         parts.calculate_on_load()
     parts.unseal()
     return {**parts.parts}

@@ -241,9 +241,15 @@ class Parts:
         at = there.rindex(b"</")
         self.parts[PROPERTIES] = there[:at] + told + there[at:]
 
-    def has_formulas(self) -> bool:
-        """Whether any sheet has a formula."""
-        return any(_FORMULA.search(self.parts.get(name, b"")) for name in self.sheets().values())
+    def forget_results(self) -> bool:
+        """Takes the results of all formulas away, which LibreOffice would show as they are; gives whether there are formulas."""
+        found = False
+        for name in self.sheets().values():
+            part = self.parts.get(name, b"")
+            if _FORMULA.search(part):
+                found = True
+                self.parts[name] = _RESULT.sub(rb"\1", part)
+        return found
 
     def drop_notes(self, sheet: str, places: set[tuple[int, int]], names: set[str]) -> None:
         """Takes the notes away from cells of a sheet, by (column, row) from 1 and by name."""
@@ -264,6 +270,9 @@ class Parts:
 
 
 _FORMULA = re.compile(rb"<(?:[\w.-]+:)?f[\s/>]")
+_RESULT = re.compile(
+    rb"(<((?:[\w.-]+:)?)f(?=[\s/>])[^<>]*+(?:(?<=/)>|>[^<]*+</(?:[\w.-]+:)?f\s*>))\s*+<\2v(?:\s[^<>]*)?>[^<]*+</\2v\s*>"
+)
 _COMMENT = re.compile(rb"<((?:[\w.-]+:)?(?:comment|threadedComment))\s([^<>]*)>.*?</\1>", re.DOTALL)
 _SHAPE = re.compile(rb"<(?:\w+:)?shape\s.*?</(?:\w+:)?shape>", re.DOTALL)
 _NOTE = re.compile(rb"""ObjectType\s*=\s*["']Note["']""")

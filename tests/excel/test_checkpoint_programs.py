@@ -12,8 +12,10 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from openpyxl.styles import Font
 from stores_by_hand import PRESENTED, ROWS, VIEW, difficult_rows
 
+from crmcore.storage import Collection, Schema
 from crmcore.storage.presentation import Unreadable
 from crmcore.testing.kit_schema import SCHEMA, VALUES, changed, values_row
 from crmcore_excel.checkpoints import read_checkpoint, write_checkpoint
@@ -102,3 +104,34 @@ def test_the_program_shows_what_was_carried_over(tmp_path: Path, converted: Conv
     assert [row["我的"] for row in shown] == ["14", "", "0"]
     again = saved(following)
     assert read_checkpoint(again, SCHEMA).rows["values"] == [rows[0], rows[2], rows[1]]
+
+
+def test_the_program_opens_a_kept_workbook_with_new_sheets_columns_and_drop_downs(tmp_path: Path, saved: Save) -> None:
+    path, following = tmp_path / "store.xlsx", tmp_path / "following.xlsx"
+    fewer = Collection(name="values", fields=tuple(f for f in VALUES.fields if f.name not in ("date", "some_text")))
+    old = Schema.of(1, [fewer])
+    places = [VALUES.position(field.name) for field in fewer.fields]
+    write_checkpoint(
+        path,
+        old,
+        {"values": [tuple(row[place] for place in places) for row in ROWS]},
+        store_id="s",
+        sequence=1,
+        presentation=None,
+    )
+    book = openpyxl.load_workbook(path)
+    book["values"]["A1"].font = Font(bold=True)
+    book.save(path)
+    rows = {"values": ROWS, "keys": [], "group": []}
+    write_checkpoint(following, SCHEMA, rows, store_id="s", sequence=2, presentation=VIEW, kept=saved(path))
+    for made in (following, saved(following)):
+        read = read_checkpoint(made, SCHEMA)
+        assert (read.edited, read.rows["values"]) == (False, ROWS)
+        book = openpyxl.load_workbook(made)
+        assert book["group"].sheet_state == "hidden"
+        sheet = book["values"]
+        at = {cell.value: cell for cell in sheet[1]}
+        assert sheet.cell(2, at["日期"].column).number_format.replace("\\", "") == "yyyy-mm-dd"
+        (one,) = sheet.data_validations.dataValidation
+        assert at["类别"].column_letter in str(one.sqref)
+        assert sheet.column_dimensions[at["id"].column_letter].hidden
