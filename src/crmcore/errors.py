@@ -234,6 +234,12 @@ PHRASES: Mapping[str, str] = {
     "wait is a number of seconds, such as 5 or 0.5s": "wait须为秒数,例如 5 或 0.5s",
     "journal is auto, wal or truncate": "journal只能是 auto、wal 或 truncate",
     "the file is a database of another program": "该文件是其他程序的数据库",
+    "an event can't be read; look with: crmcore check": "有一条历史记录无法读取,请用 crmcore check 查看",
+    "a row can't be read; look with: crmcore check": "有一行数据无法读取,请用 crmcore check 查看",
+    "a table or column of the database is missing": "数据库缺少数据表或列",
+    "a transaction ends in the process that began it": "事务须在开始它的进程中结束",
+    "people's edits in the store were not taken in yet; close the file in other programs, open the store once, then try"
+    " again": "库中的外部修改尚未录入;请先在其他程序中关闭该文件,打开一次数据库后再试",
     "the database holds a text that can't be read": "数据库中有无法读取的文本",
     "the database holds a value that can't be read": "数据库中有无法读取的值",
     "the store is closed": "数据库已关闭",

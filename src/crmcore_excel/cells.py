@@ -266,7 +266,7 @@ class _Values:
 
     def unreadable(self, value: Any) -> Any:
         self.failed += 1
-        return Unreadable(shown_text(value))
+        return Unreadable(shown_text(value), why="cell_error" if isinstance(value, CellError) else None)
 
     def text(self, value: Any) -> Any:
         if value is None or value == "":
@@ -277,6 +277,8 @@ class _Values:
             digits = _digits(value)
             if digits is not None:
                 return digits
+            self.failed += 1
+            return Unreadable(shown_text(value), why="precision_lost")
         return self.unreadable(value)
 
     def integer(self, value: Any) -> Any:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from crmcore.errors import StorageError, StoreCorrupt, StoreUnavailable
+from crmcore.errors import ReadOnly, StorageError, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
 from crmcore.storage import Schema
 from crmcore.storage.memory import Table
 from crmcore.storage.presentation import Presentation
@@ -18,6 +18,8 @@ from crmcore_excel.loading import Loaded, copy, keep_base, litter, schema_digest
 from crmcore_excel.owners import owner_of
 from crmcore_excel.places import Places, fingerprint
 from crmcore_excel.replacing import move, replacing, sync_folder, typed_errors
+
+_PASSING = {cls.code for cls in (StoreUnavailable, StoreBusy, StoreFull, ReadOnly)}
 
 KEPT_BACKUPS = 5
 """Older versions of the workbook that are kept. What persons saved is never taken away."""
@@ -166,18 +168,28 @@ def _person_findings(places: Places, schema: Schema) -> list[str]:
     return []
 
 
-def tell_postponed(places: Places, why: str) -> None:
-    """Leaves word for whoever asks why the workbook is behind, if that can be."""
+def tell_postponed(places: Places, code: str, why: str) -> None:
+    """Leaves word for whoever asks why the workbook is behind, if that can be. ``code`` is the error's, if it is one of ours."""
     with contextlib.suppress(OSError):
-        places.postponed.write_text(why, "utf-8")
+        places.postponed.write_text(f"{code}\n{why}", "utf-8")
 
 
 def postponed(places: Places) -> str | None:
     """Why the workbook is behind; None when it was written as it should."""
+    return _postponed(places)[1]
+
+
+def was_in_the_way(places: Places) -> bool:
+    """Whether the workbook is behind for something that goes away by itself, as a program that had it open."""
+    return _postponed(places)[0] in _PASSING
+
+
+def _postponed(places: Places) -> tuple[str, str | None]:
     try:
-        return places.postponed.read_text("utf-8")
+        code, _, why = places.postponed.read_text("utf-8").partition("\n")
     except (OSError, ValueError):
-        return None
+        return "", None
+    return code, why or code
 
 
 def waiting(places: Places) -> StoreUnavailable:
@@ -193,7 +205,8 @@ def check_free(places: Places, now: Loaded) -> None:
     owner = owner_of(places.workbook)
     if owner is not None and owner.live:
         raise StoreUnavailable(
-            f"{places.workbook} is open in another program ({owner.file.name}); it is written when it is closed there",
+            f"{places.workbook} is open in another program ({owner.file.name}); it is written at the next use of the store"
+            " after it was closed there",
             path=str(places.workbook),
         )
     if now.edits or fingerprint(places.workbook) not in (now.seen, None):

@@ -43,8 +43,8 @@ _log = logging.getLogger("crmcore.excel")
 class Loaded:
     """The rows of a store in memory, and how far its files were read.
 
-    ``seen`` is the workbook as it was when it was looked at, ``edits`` what a person changed in it; ``later`` says that it was
-    not looked at, since a program has it open.
+    ``seen`` is the workbook as it was when it was looked at, ``edits`` what a person changed in it; ``later`` says that this
+    can't be taken in now, since a program has the workbook open or nothing may be written.
     """
 
     header: Header
@@ -130,7 +130,22 @@ def load_alone(places: Places, schema: Schema) -> Loaded:
     data, base = _read_base(places.base, schema)
     replay(found.records, data, base)
     seen = fingerprint(places.workbook) or header.fingerprint
-    return Loaded(header=header, mark=found.mark, data=data, seen=seen)
+    loaded = Loaded(header=header, mark=found.mark, data=data, seen=seen)
+    if seen != header.fingerprint and told(places.settled) != seen:
+        try:
+            loaded.edits = tuple(find_edits(places, header, schema))
+            loaded.later = bool(loaded.edits)
+        except StorageError as problem:
+            loaded.later = True
+            _log.warning("%s", problem.message)
+        if loaded.later:
+            _log.warning(
+                "%s was changed by hand, and %s may not be written: what was changed is taken in when somebody opens the"
+                " store who may write",
+                places.workbook,
+                places.folder,
+            )
+    return loaded
 
 
 def check_schema(header: Header, schema: Schema) -> None:

@@ -217,7 +217,7 @@ class ExcelStore(Store):
 
     def edits(self) -> Sequence[Edit]:
         self._check_open()
-        return self._now.edits
+        return () if self.read_only else self._now.edits
 
     def settle_edits(self) -> None:
         self._check_open()
@@ -287,7 +287,7 @@ class ExcelStore(Store):
         ) as problem:  # the journal has it all, and a commit that is done must not look like one that failed
             why = problem.message if isinstance(problem, CRMError) else f"{type(problem).__name__} while it was drawn"
             self._next_try = self._now.mark.end + JOURNAL_LIMIT
-            checkpointing.tell_postponed(self.places, why)
+            checkpointing.tell_postponed(self.places, getattr(problem, "code", ""), why)
             _log.warning("the workbook is not written yet: %s", why)
             _log.debug("the workbook is not written yet", exc_info=True)  # which may show what stands in rows
 
@@ -295,13 +295,21 @@ class ExcelStore(Store):
         if self._closed:
             return
         try:
-            if self._due and self.settings.checkpoint == "close" and os.getpid() == self._process and self._is_behind():
+            mine = self.settings.checkpoint == "close" and os.getpid() == self._process
+            if mine and (self._due or self._may_catch_up()) and self._is_behind():
                 self._try_checkpoint(self.settings.wait_seconds)
         finally:
             self._closed = True
             if os.getpid() == self._process:
                 self._alone.close()
                 self._writing_workbook.close()
+
+    def _may_catch_up(self) -> bool:
+        """Whether the workbook could not be written for something that may be gone now."""
+        if self.read_only or self._now.edits or not checkpointing.was_in_the_way(self.places):
+            return False
+        owner = owner_of(self.places.workbook)
+        return owner is None or not owner.live
 
     def _is_behind(self) -> bool:
         """Whether the workbook lacks something; somebody who closed before may have written it."""

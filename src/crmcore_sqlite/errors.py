@@ -54,6 +54,8 @@ def translate(error: sqlite3.Error | UnicodeDecodeError) -> StorageError:
     name = error.sqlite_errorname
     if code in _TAKEN:
         return _duplicate(str(error), name)
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column")):
+        return StoreCorrupt("a table or column of the database is missing", sqlite=name)
     kind, message = _BY_EXTENDED_CODE.get(code) or _BY_CODE.get(code & 0xFF) or (StorageError, f"SQLite says: {error}")
     return kind(message, sqlite=name)
 

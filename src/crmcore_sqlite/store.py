@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 from crmcore.errors import SchemaMismatch, StoreClosed, StoreCorrupt, StoreUnavailable
@@ -115,11 +116,22 @@ class SqliteStore(Store):
     def check(self) -> list[str]:
         try:
             findings = [str(text) for (text,) in self._ask("PRAGMA integrity_check") if text != "ok"]
+            findings += self._missing()
             for table, row, parent, _ in self._ask("PRAGMA foreign_key_check"):
                 findings.append(f"row {row} of {table} points to a row of {parent} that isn't there")
         except StoreCorrupt as problem:
             return [str(problem)]
         return findings
+
+    def _missing(self) -> Iterator[str]:
+        for collection in self.schema.collections.values():
+            there = {row[1] for row in self._ask(f'PRAGMA table_info("{collection.name}")')}
+            if not there:
+                yield f"the table {collection.name} is not there"
+                continue
+            for field in collection.fields:
+                if field.name not in there:
+                    yield f"{collection.name} has no column {field.name}"
 
     def _number(self, pragma: str) -> int:
         return int(self._ask(f"PRAGMA {pragma}")[0][0])

@@ -12,6 +12,7 @@ import pytest
 
 import crmcore
 from crmcore.app.checking import Checked
+from crmcore.errors import StoreCorrupt
 from crmcore.plugins import open_store
 from crmcore.storage.codec import SCHEMA
 from crmcore.storage.digest import digest_of
@@ -66,10 +67,15 @@ def test_a_kept_store_is_whole(path: Path) -> None:
         ("UPDATE customers SET remarks = ' x ' WHERE number LIKE '%01'", "value", "customers.remarks"),
         ("UPDATE customers SET remarks = 'a' || char(7) WHERE number LIKE '%01'", "value", "customers.remarks"),
         ("UPDATE customers SET headcount_low = -1 WHERE number LIKE '%01'", "value", "customers.headcount_low"),
-        ("UPDATE customers SET tags = '[1' WHERE number LIKE '%01'", "value", "customers.json"),
-        ("UPDATE customers SET need_tags = '7' WHERE number LIKE '%01'", "value", "customers.json"),
+        ("UPDATE customers SET tags = '[1' WHERE number LIKE '%01'", "value", "customers.tags"),
+        ("UPDATE customers SET need_tags = '7' WHERE number LIKE '%01'", "value", "customers.need_tags"),
         ("UPDATE customers SET custom = '[]' WHERE number LIKE '%01'", "value", "customers.custom"),
-        ("UPDATE orders SET amount_currency = 'x' WHERE number = 'HT-001'", "value", "orders.json"),
+        ("UPDATE orders SET amount_currency = 'x' WHERE number = 'HT-001'", "value", "orders.amount"),
+        ("UPDATE customers SET tags = '[{\"a\":[1]}]' WHERE number LIKE '%01'", "value", "customers.tags"),
+        ("UPDATE customers SET custom = '{' WHERE number LIKE '%01'", "value", "customers.custom"),
+        ("UPDATE contacts SET phones = 'not json' WHERE name = 'Zoë'", "value", "contacts.phones"),
+        ("UPDATE events SET changes = '{' WHERE action = 'customer.registered'", "value", "events.changes"),
+        ("UPDATE events SET changes = '{\"stage\":1}' WHERE action = 'customer.moved'", "value", "events.changes"),
         ("UPDATE contacts SET customer_id = 'x' WHERE name = 'Zoë'", "reference", "contacts.customer_id"),
         ("DELETE FROM orders WHERE number = 'HT-001'", "reference", "instalments.order_id"),
         ("DELETE FROM obligations WHERE state = 'open' AND customer_id IS NOT NULL", "obligations", "None.None"),
@@ -86,6 +92,21 @@ def test_what_somebody_else_wrote_is_found_and_not_told(path: Path, damage: str,
         assert all("factory" not in one.text(language) and "yesterday" not in one.text(language) for one in found)
 
 
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("DROP TABLE contacts", "the table contacts is not there"),
+        ("ALTER TABLE follow_ups DROP COLUMN summary", "follow_ups has no column summary"),
+    ],
+)
+def test_a_table_or_column_that_is_gone_is_found(path: Path, damage: str, told: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(damage)
+    findings = checked(path).findings
+    assert {one.kind for one in findings} == {"store"}
+    assert told in [one.told for one in findings]
+
+
 def test_under_changed_rules_what_is_owed_is_not_compared(path: Path) -> None:
     found = checked(path, "DELETE FROM obligations", "UPDATE settings SET value = 'other' WHERE id = 'rules'")
     assert (found.findings, found.outdated) == ((), True)
@@ -97,3 +118,16 @@ def test_checking_writes_nothing(path: Path) -> None:
     assert path.read_bytes() == before
     with open_store(f"sqlite:///{path.as_posix()}", SCHEMA) as store:
         assert store.check() == []
+
+
+@pytest.mark.parametrize(
+    "damage", ["events SET changes = '{'", "customers SET custom = '{'", "contacts SET phones = '{'"]
+)
+def test_a_text_that_cannot_be_read_is_a_damaged_store(path: Path, damage: str) -> None:
+    checked(path, f"UPDATE {damage}")
+    with crmcore.open(f"sqlite:///{path.as_posix()}") as crm:
+        me = crm.acting_as("li.ming")
+        with pytest.raises(StoreCorrupt):
+            me.obligations.recompute(dry_run=True)
+            for customer in me.customers.find():
+                me.contacts.of(customer)

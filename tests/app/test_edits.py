@@ -505,6 +505,23 @@ def test_what_a_person_wrote_in_another_form_is_read_where_an_import_would_read_
     assert [issue.code for issue in report.issues] == ["bad_type"] * 3
 
 
+def test_a_value_that_the_program_spoiled_is_told_apart_from_one_of_the_wrong_kind(crm, world):
+    spoiled = {
+        "uscc": Unreadable("9.11101080828837E+17", why="precision_lost"),
+        "budget": Unreadable("#N/A", why="cell_error"),
+        "budget_currency": Unreadable("#REF!", why="cell_error"),
+        "headcount_low": Unreadable("#DIV/0!", why="cell_error"),
+    }
+    report = take_in(crm, [changed(crm, "customers", world.customer.id, **spoiled)])
+    assert codes(report) == [
+        ("precision_lost", "customer.uscc"),
+        ("cell_error", "customer.budget"),
+        ("cell_error", "customer.budget"),
+        ("cell_error", "customer.headcount_low"),
+    ]
+    assert "#N/A" in report.text("zh-CN") and "9.111" not in report.text("zh-CN")
+
+
 def test_a_report_names_the_place_the_field_the_code_and_the_reason_in_both_languages(crm, world):
     edits = [
         changed(crm, "customers", world.customer.id, row=12, headcount_low=Unreadable("很多")),

@@ -68,3 +68,44 @@ def test_more_refused_cells_than_fit_are_counted(command, edited):
         patch.setattr("crmcore.cli.shell.MOST_EDITS", 3)
         outcome = command("list", "--store", STORE)
     assert "… and 1 more; crmcore edits has them all" in outcome.err
+
+
+@pytest.fixture
+def kept(command: Command) -> None:
+    assert command("init", "--store", STORE).code == 0
+
+
+def test_a_workbook_that_is_damaged_is_told_by_its_own_code(command, kept):
+    Path("客户.xlsx").write_bytes(b"PK")
+    for verb in ("list", "check", "init", "edits"):
+        outcome = command(verb, "--store", STORE, "--language", "zh-CN")
+        assert outcome.code == 6
+        assert outcome.err.startswith("error [store_corrupt]: 数据已损坏("), outcome.err
+
+
+@pytest.mark.parametrize("verb", ["list", "doctor", "init"])
+def test_a_workbook_that_was_moved_away_is_written_again(command, kept, verb):
+    Path("客户.xlsx").rename("别处.xlsx")
+    outcome = command(verb, "--store", STORE, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert verb != "init" or outcome.json["made"] is False
+    assert Path("客户.xlsx").exists()
+
+
+def test_an_empty_workbook_is_damaged_whichever_verb_opens_it(command, kept):
+    Path("客户.xlsx").write_bytes(b"")
+    for verb in ("list", "init"):
+        outcome = command(verb, "--store", STORE)
+        assert (outcome.code, "[store_corrupt]" in outcome.err) == (6, True)
+
+
+def test_a_workbook_that_never_was_is_not_made_by_a_slip(command):
+    outcome = command("list", "--store", STORE)
+    assert outcome.code == 1 and "make it with: crmcore init" in outcome.err
+    assert list(Path().iterdir()) == []
+
+
+def test_a_file_beside_the_store_is_told_as_a_file(command, kept):
+    Path("there.xlsx").touch()
+    outcome = command("backup", "there.xlsx", "--store", STORE, "--language", "zh-CN")
+    assert outcome.code == 1 and outcome.err.startswith("error [file]: 文件无法使用(")

@@ -96,6 +96,17 @@ def test_a_check_ends_in_6_where_something_is_wrong(command, store, tmp_path) ->
     assert (finding["kind"], finding["collection"], finding["field"]) == ("reference", "contacts", "customer_id")
 
 
+@pytest.mark.parametrize("statement", ["UPDATE events SET changes = '{'", "DROP TABLE contacts"])
+def test_a_store_that_cannot_be_read_ends_in_6_whichever_verb_reads_it(command, store, tmp_path, statement) -> None:
+    number = command("list", "--store", store, "--json").json["items"][0]["number"]
+    damage(tmp_path / "crm.db", statement)
+    assert command("check", "--store", store).code == 6
+    for verb in (["show", number], ["replay", "standard"], ["recompute", "--dry-run"]):
+        outcome = command(*verb, "--store", store)
+        if "contacts" not in statement or verb[0] == "show":
+            assert (outcome.code, "[store_corrupt]" in outcome.err) == (6, True), outcome
+
+
 @pytest.mark.parametrize(("version", "words"), [(SCHEMA.version + 1, "请更新crmcore"), (0, "crmcore upgrade")])
 def test_data_of_another_format_are_refused_and_the_doctor_says_why(command, store, tmp_path, version, words) -> None:
     damage(tmp_path / "crm.db", f"PRAGMA user_version = {version}")

@@ -645,6 +645,50 @@ def test_a_workbook_that_is_open_is_left_alone_until_it_is_closed(
     assert in_workbook(path) == {"one": 11}
 
 
+def test_a_workbook_that_was_open_is_written_by_whoever_uses_the_store_next(path: Path) -> None:
+    open_store(path).close()
+    owner = path.with_name(f"~${path.name}")
+    owner.write_bytes(excel_owner("Li Ming"))
+    with open_store(path) as store:
+        put(store, "one", 11)
+    with open_store(path) as store:
+        assert set(rows(store)) == {"one"}
+    assert in_workbook(path) == {}, "a program has it open"
+    owner.unlink()
+    with open_store(path, checkpoint="manual"):
+        pass
+    assert in_workbook(path) == {}, "it is written by hand alone"
+    with open_store(path) as store:
+        assert set(rows(store)) == {"one"}
+    assert in_workbook(path) == {"one": 11}
+    with open_store(path) as store:
+        assert store.describe()["postponed"] is None
+        before = path.read_bytes()
+    assert path.read_bytes() == before
+
+
+def test_who_only_reads_does_not_try_again_what_will_fail_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    open_store(path).close()
+    owner = path.with_name(f"~${path.name}")
+    owner.write_bytes(excel_owner("Li Ming"))
+    with open_store(path) as store:
+        put(store, "one", 1234567)
+    caplog.clear()
+    open_store(path).close()
+    assert not caplog.text, "it was told already"
+    owner.unlink()
+    open_store(path).close()
+    edit(path, 1234567, 7654321)
+    owner.write_bytes(excel_owner("Li Ming"))
+    with open_store(path) as store:
+        put(store, "two", 2)
+    owner.unlink()
+    caplog.clear()
+    with open_store(path) as store:
+        assert len(store.edits()) == 1
+    assert not caplog.text, "the edits wait for whoever takes them in"
+
+
 def test_an_owner_file_left_by_a_crash_does_not_block_for_ever(path: Path) -> None:
     with open_store(path) as store:
         put(store, "one", 11)
@@ -731,6 +775,24 @@ def test_edits_are_told_and_not_taken_in_by_themselves(path: Path) -> None:
     assert theirs in [file.read_bytes() for file in places(path).backups.iterdir()]
     with open_store(path) as store:
         assert store.edits() == ()
+
+
+def test_edits_where_nothing_may_be_written_are_said_to_wait(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_store(path) as store:
+        put(store, "one", 1234567)
+    edit(path, 1234567, 7654321)
+    monkeypatch.setattr(os, "access", lambda *arguments, **options: False)
+    with open_store(path) as reader:
+        assert reader.edits() == (), "which nobody can settle"
+        assert (reader.describe()["edits_waiting"], reader.describe()["edits_later"]) == (1, True)
+        assert rows(reader)["one"][2] == 1234567
+    assert "changed by hand" in caplog.text and "may not be written" in caplog.text
+    path.write_bytes(b"no workbook")
+    with open_store(path) as reader:
+        assert set(rows(reader)) == {"one"}
+        assert (reader.describe()["edits_waiting"], reader.describe()["edits_later"]) == (0, True)
 
 
 def test_settled_edits_stay_settled_when_the_workbook_is_not_yet_written(path: Path) -> None:

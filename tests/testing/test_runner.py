@@ -81,7 +81,9 @@ def test_a_file_that_is_there_is_never_touched(tmp_path: Path) -> None:
 def test_a_broken_clause_ends_in_one(capsys: pytest.CaptureFixture[str]) -> None:
     contract = f"{Declared.__module__}:Declared"
     assert main(["memory:", "--contract", contract, "--only", "S-CLOSE-02"]) == 1
-    assert "failed S-CLOSE-02: Failed: S-CLOSE-02 is declared as broken (it holds) but holds" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "failed S-CLOSE-02: Failed: S-CLOSE-02 is declared as broken (it holds) but holds" in told
+    assert f"; the clause: {clause_of(StoreContract, clauses(StoreContract)['S-CLOSE-02']).text}" in told
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,12 @@ def test_a_broken_clause_ends_in_one(capsys: pytest.CaptureFixture[str]) -> None
         ["no url"],
         ["memory:", "--only", "S-NONE-01"],
         ["sqlite:////no/such/folder/kit.db", "--only", "S-TX-01"],
+        ["sqlite:///kit.db?foo=1", "--only", "S-TX-01"],
+        ["memory:", "--contract", "nope:Nope"],
+        ["memory:", "--contract", "os"],
+        ["memory:", "--contract", "os:path"],
+        ["memory:", "--version", "9.9"],
+        ["memory:", "--version", "1.0", "--only", "S-CLAIM-01"],
     ],
 )
 def test_what_cannot_begin_ends_in_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +107,14 @@ def test_what_cannot_begin_ends_in_two(arguments: list[str], capsys: pytest.Capt
     assert told.out == ""
     assert told.err.startswith("crmcore.testing: ")
     assert "Traceback" not in told.err
+    assert "Errno" not in told.err
+
+
+def test_no_examples_are_no_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["memory:", "--examples", "0"])
+    assert ended.value.code == 2
+    assert "--examples" in capsys.readouterr().err
 
 
 def test_the_contract_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:

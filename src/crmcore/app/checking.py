@@ -9,8 +9,9 @@ import attrs
 
 from crmcore.app.engine import Engine
 from crmcore.app.obligations import Obligations
-from crmcore.domain import ENTITIES, Entity
-from crmcore.errors import Invalid, Language, StoreCorrupt, language_of
+from crmcore.domain import ENTITIES, Entity, Event
+from crmcore.domain.event import changes_of
+from crmcore.errors import Invalid, Language, SchemaMismatch, StoreCorrupt, language_of
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.digest import Digest, overall
@@ -94,7 +95,7 @@ def check(engine: Engine, progress: Progress | None = None) -> Checked:
         outdated = Obligations(engine, "crmcore").outdated()
         if not outdated and not findings:
             findings += _not_derived(engine)
-    except StoreCorrupt as damage:
+    except (StoreCorrupt, SchemaMismatch) as damage:
         findings.append(Finding(kind="store", told=str(damage)))
         return Checked(findings=tuple(findings), rows={}, digests={}, digest=None, outdated=False)
     told = {name: digest.hexdigest() for name, digest in digests.items()}
@@ -131,10 +132,12 @@ def _faults(cls: type[Entity], row: Row) -> list[str]:
     try:
         entity: Any = codec.load(row)
         made = cls(**{name: getattr(entity, name) for name in cls.kinds})
+        if isinstance(entity, Event):
+            changes_of(entity)
     except Invalid as problem:
         return [(issue.field or "").partition(".")[2] for issue in problem.issues]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return ["json"]
+    except StoreCorrupt as damage:
+        return [damage.details.get("field") or "changes"]
     again = codec.dump(made)
     return [field.name for field, kept, value in zip(codec.collection.fields, row, again, strict=True) if kept != value]
 

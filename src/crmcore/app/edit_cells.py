@@ -57,6 +57,10 @@ class CellReader:
         name, part = part_of(cls, cell.field)
         field, kind = f"{cls.entity}.{name}", cls.kinds[name].name
         after: Any = cell.after
+        if isinstance(after, Unreadable) and after.why == "cell_error":
+            raise Unclean("cell_error", value=after.text)
+        if isinstance(after, Unreadable) and after.why == "precision_lost":
+            raise Unclean("precision_lost")
         if part == "currency":
             return _currency(after)
         if isinstance(after, Unreadable):

@@ -74,7 +74,8 @@ def export(shell: Shell, table: str, output: str, encoding: str | None) -> None:
     path = Path(output)
     suffix = path.suffix.lower()
     if suffix == ".xlsx":
-        workbooks().write(path, [one_currency_or_text(found)], language=shell.language, zone=me.crm.zone)
+        with shell.writing(path):
+            workbooks().write(path, [one_currency_or_text(found)], language=shell.language, zone=me.crm.zone)
     elif suffix == ".csv":
         text = csv_text(found, shell.playbook.currency, shell.language)
         _replace(path, _encoded(text, encoding or "utf-8-sig"))
@@ -141,5 +142,6 @@ def template(shell: Shell, tables: tuple[str, ...], output: str) -> None:
     if Path(output).suffix.lower() != ".xlsx":
         raise click.BadParameter("the name must end in .xlsx", param_hint="--output")
     keys = [table_key(shell.playbook, given, "TABLE") for given in tables]
-    workbooks().template(Path(output), shell.playbook, keys or None, language=shell.language)
+    with shell.writing(output):
+        workbooks().template(Path(output), shell.playbook, keys or None, language=shell.language)
     shell.tell_written(output)

@@ -99,7 +99,8 @@ def copy(shell: Shell, source: str, target: str) -> None:
 @with_global_options
 def backup(shell: Shell, target: str) -> None:
     """Writes the store to the new file FILE, complete and checked, while others go on using it."""
-    stores.backup(shell.store, target)
+    with shell.writing(target):
+        stores.backup(shell.store, target)
     shell.tell_written(target)
 
 

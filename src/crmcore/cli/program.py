@@ -29,7 +29,7 @@ from crmcore.cli.sending import outbox
 from crmcore.cli.setup import init
 from crmcore.cli.shell import Shell, harmless
 from crmcore.cli.tiering import tier
-from crmcore.errors import CRMError, ImportRejected, Invalid, StorageError, TransitionRefused
+from crmcore.errors import CRMError, ImportRejected, Invalid, TransitionRefused
 from crmcore.interchange.rejections import REASONS, reason_text
 
 
@@ -132,11 +132,7 @@ def _report(shell: Shell, error: CRMError) -> None:
     if isinstance(error, ImportRejected) and error.reason in REASONS:
         message = reason_text(error.reason, shell.language) + (f" ({error.part})" if error.part else "")
         message = f"{error.reason}: {error.file}: {message}" if error.file else f"{error.reason}: {message}"
-    # A file that can't be written is named by its path; a store never is.
-    unwritten = isinstance(error, StorageError) and "path" in error.details
-    if unwritten:
-        message = shell.text("file_failed", trouble=error.message)
-    _complain("file" if unwritten else error.code, message)
+    _complain(error.code, message)
 
 
 def _ways_out(shell: Shell, refused: TransitionRefused) -> str:

@@ -124,12 +124,14 @@ def report(
         since, until = month or _last_month(me)
     period = {} if kind in _TIMELESS else {"since": since, "until": until}
     if kind in ("review", "monthly") and output is not None:
-        me.reports.write_review(output, since=since, until=until, of=of, language=shell.language)
+        with shell.writing(output):
+            me.reports.write_review(output, since=since, until=until, of=of, language=shell.language)
         shell.tell_written(output)
         return
     data, tables = _REPORTS[kind](me, of=of, **period)
     if output is not None:
-        workbooks().write(Path(output), tables, language=shell.language, zone=me.crm.zone)
+        with shell.writing(output):
+            workbooks().write(Path(output), tables, language=shell.language, zone=me.crm.zone)
         shell.tell_written(output)
     elif shell.json:
         shell.write_json(data)

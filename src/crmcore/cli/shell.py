@@ -23,7 +23,7 @@ import click
 import crmcore
 from crmcore.app.crm import CRM, Session
 from crmcore.cli.texts import text
-from crmcore.errors import Language, NotSupported, StoreUnavailable
+from crmcore.errors import Language, NotSupported, StorageError, StoreUnavailable
 from crmcore.metrics import Table
 from crmcore.playbooks import Playbook, load
 from crmcore.plugins import Plugins, find_backend, installed
@@ -155,15 +155,19 @@ class Shell:
         return found.plugins
 
     def store_is_there(self) -> bool:
-        """Whether the file that the URL names exists; where it names none, whether the backend knows of data there."""
+        """Whether the file that the URL names holds something; else whether the backend knows of data there.
+
+        A workbook that was moved away is still a store.
+        """
         url = StoreURL.parse(self.store)
         path = Path(url.path)
-        if path.suffix and not url.host:
-            return path.exists() and (not path.is_file() or path.stat().st_size > 0)
+        names_file = bool(path.suffix) and not url.host
+        if names_file and path.exists() and (not path.is_file() or path.stat().st_size > 0):
+            return True
         try:
             return find_backend(url.scheme).stored(url) is not None
-        except NotSupported:  # taken at its word
-            return True
+        except NotSupported:  # taken at its word, where no file could tell
+            return not names_file
 
     @property
     def me(self) -> Session:
@@ -213,6 +217,17 @@ class Shell:
     def write_table(self, table: Table) -> None:
         """A table on stdout."""
         self.write(table.to_text(self.language))
+
+    @contextmanager
+    def writing(self, file: str | Path) -> Iterator[None]:
+        """Where a verb writes a file of its own: what fails about that file is told as the file's fault, not the store's."""
+        try:
+            yield
+        except StorageError as error:
+            told = error.details.get("path")
+            if told is None or os.path.realpath(told) != os.path.realpath(file):
+                raise
+            raise OSError(self.text("file_failed", trouble=error.message)) from error
 
     def tell_written(self, file: str) -> None:
         """Says where a file was written."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,6 +12,7 @@ import attrs
 from crmcore.app.obligations import Duty
 from crmcore.cli.texts import TEXTS
 from crmcore.domain import ENTITIES, Entity, Event
+from crmcore.domain.event import changes_of
 from crmcore.domain.playbook import FIELD_KINDS
 from crmcore.domain.policies import Label
 from crmcore.errors import Language
@@ -147,7 +147,7 @@ def timeline_table(playbook: Playbook, events: Iterable[Event], language: Langua
 def _changes(playbook: Playbook, event: Event, language: Language, zone: ZoneInfo) -> str:
     """The first changed fields, as ``label: before → after``; of a new record what it became."""
     found = []
-    for name, (before, after) in (json.loads(event.changes) if event.changes else {}).items():
+    for name, (before, after) in changes_of(event).items():
         field = f"{event.subject}.{name}"
         if name.endswith("_id") or name in _TOLD_ELSEWHERE:
             continue

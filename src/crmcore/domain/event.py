@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from typing import Any
 
 from crmcore.domain.entity import Entity, entity
 from crmcore.domain.fields import instant, optional_text, text, whole
+from crmcore.errors import StoreCorrupt
 
 
 @entity(collection="events", indexes=[("customer_id", "at"), ("action", "at")])
@@ -28,3 +31,14 @@ class Event(Entity):
     by: str = text()
     changes: str | None = optional_text()
     reason: str | None = optional_text()
+
+
+def changes_of(event: Event) -> dict[str, tuple[Any, Any]]:
+    """What an event changed: field to before and after. Raises :class:`StoreCorrupt` for what the library did not write."""
+    try:
+        told = json.loads(event.changes) if event.changes else {}
+        return {name: (before, after) for name, (before, after) in told.items()}
+    except (ValueError, TypeError, AttributeError):
+        raise StoreCorrupt(
+            "an event can't be read; look with: crmcore check", collection="events", id=event.id
+        ) from None

@@ -16,7 +16,7 @@ from statistics import median
 
 import attrs
 
-from crmcore.domain.event import Event
+from crmcore.domain.event import Event, changes_of
 from crmcore.domain.policies import Label, Stage, StageGraph
 from crmcore.metrics.outcomes import rate
 from crmcore.metrics.tables import Column
@@ -153,7 +153,10 @@ def history_of(moves: Iterable[Event], begun: str, moved: str) -> dict[str, list
     for event in moves:
         if event.action not in (begun, moved) or not event.changes:
             continue
-        changes = _decode(event.changes)[0]
+        try:
+            changes = _decode(event.changes)[0]
+        except ValueError:
+            changes = changes_of(event)  # says what is wrong
         if (stage := changes.get("stage")) is None:
             continue
         # An imported record came to its stage before the event that tells of it.

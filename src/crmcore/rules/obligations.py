@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from crmcore.domain import Event, Obligation
+from crmcore.domain.event import changes_of
 from crmcore.domain.policies import StageGraph
 from crmcore.rules.cadences import Conversation, Standing, Waiver, owed_by_cadence
 from crmcore.rules.owed import Owed, different
@@ -26,6 +27,16 @@ PLAN_RULE = "plan"
 
 _decode = json.JSONDecoder().raw_decode
 _STANDING = frozenset(("stage", "tier", "owner", "first_contact_on"))
+
+
+def _changes(events: Sequence[Event]) -> list[Any]:
+    """What each event changed."""
+    try:
+        # One text is read faster than two hundred.
+        told: list[Any] = _decode(f"[{','.join([event.changes or '{}' for event in events])}]")[0]
+    except ValueError:
+        told = []
+    return told if len(told) == len(events) else list(map(changes_of, events))
 
 
 def derive(events: Iterable[Event], rulebook: Rulebook) -> list[Owed]:
@@ -84,8 +95,7 @@ class Case:
 
     def take(self, events: Sequence[Event]) -> None:
         """The events that come next in the log, in its order."""
-        # One text is read faster than two hundred.
-        told = _decode(f"[{','.join([event.changes or '{}' for event in events])}]")[0]
+        told = _changes(events)
         # A customer's whole history passes through here at every change: what is looked up often is bound once.
         reaction, known, targets, now = self.rulebook.reaction, self._values, self.targets, self._now
         for event, changes in zip(events, told, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -10,6 +9,7 @@ from itertools import pairwise
 import attrs
 
 from crmcore.domain import Event
+from crmcore.domain.event import changes_of
 
 
 @attrs.frozen(kw_only=True)
@@ -57,7 +57,7 @@ def visits(events: Iterable[Event], now: datetime) -> list[Visit]:
 
 
 def _arrival(event: Event) -> _Arrival | None:
-    changes = json.loads(event.changes) if event.changes else {}
+    changes = changes_of(event)
     if "stage" not in changes:
         return None
     source, stage = changes["stage"]

@@ -17,6 +17,7 @@ import cattrs
 from crmcore.domain import ENTITIES, Entity
 from crmcore.domain.fields import Kind
 from crmcore.domain.values import NO_CUSTOM, FrozenMap, Money, fold
+from crmcore.errors import StoreCorrupt
 from crmcore.storage.schema import Collection, Field, FieldType, Row, Schema
 
 E = TypeVar("E", bound=Entity)
@@ -93,6 +94,7 @@ def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
         "custom_out": _custom_to_scalar,
         "custom_in": _custom_from_scalar,
         "NO_CUSTOM": NO_CUSTOM,
+        "unreadable": lambda row: unreadable(cls, row),
     }
     read, write, names = [], [], []
     for name, kind in cls.kinds.items():
@@ -113,20 +115,48 @@ def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
         if kind.folded:
             names.append(f"{name}_key")
             dumped.append(f"fold(e.{name})")
-        read.append(f"    e.{name} = {loaded}")
+        read.append(f"        e.{name} = {loaded}")
         write += dumped
     source = [
         "def load(row):",
-        f"    {', '.join(names)} = row",
-        "    e = create(twin)",
+        "    try:",
+        f"        {', '.join(names)} = row",
+        "        e = create(twin)",
         *read,
-        "    e.__class__ = cls",
-        "    return e",
+        "        e.__class__ = cls",
+        "        return e",
+        "    except (ValueError, TypeError):",
+        "        raise unreadable(row) from None",
         "def dump(e):",
         f"    return ({', '.join(write)},)",
     ]
     exec("\n".join(source), scope)  # noqa: S102 - built from our own attribute names alone
     return scope["load"], scope["dump"]
+
+
+def unreadable(cls: type[Entity], row: Row) -> StoreCorrupt:
+    """The error for a row that is no entity of that class; ``details`` name collection, id and field, as far as one is to blame."""
+    shape = collection_of(cls)
+    told: dict[str, Any] = {"collection": shape.name}
+    if len(row) == len(shape.fields):
+        told |= {"id": row[0], "field": next((name for name in cls.kinds if not _reads(cls, name, row)), None)}
+    return StoreCorrupt("a row can't be read; look with: crmcore check", **told)
+
+
+def _reads(cls: type[Entity], name: str, row: Row) -> bool:
+    at = collection_of(cls).position(name)
+    value: Any = row[at]
+    try:
+        match cls.kinds[name].name:
+            case "texts":
+                texts_from_scalar(value)
+            case "custom":
+                _custom_from_scalar(value)
+            case "money" if value is not None:
+                Money(value, row[at + 1])  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def codec_of(cls: type[E]) -> Codec[E]:

@@ -62,9 +62,14 @@ class Presentation:
 
 @attrs.frozen
 class Unreadable:
-    """What a person wrote where a value of another type belongs."""
+    """What a person wrote where a value of another type belongs.
+
+    ``why`` is known where the program spoiled it: a long number that lost digits, or the error of a formula.
+    """
 
     text: str
+    # Not told in the mark of an edit.
+    why: Literal["precision_lost", "cell_error"] | None = attrs.field(default=None, kw_only=True, repr=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from crmcore.errors import CRMError
 from crmcore.storage import StoreURL
-from crmcore.testing.clause import CONTRACT_VERSION, Contract
+from crmcore.testing.clause import CONTRACT_VERSION
 from crmcore.testing.contract import StoreContract
 from crmcore.testing.places import places
 from crmcore.testing.report import Report, Result, run_contract
@@ -23,10 +23,22 @@ def _version(text: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _contract(text: str) -> type[Contract]:
+def _contract(text: str) -> type[StoreContract]:
+    """Raises :class:`ValueError` for what names no contract of a store."""
     module, _, name = text.partition(":")
-    found: type[Contract] = getattr(importlib.import_module(module), name)
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as problem:  # the module is somebody's
+        raise ValueError(f"there is no contract {text}: {type(problem).__name__}: {problem}") from problem
+    if not (isinstance(found, type) and issubclass(found, StoreContract)):
+        raise ValueError(f"{text} is no subclass of StoreContract")
     return found
+
+
+def _examples(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,12 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--only", nargs="+", metavar="ID", help="only these clauses; no floors then")
-    parser.add_argument("--examples", type=int, metavar="N", help="random cases per random clause (15)")
+    parser.add_argument("--examples", type=_examples, metavar="N", help="random cases per random clause (15)")
     parser.add_argument("--version", type=_version, default=CONTRACT_VERSION, help="the contract as of this version")
     parser.add_argument(
         "--contract",
-        type=_contract,
-        default=StoreContract,
+        default="crmcore.testing:StoreContract",
         metavar="MODULE:CLASS",
         help="a subclass of the contract, with its expected failures",
     )
@@ -67,10 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and gives its exit code: 0 all holds, 1 something is broken or wasn't tried, 2 it could not begin."""
     asked = _parser().parse_args(arguments)
     try:
+        contract = _contract(asked.contract)
         with places(asked.url, examples=asked.examples) as harness:
-            report = run_contract(harness, asked.contract, only=asked.only, version=asked.version, tell=_progress)
+            report = run_contract(harness, contract, only=asked.only, version=asked.version, tell=_progress)
             backend = harness().backend
-    except (CRMError, ValueError, ImportError, AttributeError, OSError) as problem:
+    except (CRMError, ValueError, ImportError, OSError) as problem:
         sys.stderr.write(f"crmcore.testing: {problem}\n")
         return USAGE
     if asked.json:

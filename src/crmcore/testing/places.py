@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from crmcore.errors import CRMError, InvalidURL, NotSupported
+from crmcore.errors import CRMError, InvalidURL, NotSupported, StoreUnavailable
 from crmcore.plugins import find_backend
 from crmcore.storage import Backend, Capability, Insert, Scan, Store, StoreURL
 from crmcore.storage.memory import MemoryBackend, MemoryData, MemoryStore
@@ -48,9 +48,12 @@ def places(url: str, *, examples: int | None = None) -> Iterator[Callable[[], Ha
         _empty(backend, address)
     else:
         beside = os.path.dirname(address.path) or os.curdir
+        if not os.path.isdir(beside):
+            raise StoreUnavailable(f"there is no folder {beside}")
         with tempfile.TemporaryDirectory(
             dir=os.path.abspath(beside), prefix=".kit-", ignore_cleanup_errors=True
         ) as top:
+            _try_url(backend, _in_a_folder(backend, address, tried, top))
             yield partial(_in_a_folder, backend, address, tried, top)
 
 
@@ -75,6 +78,17 @@ def _in_a_folder(backend: Backend, address: StoreURL, examples: int, top: str) -
         edit=None if person is None else partial(person, path),
         examples=examples,
     )
+
+
+def _try_url(backend: Backend, harness: Harness) -> None:
+    """Raises :class:`InvalidURL`; what else is wrong with a store, the clauses say."""
+    assert harness.url is not None
+    try:
+        backend.open(StoreURL.parse(harness.url), SCHEMA).close()
+    except InvalidURL:
+        raise
+    except Exception:
+        return
 
 
 def _on_a_server(backend: Backend, address: StoreURL, examples: int) -> Harness:

@@ -142,7 +142,8 @@ def run_contract(
     """Tries every clause, or those of ``only``, of the contract as of ``version``; ``harness`` gives empty data each time.
 
     ``floors`` say how many clauses must run for each capability that the harness's backend declares; they don't apply to
-    ``only`` some clauses. ``tell`` is told of each clause as it is done. Raises :class:`ValueError` for an id that there isn't.
+    ``only`` some clauses. ``tell`` is told of each clause as it is done. Raises :class:`ValueError` for an id or a version that there isn't,
+    and for an id that is newer than the version.
     """
     if not __debug__:
         raise RuntimeError("python -O takes the assertions out; the kit would prove nothing")
@@ -150,6 +151,11 @@ def run_contract(
     unknown = sorted(set(only or ()) - set(found))
     if unknown:
         raise ValueError(f"no such clause: {', '.join(unknown)}")
+    if not (1, 0) <= version <= CONTRACT_VERSION:
+        raise ValueError(f"the contract has no version {version[0]}.{version[1]}")
+    newer = sorted(id for id in only or () if clause_of(contract, found[id]).since > version)
+    if newer:
+        raise ValueError(f"newer than version {version[0]}.{version[1]}: {', '.join(newer)}")
     results: list[Result] = []
     declared: frozenset[StrEnum] = frozenset()
     for id, name in found.items():
@@ -167,6 +173,8 @@ def run_contract(
 def _try(contract: type[Contract], name: str, stated: Clause, harness: Any) -> Result:
     began = time.perf_counter()
     outcome, reason = _outcome(contract, name, harness)
+    if outcome == "failed":
+        reason = f"{reason}; the clause: {stated.text}"
     return Result(stated, outcome, reason, time.perf_counter() - began)
 
 
