@@ -7,7 +7,7 @@ that is wrong with one input comes at once, as the :class:`Issue` values of one 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import attrs
 
@@ -95,6 +95,14 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "{label}在此期间已被他人修改",
     ),
     "not_editable": ("{label} is not changed here; the program keeps it", "{label}由程序维护,不能在此修改"),
+    "sheet_kept": (
+        "this sheet is the program's own; what is changed in it is not taken in",
+        "此工作表由程序自用,其中的修改不录入",
+    ),
+    "row_copied": (
+        "{label} {record} is taken, as in a row that was copied; in a new row leave {label} blank",
+        "{label}{record}已被使用,此行像是复制的;新增行请留空{label}",
+    ),
     "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
     "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
@@ -102,6 +110,70 @@ ISSUES: Mapping[str, tuple[str, str]] = {
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
 PHRASES: Mapping[str, str] = {
+    "the workbook has no sheet {part} any more": "工作簿中已没有工作表“{part}”",
+    "the sheet {part} has no heading {names}": "工作表“{part}”缺少表头:{names}",
+    "the sheet {part} has two headings {names}": "工作表“{part}”的表头重复:{names}",
+    "the sheet {part} can't be read": "工作表“{part}”无法读取",
+    "no row of the sheet {part} has an id that is known; the column {names} was changed": (
+        "工作表“{part}”中没有一行的标识可以识别,“{names}”列被改动过"
+    ),
+    "{path} can't be read: {reason}": "{path}无法读取:{reason}",
+    "{path} is an .xls file or encrypted; this library writes .xlsx": "{path}是.xls文件或已加密,本程序只使用.xlsx",
+    "{path} is empty": "{path}是空文件",
+    "{path} is no workbook, or was cut off": "{path}不是工作簿,或内容不完整",
+    "{path} is damaged in {part}": "{path}已损坏,位置:{part}",
+    "{trouble}. Nothing that was committed is lost: put that right in {path}, or move it away and open the store again, and"
+    " the workbook is written anew; older ones are in {backups}": (
+        "{trouble}。已提交的数据没有丢失:请在{path}中改正,或将其移走后重新打开,工作簿会重新写出;旧版本在{backups}"
+    ),
+    "{path} was changed by hand; the changes are to be taken in first: open the store anew": (
+        "{path}有尚未录入的手工修改,请重新打开以便先行录入"
+    ),
+    "{path} is open in another program ({file}); it is written at the next use of the store after it was closed there": (
+        "{path}正在其他程序中打开({file}),关闭后下次使用存储时写入"
+    ),
+    "{path} is missing while another program has it open: close it there first": (
+        "{path}不存在,但其他程序仍打开着它,请先在该程序中关闭"
+    ),
+    "{path} was changed by hand, and the folder {folder} that belongs to it is not beside it: put the folder there, or take"
+    " the table in with crmcore import": (
+        "{path}有手工修改,而所属文件夹{folder}不在旁边:请将文件夹放回,或用crmcore import导入表格"
+    ),
+    "{path} is not the workbook that {folder} belongs to, nor one of its last versions: put the right workbook back, or move"
+    " this one to a place of its own and open it there": (
+        "{path}不是{folder}所属的工作簿,也不是其最近的版本:请放回正确的工作簿,或将此工作簿移到别处打开"
+    ),
+    "{path} was renamed, and what was committed since it was written is in {folder}: rename that to {wanted}, or the workbook"
+    " to {name}": "{path}已改名,此后提交的数据在{folder}中:请将该文件夹改名为{wanted},或将工作簿改名为{name}",
+    "{path} may not be written": "{path}不能写入",
+    "{path} may not be written; is it open in another program?": "{path}不能写入,是否正在其他程序中打开?",
+    "{path} can't be written: {reason}": "{path}无法写入:{reason}",
+    "{path} is a folder, not a file": "{path}是文件夹,不是文件",
+    "{path} is missing": "{path}不存在",
+    "{path} is there already": "{path}已存在",
+    "no space is left for {path}": "磁盘空间不足,无法写入{path}",
+    "there is no folder {path}": "没有文件夹{path}",
+    "no file can be made in {path}: it may not be written": "{path}不能写入,无法在其中新建文件",
+    "{path} is missing, and with it what was committed last: put it back from a backup of the disk, or move its folder away to"
+    " open the workbook as it was last written": (
+        "{path}不存在,最近提交的数据也随之缺失:请从磁盘备份恢复,或将其文件夹移走,按最后写出的工作簿打开"
+    ),
+    "{path} is missing or damaged, and the workbook isn't as it was written: put the folder back from a backup of the disk;"
+    " older workbooks are in {backups}": (
+        "{path}不存在或已损坏,工作簿也与写出时不同:请从磁盘备份恢复该文件夹;旧版本在{backups}"
+    ),
+    "{path} is older than the workbook beside it: put the folder back as a whole": (
+        "{path}比旁边的工作簿旧,请整体恢复该文件夹"
+    ),
+    "a workbook holds {limit} rows as a store, and no more: move the data with crmcore copy excel:///{name} sqlite:///crm.db": (
+        "工作簿存储最多{limit}行,请迁移数据:crmcore copy excel:///{name} sqlite:///crm.db"
+    ),
+    # What is logged as a warning; an error among its arguments has texts of its own.
+    "the workbook is not written yet: %s": "工作簿尚未写入:%s",
+    "%s was changed by hand and is open in another program (%s): what was changed is taken in when the store is opened after"
+    " the workbook was closed there": "%s有手工修改,且正在其他程序中打开(%s):关闭后下次打开存储时录入",
+    "%s was changed by hand, and %s may not be written: what was changed is taken in when somebody opens the store who may"
+    " write": "%s有手工修改,但%s不能写入:待有写入权限的人打开存储时录入",
     "a sheet holds 1,048,575 rows; move to SQLite": "一张工作表最多1,048,575行,请改用SQLite存储",
     "a store is kept in an .xlsx workbook; others are read by crmcore import": "存储只能是.xlsx工作簿,其他文件请用crmcore import导入",
     "a text holds half a character, which no workbook can keep": "文字含有不完整的字符,工作簿无法保存",
@@ -134,9 +206,6 @@ PHRASES: Mapping[str, str] = {
     "there are no data to be upgraded": "没有可升级的数据",
     "there is no store at this URL": "此URL处没有数据库",
     "the target already holds data; copy into a new store": "目标数据库已有数据,请复制到新的数据库",
-    "people's edits in the store were not taken in yet; open it once, then try again": (
-        "存储中有尚未录入的修改,请先打开一次再试"
-    ),
     "another program has the database open; it must be closed for an upgrade": "其他程序正在使用数据库,升级前须先关闭",
     "this store makes no backup of its own; copy it first, then upgrade without a backup": (
         "此存储没有自带的备份功能,请先复制到另一个存储,再以不备份的方式升级"
@@ -240,6 +309,10 @@ PHRASES: Mapping[str, str] = {
     "a transaction ends in the process that began it": "事务须在开始它的进程中结束",
     "people's edits in the store were not taken in yet; close the file in other programs, open the store once, then try"
     " again": "库中的外部修改尚未录入;请先在其他程序中关闭该文件,打开一次数据库后再试",
+    "the target keeps nothing once it is closed; copy into a store that lasts": (
+        "目标关闭后不保留任何数据,请复制到可持久保存的数据库"
+    ),
+    "notices are put into the outbox up to now; --until can't lie ahead": "提醒只会放入发件箱到当前为止,--until不能晚于今天",
     "the database holds a text that can't be read": "数据库中有无法读取的文本",
     "the database holds a value that can't be read": "数据库中有无法读取的值",
     "the store is closed": "数据库已关闭",
@@ -300,7 +373,7 @@ PHRASES: Mapping[str, str] = {
     "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
     "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
     **{
-        f"there is no such {entity}": f"没有这样的{chinese}"
+        f"there is no such {named}": f"没有这样的{chinese}"
         for entity, chinese in {
             "customer": "客户",
             "contact": "联系人",
@@ -319,6 +392,7 @@ PHRASES: Mapping[str, str] = {
             "outbox_message": "消息",
             "user": "用户",
         }.items()
+        for named in (entity, entity.replace("_", " "))
     },
 }
 
@@ -422,16 +496,34 @@ class CRMError(Exception):
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
+    phrase: str = ""
+    facts: Mapping[str, Any] = {}
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
 
+    @classmethod
+    def phrased(cls, phrase: str, **facts: Any) -> Self:
+        """An error whose message is a phrase of :data:`PHRASES` with ``{facts}`` in it, which are its details.
+
+        A fact may be another error, which is told in the reader's language too.
+        """
+        details = {name: fact.message if isinstance(fact, CRMError) else fact for name, fact in facts.items()}
+        error = cls(phrase.format_map(details), **details)
+        error.phrase, error.facts = phrase, facts
+        return error
+
     def text(self, language: Language = "en") -> str:
         """The message for a reader. What has no Chinese text is told in English behind what its class means."""
         if language == self.details.get("language", "en") or language == "en":
             return self.message
+        if self.phrase in PHRASES:
+            told = {
+                name: fact.text(language) if isinstance(fact, CRMError) else fact for name, fact in self.facts.items()
+            }
+            return PHRASES[self.phrase].format_map(told)
         # A class of a plugin's own means what the class means that it comes from.
         codes: list[str] = [vars(cls).get("code", "") for cls in type(self).__mro__]
         meaning = next(MEANINGS[code] for code in codes if code in MEANINGS)

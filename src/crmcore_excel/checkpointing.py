@@ -109,7 +109,7 @@ def back_up(
     """Writes the rows as a workbook of its own, verified; raises :class:`StoreUnavailable` if something is there."""
     target = Path(os.path.realpath(target))
     if target.exists():
-        raise StoreUnavailable(f"{target} is there already", path=str(target))
+        raise StoreUnavailable.phrased("{path} is there already", path=str(target))
     draft = target.with_name(f".{target.name}.{mark.sequence}.tmp")
     with typed_errors(target):
         try:
@@ -118,7 +118,7 @@ def back_up(
             os.link(draft, target)  # unlike a move, never over another file
             sync_folder(target.parent)
         except FileExistsError:
-            raise StoreUnavailable(f"{target} is there already", path=str(target)) from None
+            raise StoreUnavailable.phrased("{path} is there already", path=str(target)) from None
         finally:
             draft.unlink(missing_ok=True)
 
@@ -194,8 +194,8 @@ def _postponed(places: Places) -> tuple[str, str | None]:
 
 def waiting(places: Places) -> StoreUnavailable:
     """The error for a workbook that holds a person's edits nobody has looked at."""
-    return StoreUnavailable(
-        f"{places.workbook} was changed by hand; the changes are to be taken in first: open the store anew",
+    return StoreUnavailable.phrased(
+        "{path} was changed by hand; the changes are to be taken in first: open the store anew",
         path=str(places.workbook),
     )
 
@@ -204,10 +204,11 @@ def check_free(places: Places, now: Loaded) -> None:
     """Raises :class:`StoreUnavailable` unless the workbook may be replaced."""
     owner = owner_of(places.workbook)
     if owner is not None and owner.live:
-        raise StoreUnavailable(
-            f"{places.workbook} is open in another program ({owner.file.name}); it is written at the next use of the store"
-            " after it was closed there",
+        raise StoreUnavailable.phrased(
+            "{path} is open in another program ({file}); it is written at the next use of the store after it was closed"
+            " there",
             path=str(places.workbook),
+            file=owner.file.name,
         )
     if now.edits or fingerprint(places.workbook) not in (now.seen, None):
         raise waiting(places)

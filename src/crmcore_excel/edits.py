@@ -96,11 +96,12 @@ class _Sheet:
         kept = self._kept(known, rows)
         if base and not kept and any(value is not None for row in rows for value in row):
             heading = next(column.heading for column in self.layout.columns if column.field == "id")
-            raise StoreCorrupt(
-                f"no row of the sheet {self.layout.title} has an id that is known; the column {heading} was changed",
+            raise StoreCorrupt.phrased(
+                "no row of the sheet {part} has an id that is known; the column {names} was changed",
                 path=path,
                 part=self.layout.title,
                 headings=(heading,),
+                names=heading,
             )
         for index, row in enumerate(rows):
             if index in kept:

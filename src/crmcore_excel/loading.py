@@ -79,9 +79,9 @@ def recover(places: Places, schema: Schema, *, sweep: bool) -> Loaded:
     """
     if not places.journal.exists():
         if places.base.exists():
-            raise StoreCorrupt(
-                f"{places.journal} is missing, and with it what was committed last: put it back from a backup of the"
-                " disk, or move its folder away to open the workbook as it was last written",
+            raise StoreCorrupt.phrased(
+                "{path} is missing, and with it what was committed last: put it back from a backup of the disk, or move its"
+                " folder away to open the workbook as it was last written",
                 path=str(places.journal),
             )
         _begin(places, schema)
@@ -118,7 +118,7 @@ def load_alone(places: Places, schema: Schema) -> Loaded:
     if not places.journal.exists():
         known = fingerprint(places.workbook)
         if known is None:
-            raise StoreUnavailable(f"{places.workbook} is missing", path=str(places.workbook))
+            raise StoreUnavailable.phrased("{path} is missing", path=str(places.workbook))
         checkpoint = read_checkpoint(places.workbook, schema)
         header = _header(schema, known, checkpoint.store_id, checkpoint.store_id, checkpoint.sequence)
         return Loaded(header=header, mark=header.mark, data=fill(schema, checkpoint.rows), seen=known)
@@ -137,7 +137,7 @@ def load_alone(places: Places, schema: Schema) -> Loaded:
             loaded.later = bool(loaded.edits)
         except StorageError as problem:
             loaded.later = True
-            _log.warning("%s", problem.message)
+            _log.warning("%s", problem)
         if loaded.later:
             _log.warning(
                 "%s was changed by hand, and %s may not be written: what was changed is taken in when somebody opens the"
@@ -183,11 +183,7 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
     try:
         edited = read_checkpoint(places.workbook, schema)
     except StoreCorrupt as problem:
-        raise StoreCorrupt(
-            f"{problem} Nothing that was committed is lost: move the damaged workbook away and open the store again, and"
-            f" the workbook is written anew; older ones are in {places.backups}",
-            path=str(places.workbook),
-        ) from problem
+        raise _unusable(places, problem) from problem
     base, since = _base_of(places, header, edited), ""
     settled = told(places.settled)
     if settled is not None and fingerprint(places.kept) == settled:
@@ -196,7 +192,25 @@ def find_edits(places: Places, header: Header, schema: Schema) -> list[Edit]:
         if (before.store_id, before.sequence, before.unread) == (edited.store_id, edited.sequence, ()):
             base, since = places.kept, settled.sha256
     # What says again what was written has taken something back, where that was looked at.
-    return edits_between(base, places.workbook, schema, since) if edited.edited or since else []
+    if not edited.edited and not since:
+        return []
+    try:
+        return edits_between(base, places.workbook, schema, since)
+    except StoreCorrupt as problem:
+        if problem.details.get("path") != str(places.workbook):
+            raise
+        raise _unusable(places, problem) from problem
+
+
+def _unusable(places: Places, problem: StoreCorrupt) -> StoreCorrupt:
+    """The error for a workbook that was damaged, or changed in a way that nothing can be taken in of."""
+    return StoreCorrupt.phrased(
+        "{trouble}. Nothing that was committed is lost: put that right in {path}, or move it away and open the store"
+        " again, and the workbook is written anew; older ones are in {backups}",
+        trouble=problem,
+        path=str(places.workbook),
+        backups=str(places.backups),
+    )
 
 
 def litter(places: Places) -> list[Path]:
@@ -243,10 +257,11 @@ def _base_of(places: Places, header: Header, edited: Checkpoint) -> Path:
     base = places.base if last else backup_of(places, edited.store_id, edited.sequence)
     if base.exists() and stored_digest(base) == edited.digest:
         return base
-    raise StoreUnavailable(
-        f"{places.workbook} is not the workbook that {places.folder} belongs to, nor one of its last versions: put the"
-        " right workbook back, or move this one to a place of its own and open it there",
+    raise StoreUnavailable.phrased(
+        "{path} is not the workbook that {folder} belongs to, nor one of its last versions: put the right workbook back,"
+        " or move this one to a place of its own and open it there",
         path=str(places.workbook),
+        folder=str(places.folder),
     )
 
 
@@ -315,10 +330,11 @@ def _header(
 
 def edited_alone(places: Places) -> StoreUnavailable:
     """The error for a workbook whose edits can't be told from what it held."""
-    return StoreUnavailable(
-        f"{places.workbook} was changed by hand, and the folder {places.folder.name} that belongs to it is not beside it:"
-        " put the folder there, or take the table in with crmcore import",
+    return StoreUnavailable.phrased(
+        "{path} was changed by hand, and the folder {folder} that belongs to it is not beside it: put the folder there, or"
+        " take the table in with crmcore import",
         path=str(places.workbook),
+        folder=places.folder.name,
     )
 
 
@@ -341,10 +357,13 @@ def check_name(places: Places) -> None:
         except (OSError, StorageError):
             continue
         if records and header.fingerprint == known:
-            raise StoreUnavailable(
-                f"{places.workbook} was renamed, and what was committed since it was written is in {folder.name}: rename that"
-                f" to {places.folder.name}, or the workbook to {name}",
+            raise StoreUnavailable.phrased(
+                "{path} was renamed, and what was committed since it was written is in {folder}: rename that to {wanted},"
+                " or the workbook to {name}",
                 path=str(places.workbook),
+                folder=folder.name,
+                wanted=places.folder.name,
+                name=name,
             )
 
 
@@ -382,10 +401,11 @@ def _finish(places: Places, header: Header, found: Scan) -> tuple[Header, Mark, 
     if there == known:
         copy(places.workbook, places.base)
         return header, found.mark, found.records
-    raise StoreCorrupt(
-        f"{places.base} is missing or damaged, and the workbook isn't as it was written: put the folder back from a backup"
-        f" of the disk; older workbooks are in {places.backups}",
+    raise StoreCorrupt.phrased(
+        "{path} is missing or damaged, and the workbook isn't as it was written: put the folder back from a backup of the"
+        " disk; older workbooks are in {backups}",
         path=str(places.base),
+        backups=str(places.backups),
     )
 
 
@@ -401,8 +421,8 @@ def _renew(
 ) -> tuple[Header, Mark, Sequence[Record]]:
     store_id, sequence, schema = identity
     if sequence > found.mark.sequence:
-        raise StoreCorrupt(
-            f"{places.journal} is older than the workbook beside it: put the folder back as a whole",
+        raise StoreCorrupt.phrased(
+            "{path} is older than the workbook beside it: put the folder back as a whole",
             path=str(places.journal),
         )
     last = next(record for record in found.records if record.sequence == sequence)
@@ -420,8 +440,8 @@ def keep_base(places: Places, header: Header) -> None:
 def _restore(places: Places) -> None:
     """Writes the workbook that somebody renamed or deleted; what was committed since comes into it at the next checkpoint."""
     if (owner := owner_of(places.workbook)) is not None and owner.live:
-        raise StoreUnavailable(
-            f"{places.workbook} is missing while another program has it open: close it there first",
+        raise StoreUnavailable.phrased(
+            "{path} is missing while another program has it open: close it there first",
             path=str(places.workbook),
         )
     copy(places.base, places.draft)

@@ -49,8 +49,8 @@ class Opened:
         """Where the sheet's columns stand. Raises :class:`StoreCorrupt` naming a sheet or heading that isn't there."""
         cells = self.sheets.get(sheet.title)
         if cells is None:
-            raise StoreCorrupt(
-                f"the workbook has no sheet {sheet.title} any more", path=str(self.path), part=sheet.title
+            raise StoreCorrupt.phrased(
+                "the workbook has no sheet {part} any more", path=str(self.path), part=sheet.title
             )
         return _find(sheet, cells, self.path)
 
@@ -76,7 +76,9 @@ def open_workbook(path: Path, marks_only: bool = False, others: Sequence[str] = 
     try:
         file = path.open("rb")
     except OSError as problem:
-        raise StoreUnavailable(f"{path} can't be read: {problem.strerror}", path=str(path)) from problem
+        raise StoreUnavailable.phrased(
+            "{path} can't be read: {reason}", path=str(path), reason=problem.strerror
+        ) from problem
     with file:
         sealed = _check(file, path)
         sheets = _direct(file, path, marks_only, others) if sealed else _apart(path)
@@ -89,13 +91,13 @@ def _check(file: BinaryIO, path: Path) -> bool:
     """Whether the file is sealed; raises for one that is no workbook."""
     start = file.read(len(OLE_MAGIC))
     if start == OLE_MAGIC:
-        raise SchemaMismatch(f"{path} is an .xls file or encrypted; this library writes .xlsx", path=str(path))
+        raise SchemaMismatch.phrased("{path} is an .xls file or encrypted; this library writes .xlsx", path=str(path))
     if not start:
-        raise StoreCorrupt(f"{path} is empty", path=str(path), part="zip")
+        raise StoreCorrupt.phrased("{path} is empty", path=str(path), part="zip")
     try:
         package = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
-        raise StoreCorrupt(f"{path} is no workbook, or was cut off", path=str(path), part="zip") from problem
+        raise StoreCorrupt.phrased("{path} is no workbook, or was cut off", path=str(path), part="zip") from problem
     with package:
         try:
             check_directory(package, file.seek(0, 2), _LIMITS)
@@ -104,7 +106,7 @@ def _check(file: BinaryIO, path: Path) -> bool:
             raise _rejected(problem, path) from problem
         except Exception as problem:  # a broken zip raises almost anything
             part = broken_part(package) or "zip"
-            raise StoreCorrupt(f"{path} is damaged in {part}", path=str(path), part=part) from problem
+            raise StoreCorrupt.phrased("{path} is damaged in {part}", path=str(path), part=part) from problem
 
 
 def _direct(file: BinaryIO, path: Path, marks_only: bool, others: Sequence[str]) -> dict[str, Cells]:
@@ -156,7 +158,7 @@ def _damaged(path: Path) -> StoreCorrupt:
             part = broken_part(package) or "workbook"
     except (zipfile.BadZipFile, OSError, ValueError):
         part = "zip"
-    return StoreCorrupt(f"{path} is damaged in {part}", path=str(path), part=part)
+    return StoreCorrupt.phrased("{path} is damaged in {part}", path=str(path), part=part)
 
 
 def _find(sheet: SheetLayout, cells: Cells, path: Path) -> Found:
@@ -171,9 +173,12 @@ def _find(sheet: SheetLayout, cells: Cells, path: Path) -> Found:
     missing = [heading for heading in wanted if heading not in best_at]
     twice = [heading for heading in wanted if best_at.count(heading) > 1]
     if missing or twice:
-        what = f"has no heading {', '.join(missing)}" if missing else f"has two headings {', '.join(twice)}"
-        raise StoreCorrupt(
-            f"the sheet {sheet.title} {what}", path=str(path), part=sheet.title, headings=tuple(missing or twice)
+        raise StoreCorrupt.phrased(
+            "the sheet {part} has no heading {names}" if missing else "the sheet {part} has two headings {names}",
+            path=str(path),
+            part=sheet.title,
+            headings=tuple(missing or twice),
+            names=", ".join(missing or twice),
         )
     at = tuple(best_at.index(heading) for heading in wanted)
     width = max(at) + 1
@@ -187,8 +192,8 @@ def texts_apart(opened: Opened) -> list[tuple[str, str, str, str]]:
     """Collection, field, id and text of what no cell can hold. Raises :class:`StoreCorrupt`."""
     cells = opened.sheets.get(TEXTS)
     if cells is None:
-        raise StoreCorrupt(f"the workbook has no sheet {TEXTS} any more", path=str(opened.path), part=TEXTS)
+        raise StoreCorrupt.phrased("the workbook has no sheet {part} any more", path=str(opened.path), part=TEXTS)
     try:
         return [(row[0], row[1], row[2], json.loads(joined(row[3:]))) for row in cells.rows if row and row[0]]
     except (ValueError, IndexError, TypeError) as problem:
-        raise StoreCorrupt(f"the sheet {TEXTS} can't be read", path=str(opened.path), part=TEXTS) from problem
+        raise StoreCorrupt.phrased("the sheet {part} can't be read", path=str(opened.path), part=TEXTS) from problem

@@ -76,9 +76,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     # A link keeps pointing to the file that is replaced.
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise StoreUnavailable(f"{path} is a folder, not a file", path=str(path))
+        raise StoreUnavailable.phrased("{path} is a folder, not a file", path=str(path))
     if target.exists() and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-        raise ReadOnly(f"{path} may not be written", path=str(path))
+        raise ReadOnly.phrased("{path} may not be written", path=str(path))
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with typed_errors(path):
@@ -96,7 +96,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 def cannot_write(problem: OSError, path: Path) -> StorageError:
     """The typed error for what the system said when a file was to be written."""
     if problem.errno in _FULL:
-        return StoreFull(f"no space is left for {path}", path=str(path))
+        return StoreFull.phrased("no space is left for {path}", path=str(path))
     if problem.errno in _FORBIDDEN:
-        return ReadOnly(f"{path} may not be written; is it open in another program?", path=str(path))
-    return StoreUnavailable(f"{path} can't be written: {problem.strerror}", path=str(path))
+        return ReadOnly.phrased("{path} may not be written; is it open in another program?", path=str(path))
+    return StoreUnavailable.phrased("{path} can't be written: {reason}", path=str(path), reason=problem.strerror)

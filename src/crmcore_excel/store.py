@@ -157,10 +157,11 @@ class ExcelStore(Store):
             there = tables[name].rows
             total += sum((row is not None) - (id in there) for id, row in changed.rows.items())
         if total > LIMIT:
-            raise StoreFull(
-                f"a workbook holds {LIMIT} rows as a store, and no more: move the data with"
-                f" crmcore copy excel:///{self.places.workbook.name} sqlite:///crm.db",
+            raise StoreFull.phrased(
+                "a workbook holds {limit} rows as a store, and no more: move the data with crmcore copy excel:///{name}"
+                " sqlite:///crm.db",
                 limit=LIMIT,
+                name=self.places.workbook.name,
             )
 
     def _refresh(self) -> None:
@@ -285,10 +286,11 @@ class ExcelStore(Store):
         except (
             Exception
         ) as problem:  # the journal has it all, and a commit that is done must not look like one that failed
-            why = problem.message if isinstance(problem, CRMError) else f"{type(problem).__name__} while it was drawn"
+            # The log takes the error itself, which can be told in another language.
+            told = problem if isinstance(problem, CRMError) else f"{type(problem).__name__} while it was drawn"
             self._next_try = self._now.mark.end + JOURNAL_LIMIT
-            checkpointing.tell_postponed(self.places, getattr(problem, "code", ""), why)
-            _log.warning("the workbook is not written yet: %s", why)
+            checkpointing.tell_postponed(self.places, getattr(problem, "code", ""), str(told))
+            _log.warning("the workbook is not written yet: %s", told)
             _log.debug("the workbook is not written yet", exc_info=True)  # which may show what stands in rows
 
     def close(self) -> None:
@@ -426,10 +428,10 @@ def _prepare(places: Places, schema: Schema) -> bool:
     from crmcore_excel.checkpoints import read_checkpoint
 
     if places.workbook.is_dir():
-        raise StoreUnavailable(f"{places.workbook} is a folder, not a file", path=str(places.workbook))
+        raise StoreUnavailable.phrased("{path} is a folder, not a file", path=str(places.workbook))
     parent = places.workbook.parent
     if not parent.is_dir():
-        raise StoreUnavailable(f"there is no folder {parent}", path=str(parent))
+        raise StoreUnavailable.phrased("there is no folder {path}", path=str(parent))
     if places.folder.is_dir():
         journal = places.journal
         return _may_write(places.folder) and (not journal.exists() or _may_write(journal)) and _may_write(parent)
@@ -441,7 +443,7 @@ def _prepare(places: Places, schema: Schema) -> bool:
         if not _may_write(parent):
             return False
     elif not _may_write(parent):
-        raise StoreUnavailable(f"no file can be made in {parent}: it may not be written", path=str(parent))
+        raise StoreUnavailable.phrased("no file can be made in {path}: it may not be written", path=str(parent))
     places.folder.mkdir(exist_ok=True)
     if sys.platform == "win32":
         import ctypes
@@ -451,7 +453,7 @@ def _prepare(places: Places, schema: Schema) -> bool:
 
 
 def _read_only(places: Places) -> ReadOnly:
-    return ReadOnly(f"{places.folder} may not be written", path=str(places.folder))
+    return ReadOnly.phrased("{path} may not be written", path=str(places.folder))
 
 
 def _may_write(path: Path) -> bool:

@@ -250,6 +250,21 @@ def test_what_a_new_row_can_not_fill_in_or_do_without_is_said_at_once(crm, world
     ]
 
 
+def test_a_row_with_a_number_that_is_taken_is_said_to_be_a_copy(crm, world):
+    before = rows_of(crm)
+    report = take_in(
+        crm,
+        [
+            added(crm, "customers", number=world.customer.number, name="新客户", owner="li.ming", stage_since=NOW),
+            added(crm, "orders", number="DD-1", customer_id=world.customer.number),
+        ],
+    )
+    assert rows_of(crm) == before
+    assert codes(report)[:2] == [("row_copied", "customer.number"), ("not_editable", "customer.stage_since")]
+    assert ("row_copied", "order.number") in codes(report)
+    assert f"客户编号{world.customer.number}已被使用" in report.text("zh-CN")
+
+
 # ---- Against the use cases alone ----
 
 TEXT = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=12)
@@ -537,7 +552,8 @@ def test_a_report_names_the_place_the_field_the_code_and_the_reason_in_both_lang
         == "Employees from [bad_type] Employees from must be a whole number"
     )
     assert "1 行" not in report.text("zh-CN") and "外部修改:已录入0行,未录入3行" in report.text("zh-CN")
-    assert codes(report)[1:] == [("not_editable", "setting.value"), ("row_removed", "customer")]
+    assert codes(report)[1:] == [("sheet_kept", "setting"), ("row_removed", "customer")]
+    assert "setting.value" not in report.text("zh-CN") and "此工作表由程序自用" in report.text("zh-CN")
     assert world.other.number in report.text()
     assert "很多" not in report.text() + report.text("zh-CN")
     table = report.to_table()
@@ -552,7 +568,8 @@ def test_each_rule_against_a_row_is_put_where_its_field_was_edited(crm, world):
     assert found.keys() == {"bad_choice"}  # what can't be read comes before any rule
     cells = {"stage": "lost", "remarks": "x", "owner": None}
     report = take_in(crm, [changed(crm, "customers", world.customer.id, row=5, **cells)])
-    assert codes(report) == [("reason_required", "customer.reason"), ("required", "customer.owner")]
+    assert codes(report) == [("reason_required", "customer.lost_reason"), ("required", "customer.owner")]
+    assert "流失原因 [reason_required]" in report.text("zh-CN")
     assert [(issue.sheet, issue.row) for issue in report.issues] == [("客户", 5)] * 2
     assert report.issues[1].column is not None
 

@@ -406,3 +406,19 @@ def test_filters_take_keys_and_labels_alike(open_crm):
     assert [found.id for found in me.tickets.find(state="处理中")] == [ticket.id]
     action = me.action_plans.add("回访")
     assert me.action_plans.find(state=me.crm.playbook.choice_label("action_plan.state", "planned", "zh-CN")) == [action]
+
+
+@pytest.mark.parametrize("character", ["长", "x", "\U00020000"])
+def test_a_text_too_long_for_the_log_is_named_with_the_length_that_fits(me, customer, character):
+    def follow(summary: str) -> object:
+        return me.follow_ups.log(customer, method="phone", summary=summary)
+
+    width = len(character.encode("utf-16-le")) // 2
+    with pytest.raises(Invalid) as refused:
+        follow(character * (32_767 // width))
+    assert told(refused) == [("too_long", "follow_up.summary")]
+    limit = refused.value.issues[0].facts["limit"]
+    assert 32_000 < limit < 32_767
+    with pytest.raises(Invalid):
+        follow(character * (limit // width + 1))
+    assert follow(character * (limit // width))

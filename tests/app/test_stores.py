@@ -195,12 +195,18 @@ def test_a_program_that_stayed_open_over_an_upgrade_writes_no_more(old: str) -> 
 
 def test_there_must_be_something_to_upgrade_and_a_way_to_do_it(tmp_path: Path) -> None:
     nowhere = f"sqlite:///{tmp_path.as_posix()}/none.db"
-    for call in (crmcore.upgrade, lambda url: crmcore.backup(url, "x"), lambda url: crmcore.copy(url, "memory:")):
+    for call in (
+        crmcore.upgrade,
+        lambda url: crmcore.backup(url, "x"),
+        lambda url: crmcore.copy(url, "sqlite:///x.db"),
+    ):
         with pytest.raises(StoreUnavailable, match="no store at this URL"):
             call(nowhere)
     assert files(tmp_path) == []
     with pytest.raises(NotSupported):
         crmcore.upgrade("memory:")
+    with pytest.raises(NotSupported, match="keeps nothing"):
+        crmcore.copy(nowhere, "memory:")
     with pytest.raises(BackendNotFound):
         crmcore.upgrade("nothing://here")
 

@@ -80,7 +80,7 @@ def test_a_workbook_that_is_damaged_is_told_by_its_own_code(command, kept):
     for verb in ("list", "check", "init", "edits"):
         outcome = command(verb, "--store", STORE, "--language", "zh-CN")
         assert outcome.code == 6
-        assert outcome.err.startswith("error [store_corrupt]: 数据已损坏("), outcome.err
+        assert outcome.err.startswith("error [store_corrupt]: ") and "不是工作簿" in outcome.err
 
 
 @pytest.mark.parametrize("verb", ["list", "doctor", "init"])

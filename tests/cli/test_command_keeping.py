@@ -41,6 +41,12 @@ def test_a_copy_is_told_with_its_digest(command, store) -> None:
     assert "[store_unavailable]: the target already holds data" in again.err
 
 
+def test_a_copy_into_what_keeps_nothing_is_refused(command, store) -> None:
+    refused = command("copy", store, "memory:", "--language", "zh-CN")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith("error [not_supported]: 目标关闭后不保留任何数据")
+
+
 def test_a_backup_is_a_store(command, store) -> None:
     assert command("backup", "backup.db", "--store", store, "--json").json == {"file": "backup.db"}
     assert command("list", "--store", "backup.db", "--json") == command("list", "--store", store, "--json")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -116,7 +118,10 @@ def test_it_stays_until_it_is_interrupted_and_a_busy_store_does_not_end_it(comma
 
 
 def test_since_and_until_are_days(command) -> None:
-    assert (
-        command("remind", "--enqueue", "--since", "2020-01-01", "--until", "2999-01-01", "--json").json["notices"] > 1
-    )
+    today = datetime.now(ZoneInfo("Asia/Shanghai")).date()
+    until = ("--until", str(today))
+    assert command("remind", "--enqueue", "--since", "2020-01-01", *until, "--json").json["notices"] > 1
+    ahead = command("remind", "--enqueue", "--until", str(today + timedelta(days=2)))
+    assert (ahead.code, ahead.out) == (2, "")
+    assert "--until can't lie ahead" in ahead.err
     assert command("remind", "--enqueue", "--since", "2999-01-01", "--until", "2020-01-01").code == 2

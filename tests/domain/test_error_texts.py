@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import datetime
+import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from crmcore import errors
 from crmcore.domain import ENTITIES, Customer
 from crmcore.domain.entity import clean_fields
-from crmcore.errors import ACTIONS, ISSUES, MEANINGS, PHRASES, Invalid, Issue, NotFound, StoreUnavailable
+from crmcore.errors import ACTIONS, ISSUES, MEANINGS, PHRASES, Invalid, Issue, NotFound, StoreCorrupt, StoreUnavailable
 from crmcore.rules.service import ACTION_PLAN, FEEDBACK, OBJECTION, TICKET
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -67,8 +68,11 @@ def phrases() -> Iterator[str]:
 
 
 def messages() -> Iterator[str]:
-    """Every fixed message that the source gives to an error."""
+    """Every fixed message that the source gives to an error, every phrase with facts in it, and what is logged as a warning."""
     for node in nodes():
+        called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+        if called in ("phrased", "warning"):
+            yield from (text for text in words(node.args[0]) if ENGLISH.search(text))
         called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id
         if called in CLASSES and node.args and not isinstance(node.args[0], ast.JoinedStr):
             yield from words(node.args[0])
@@ -153,6 +157,22 @@ def test_an_error_is_told_in_both_languages() -> None:
     assert NotFound("there is no such customer").text() == "there is no such customer"
     assert StoreUnavailable("there is no folder /srv").text("zh-CN") == "数据库无法打开(there is no folder /srv)"
     assert StoreUnavailable("已经说过", language="zh-CN").text("zh-CN") == "已经说过"
+
+
+def test_an_error_with_facts_in_its_phrase_is_told_in_both_languages() -> None:
+    slip = StoreCorrupt.phrased(
+        "the sheet {part} has no heading {names}", part="客户", names="备注", path="/srv/客户.xlsx"
+    )
+    assert (slip.text(), slip.text("zh-CN")) == ("the sheet 客户 has no heading 备注", "工作表“客户”缺少表头:备注")
+    assert (slip.details["part"], slip.details["path"]) == ("客户", "/srv/客户.xlsx")
+    phrase = next(phrase for phrase in PHRASES if phrase.startswith("{trouble}. "))
+    around = StoreCorrupt.phrased(phrase, trouble=slip, path="客户.xlsx", backups="backups")
+    assert around.text().startswith("the sheet 客户 has no heading 备注. Nothing that was committed is lost")
+    assert around.text("zh-CN").startswith("工作表“客户”缺少表头:备注。已提交")
+    again = pickle.loads(pickle.dumps(around))
+    assert (again.text("zh-CN"), again.details) == (around.text("zh-CN"), around.details)
+    for english, chinese in PHRASES.items():
+        assert sorted(re.findall(r"{\w+}|%s", english)) == sorted(re.findall(r"{\w+}|%s", chinese)), english
 
 
 def test_a_class_of_a_plugins_own_means_what_it_comes_from() -> None:

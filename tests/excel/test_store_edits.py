@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 import crmcore
 from crmcore import Money
 from crmcore.app.stores import copy
-from crmcore.errors import StoreUnavailable
+from crmcore.errors import StoreCorrupt, StoreUnavailable
 
 NOW = datetime.datetime(2023, 10, 9, 2, 0, tzinfo=datetime.UTC)
 PERSON = {"name": "联系人甲", "phones": ("13800138000",), "emails": ("a@example.com",)}
@@ -237,12 +238,50 @@ def test_what_was_taken_in_stands_in_the_workbook_at_once(path, customer):
         assert crm.edit_report is None
 
 
+@pytest.mark.parametrize("slip", ["renamed", "twice", "no column", "no sheet", "no ids"])
+def test_a_slip_that_shuts_the_store_is_told_in_the_readers_language_and_can_be_put_right(path, customer, slip):
+    with person(path) as sheets:
+        shown = sheets["客户"]
+        heading = shown.sheet.cell(1, shown.columns["备注"])
+        match slip:
+            case "renamed":
+                heading.value = "说明栏"
+            case "twice":
+                shown.sheet.cell(1, 80).value = "备注"
+            case "no column":
+                shown.sheet.delete_cols(heading.column)
+            case "no sheet":
+                shown.sheet.parent.remove(shown.sheet)
+            case "no ids":
+                ids = next(
+                    cell.column for cell in shown.sheet[1] if shown.sheet.cell(2, cell.column).value == customer.id
+                )
+                for row in (2, 3):
+                    shown.sheet.cell(row, ids).value = "?"
+    with pytest.raises(StoreCorrupt) as raised:
+        opened(path)
+    english, chinese = raised.value.text(), raised.value.text("zh-CN")
+    assert "客户" in english and ". Nothing that was committed is lost: " in english
+    assert "工作表“客户”" in chinese and "。已提交的数据没有丢失:" in chinese
+    told = chinese.replace(str(path.parent), "")
+    assert not re.search("[A-Za-z]{3,}", re.sub(r"\w*\.xlsx(\.crm/backups)?", "", told)), told
+    assert raised.value.details["path"] == str(path)
+    path.unlink()
+    with opened(path) as crm:
+        assert crm.acting_as("x").customers.count() == 2
+
+
 def test_a_copied_row_is_an_addition_and_what_it_may_not_bring_along_is_said(path, customer):
     with person(path) as sheets:
         sheet = sheets["客户"].sheet
         for cell in list(sheet[2]):
             sheet.cell(4, cell.column).value = cell.value
+        place = sheets["客户"].place(4, "客户编号")
     with opened(path) as crm:
         report = crm.edit_report
-        assert report is not None and {issue.code for issue in report.issues} == {"not_editable"}
+        assert report is not None
+        assert [issue.code for issue in report.issues][:1] == ["row_copied"]
+        assert {issue.code for issue in report.issues[1:]} == {"not_editable"}
+        line = report.text("zh-CN").splitlines()[1]
+        assert line.startswith(f"{place} 客户编号 [row_copied] ") and f"客户编号{customer.number}已被使用" in line
         assert crm.acting_as("x").customers.count() == 2

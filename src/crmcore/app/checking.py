@@ -9,16 +9,17 @@ import attrs
 
 from crmcore.app.engine import Engine
 from crmcore.app.obligations import Obligations
-from crmcore.domain import ENTITIES, Entity, Event
+from crmcore.domain import ENTITIES, Customer, Entity, Event, Opportunity
 from crmcore.domain.event import changes_of
 from crmcore.errors import Invalid, Language, SchemaMismatch, StoreCorrupt, language_of
+from crmcore.playbooks import Playbook
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.digest import Digest, overall
 from crmcore.storage.schema import Row
 from crmcore.storage.upgrades import fault_of
 
-Kind = Literal["store", "row", "value", "reference", "obligations"]
+Kind = Literal["store", "row", "value", "playbook", "reference", "obligations"]
 Progress = Callable[[str, int], None]
 """Told what is being looked at: the collection, and how many rows of it so far."""
 _TOLD_EVERY = 1000
@@ -27,6 +28,10 @@ _TEXTS: Mapping[Kind, tuple[str, str]] = {
     "store": ("the store itself: {told}", "存储自检:{told}"),
     "row": ("{collection}, {id}: {field} can't be read", "{collection},{id}:{field}无法读取"),
     "value": ("{collection}, {id}: {field} holds what may not stand there", "{collection},{id}:{field}的内容不合规则"),
+    "playbook": (
+        "{collection}, {id}: {field} holds what the playbook doesn't know",
+        "{collection},{id}:{field}的内容不在方案之内",
+    ),
     "reference": (
         "{collection}, {id}: {field} names a record that isn't there",
         "{collection},{id}:{field}所指的记录不存在",
@@ -81,8 +86,8 @@ class Checked:
 def check(engine: Engine, progress: Progress | None = None) -> Checked:
     """Looks through the whole store, which others may use meanwhile; writes nothing.
 
-    Every row must be readable, hold what the domain would take, and name records that are there; what is owed must be what
-    the rules derive from what happened.
+    Every row must be readable, hold what the domain would take, stand at stages and tiers of the playbook, and name records
+    that are there; what is owed must be what the rules derive from what happened.
     """
     findings = [Finding(kind="store", told=told) for told in engine.store.check()]
     digests: dict[str, Digest] = {}
@@ -91,6 +96,7 @@ def check(engine: Engine, progress: Progress | None = None) -> Checked:
             for cls in ENTITIES:
                 digests[cls.collection] = Digest(CODECS[cls].collection)
                 findings += _looked_through(cls, transaction, digests[cls.collection], progress)
+            findings += _unknown(engine.playbook, transaction)
             findings += _dangling(transaction)
         outdated = Obligations(engine, "crmcore").outdated()
         if not outdated and not findings:
@@ -140,6 +146,28 @@ def _faults(cls: type[Entity], row: Row) -> list[str]:
         return [damage.details.get("field") or "changes"]
     again = codec.dump(made)
     return [field.name for field, kept, value in zip(codec.collection.fields, row, again, strict=True) if kept != value]
+
+
+def _unknown(playbook: Playbook, transaction: Transaction) -> Iterator[Finding]:
+    """Stages and tiers that the playbook doesn't have, be it that somebody else wrote them or that it was changed.
+
+    Numbers are let be: an import keeps those of other systems, and a scheme may change.
+    """
+    stages: dict[Any, tuple[str, ...]] = {key: graph.keys for key, graph in playbook.pipelines.items()}
+    tiers = {None, *(tier.key for tier in playbook.tiers)}
+
+    customers, opportunities = (CODECS[cls].collection for cls in (Customer, Opportunity))
+    stage, tier = (customers.position(name) for name in ("stage", "tier"))
+    for row in transaction.scan(customers.name):
+        if row[stage] not in playbook.lifecycle.keys:
+            yield Finding(kind="playbook", collection=customers.name, id=_id(row), field="stage")
+        if row[tier] not in tiers:
+            yield Finding(kind="playbook", collection=customers.name, id=_id(row), field="tier")
+    pipeline, stage = (opportunities.position(name) for name in ("pipeline", "stage"))
+    for row in transaction.scan(opportunities.name):
+        if row[stage] not in stages.get(row[pipeline], ()):
+            field = "stage" if row[pipeline] in stages else "pipeline"
+            yield Finding(kind="playbook", collection=opportunities.name, id=_id(row), field=field)
 
 
 def _dangling(transaction: Transaction) -> Iterator[Finding]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
+import attrs
+
 from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
 from crmcore.app.contacts import Contacts
@@ -70,6 +72,26 @@ def _not_so(field: str) -> Step:
 # ---- Rows that are there. Each step sees what those before it have made. ----
 
 
+def _moved(move: Callable[..., Any], id: str, stage: str | None, told: Told) -> Step:
+    """A row has no other place for the reason of a move than the column of the lost."""
+
+    def moved() -> Any:
+        try:
+            return move(id, stage or "", reason=told.get("lost_reason"), **told)
+        except Invalid as refused:
+            refused.issues = tuple(map(_in_its_column, refused.issues))
+            raise
+
+    return moved
+
+
+def _in_its_column(issue: Issue) -> Issue:
+    entity, _, name = (issue.field or "").partition(".")
+    if (issue.code, name) != ("reason_required", "reason"):
+        return issue
+    return attrs.evolve(issue, field=f"{entity}.lost_reason")
+
+
 def _customer(hands: Hands, customer: Customer, told: Told) -> Iterator[Step]:
     """Another stage is a move, which sets the other fields along; an owner is assigned."""
     id, owner = customer.id, told.pop("owner", customer.owner)
@@ -82,7 +104,7 @@ def _customer(hands: Hands, customer: Customer, told: Told) -> Iterator[Step]:
         named = {name: told.pop(name) for name in ("name", "kind", "uscc") if name in told}
         if named:
             yield partial(hands.customers.update, id, **named)
-        yield partial(hands.customers.move, id, stage or "", reason=told.get("lost_reason"), **told)
+        yield _moved(hands.customers.move, id, stage, told)
     elif told:
         yield partial(hands.customers.update, id, **told)
     if owner != customer.owner:
@@ -103,7 +125,7 @@ def _tier(hands: Hands, customer: Customer, told: Mapping[str, Any]) -> Step:
 def _opportunity(hands: Hands, opportunity: Opportunity, told: Told) -> Iterator[Step]:
     stage = told.pop("stage", opportunity.stage)
     if stage != opportunity.stage:
-        yield partial(hands.opportunities.move, opportunity.id, stage or "", reason=told.get("lost_reason"), **told)
+        yield _moved(hands.opportunities.move, opportunity.id, stage, told)
     elif told:
         yield partial(hands.opportunities.update, opportunity.id, **told)
 

@@ -27,6 +27,7 @@ from crmcore.errors import DomainError, DuplicateCustomer, Invalid, Issue
 from crmcore.rules.validation import check_contact
 from crmcore.storage.codec import CODECS
 from crmcore.storage.presentation import Edit, Unreadable
+from crmcore.storage.query import Eq
 from crmcore.storage.schema import Row, Scalar
 
 EDITOR = "workbook"
@@ -207,10 +208,8 @@ class _Taking:
 
     def _not_shown(self, edit: Edit) -> None:
         entity = _ENTITY.get(edit.collection, edit.collection)
-        if edit.kind == "added" or not edit.cells:
-            self._against(0, "row_not_addable", entity)
-        for cell in edit.cells if edit.kind != "added" else ():
-            self._against(0, "not_editable", f"{entity}.{cell.field}")
+        # Its fields have no names that people know.
+        self._against(0, "row_not_addable" if edit.kind == "added" else "sheet_kept", entity)
 
     def _keep_mark(self, edit: Edit, record: str) -> None:
         source = edit.cells[0].place if edit.cells else None
@@ -320,6 +319,10 @@ class _Taking:
                 told.setdefault(name, None)
             elif value is not None:
                 told[name] = value
+        number = told.get("number")
+        if number is not None and self.work.find(cls, Eq("number", number), limit=1):
+            copied = Issue(code="row_copied", field=f"{cls.entity}.number", facts={"record": number})
+            self.found[index].insert(0, copied)  # which is why there is more against it
         self._give_money(index, cls, parts, told)
         at_fault = {issue.field for issue in self.found[index]}
         for name in NEEDED[edit.collection]:

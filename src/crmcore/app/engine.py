@@ -182,7 +182,7 @@ class UseCases:
         """The entity as it is now, by itself, by id, or by the field ``name``. Raises :class:`NotFound`."""
         found = self.engine.read(lambda transaction: find_one(transaction, cls, wanted, name))
         if found is None:
-            raise NotFound(f"there is no such {cls.entity}", entity=cls.entity)
+            raise NotFound(f"there is no such {cls.entity.replace('_', ' ')}", entity=cls.entity)
         return found
 
     def listed(self, cls: type[E], where: Where | None = None, order: Sequence[str] = ("id",)) -> list[E]:

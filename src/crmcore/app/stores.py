@@ -130,11 +130,14 @@ def copy(source: str | Store, target: str | Store, *, progress: Progress | None 
     """Copies everything from one store into another, which must be new or empty, in one piece of work.
 
     Stores are named by their URLs, or are open. The data keep their format. Afterwards the target is read back, opened
-    anew where it lasts, and every collection's digest compared with that of the rows as they were read from the source.
+    anew where it was named by its URL, and every collection's digest compared with that of the rows as they were read from the source.
 
     Raises :class:`StoreUnavailable` where the source isn't there, the target holds something, or people's edits in the
-    source were not taken in yet; :class:`StoreCorrupt` where the target gives back something else.
+    source were not taken in yet; :class:`NotSupported` where the target's URL names what doesn't last; :class:`StoreCorrupt`
+    where the target gives back something else.
     """
+    if isinstance(target, str) and not _lasts(target):
+        raise NotSupported("the target keeps nothing once it is closed; copy into a store that lasts")
     with ExitStack() as stack:
         origin = stack.enter_context(_opened_as_stored(source)) if isinstance(source, str) else source
         _refuse_edits(origin)
@@ -148,7 +151,7 @@ def copy(source: str | Store, target: str | Store, *, progress: Progress | None 
             if taken:
                 raise StoreUnavailable("the target already holds data; copy into a new store")
             digests = {name: _copied(name, reading, writing, progress) for name in schema.collections}
-        if isinstance(target, str) and _lasts(target):
+        if isinstance(target, str):
             destination.close()
             destination = stack.enter_context(reopen())
         with destination.transaction() as transaction:

@@ -17,7 +17,7 @@ import attrs
 from crmcore.app.finding import find_customer, not_named
 from crmcore.app.sources import IdSource
 from crmcore.domain import Customer, Entity, Event, NumberSeries, Record
-from crmcore.domain.fields import Unclean, clean_text
+from crmcore.domain.fields import MAX_TEXT, Unclean, clean_text
 from crmcore.domain.numbering import NumberScheme
 from crmcore.domain.playbook import Playbook
 from crmcore.domain.values import NO_CUSTOM
@@ -138,7 +138,7 @@ class Work:
                         actual=found.version,
                     )
         if found is None:
-            raise NotFound(f"there is no such {cls.entity}", entity=cls.entity)
+            raise NotFound(f"there is no such {cls.entity.replace('_', ' ')}", entity=cls.entity)
         return found
 
     def current_by(self, cls: type[E], wanted: E | str, name: str, decided_on: Iterable[str] = ()) -> E:
@@ -237,6 +237,9 @@ class Work:
             customer_id: str | None = entity.id
         else:  # a referral hangs on the customer who made it
             customer_id = getattr(entity, "customer_id", None) or getattr(entity, "referrer_id", None)
+        kept = _encode(dict(changes))
+        if (excess := _units(kept) - MAX_TEXT) > 0:
+            raise _too_long(entity.entity, changes, excess)
         event = Event(
             id=self.new_id(),
             customer_id=customer_id,
@@ -245,7 +248,7 @@ class Work:
             action=action,
             at=self.now,
             by=self.actor,
-            changes=_encode(dict(changes)),
+            changes=kept,
             reason=reason,
         )
         self._events.append(event)
@@ -317,6 +320,18 @@ class Work:
         self._removed.clear()
         self._announced.clear()
         self._events.clear()
+
+
+def _units(text: str) -> int:
+    """How long a text is as a store counts it, in UTF-16 units."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _too_long(entity: str, changes: Mapping[str, Any], excess: int) -> Invalid:
+    """The log keeps what was and what is as one text: the longest of the fields, and how long it could be."""
+    sizes = {name: _units(new if isinstance(new, str) else _encode(new)) for name, (_, new) in changes.items()}
+    name = max(sizes, key=sizes.__getitem__)
+    return Invalid([Issue(code="too_long", field=f"{entity}.{name}", facts={"limit": max(sizes[name] - excess, 0)})])
 
 
 def _told(entity: Record) -> dict[str, list[Any]]:

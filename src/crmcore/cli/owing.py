@@ -75,6 +75,8 @@ def _enqueue(shell: Shell, since: date | None, until: date | None) -> None:
     crm = me.crm
     start = day_start(max(since, FIRST_DAY), crm.zone) if since else None
     end = day_end(min(until, LAST_DAY), crm.zone) if until else None
+    if until and until > crm.today():
+        raise QueryError("notices are put into the outbox up to now; --until can't lie ahead")
     done = me.notifications.enqueue(start, None if end is None else min(end, crm.now()))
     if shell.json:
         shell.write_json(attrs.asdict(done))
