@@ -19,6 +19,7 @@ import pytest
 from excel_samples import names, open_store, places, put, rows, url
 
 from crmcore.errors import (
+    PHRASES,
     InvalidURL,
     ReadOnly,
     SchemaMismatch,
@@ -665,6 +666,17 @@ def test_a_workbook_that_was_open_is_written_by_whoever_uses_the_store_next(path
         assert store.describe()["postponed"] is None
         before = path.read_bytes()
     assert path.read_bytes() == before
+
+
+def test_what_is_logged_can_be_told_in_another_language(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    open_store(path).close()
+    path.with_name(f"~${path.name}").write_bytes(excel_owner("Li Ming"))
+    with open_store(path) as store:
+        put(store, "one", 11)
+    (record,) = caplog.records
+    assert isinstance(record.args, tuple) and isinstance(record.args[0], StoreUnavailable)
+    told = PHRASES[str(record.msg)] % record.args[0].text("zh-CN")
+    assert told.startswith("工作簿尚未写入:") and "正在其他程序中打开" in told
 
 
 def test_who_only_reads_does_not_try_again_what_will_fail_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -211,7 +211,7 @@ def test_what_is_saved_while_the_workbook_stays_open_is_taken_in_when_it_was_clo
         assert owner.name in caplog.text and "taken in" in caplog.text
         assert (crm.store.describe()["edits_waiting"], crm.store.describe()["edits_later"]) == (0, True)
         with pytest.raises(StoreUnavailable, match="not taken in yet"):
-            copy(crm.store, "memory:")
+            copy(crm.store, f"sqlite:///{path.with_name('copy.db')}")
         crm.acting_as("sales.east").customers.update(customer.number, address="上海")
         sheet.write(2, 沟通内容="报价已发")
         book.save(path)
