@@ -23,6 +23,7 @@ from crmcore_postgres.errors import refused, translate
 from crmcore_postgres.settings import Settings
 
 _MOST_PREPARED = 300
+_STAY = ("BEGIN", "COMMIT", "ROLLBACK")
 _CANCEL_SECONDS = 2.0
 _SYNC = pq.ExecStatus.PIPELINE_SYNC
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
@@ -181,11 +182,13 @@ class Link:
     # Inside
 
     def _prepare(self, sql: str, formats: Sequence[int]) -> Prepared:
-        if len(self._prepared) >= _MOST_PREPARED:
-            oldest = next(iter(self._prepared))
-            forgotten = self._prepared.pop(oldest)
-            self._libpq.send_query_params(b'DEALLOCATE "%b"' % forgotten.name, None)
-            self._sent.append(None)
+        # Before a BEGIN, and in a transaction that failed, nothing may be forgotten: those statements stay, and make no room.
+        if len(self._prepared) >= _MOST_PREPARED and not sql.startswith(_STAY):
+            oldest = next((known for known in self._prepared if not known.startswith(_STAY)), None)
+            if oldest is not None:
+                forgotten = self._prepared.pop(oldest)
+                self._libpq.send_query_params(b'DEALLOCATE "%b"' % forgotten.name, None)
+                self._sent.append(None)
         self._names += 1
         made = Prepared(b"crmcore_%d" % self._names, formats)
         self._libpq.send_prepare(made.name, sql.encode())

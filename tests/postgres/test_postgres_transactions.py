@@ -484,3 +484,21 @@ def test_a_text_too_long_for_an_index_is_refused(store: PostgresStore) -> None:
     with store.transaction(write=True) as transaction:
         transaction.apply([Insert("notes", ("a", 1, long)), Insert("things", thing("a", number="客" * 30_000))])
         assert transaction.get("notes", "a") == ("a", 1, long)
+
+
+@pytest.mark.parametrize("most", [2, 3, 5])
+def test_statements_that_are_forgotten_for_others_are_made_again(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("crmcore_postgres.connection._MOST_PREPARED", most)
+    with store.transaction(write=True) as work:
+        work.apply(notes(5))
+    for limit in (*range(1, 9), *range(1, 9)):
+        with store.transaction() as reading:
+            assert len(list(reading.find(Query("notes", order=("id",), limit=limit)))) == min(limit, 5)
+            assert reading.count("notes") == 5
+        with pytest.raises(Conflict), store.transaction(write=True) as work:
+            work.apply([Delete("notes", f"{limit:07}", 9)])
+        with store.transaction(write=True) as work:
+            work.apply([Insert("notes", (f"more {limit}", 1, None))])
+            work.apply([Delete("notes", f"more {limit}", 1)])
