@@ -379,6 +379,8 @@ def test_a_number_in_a_cell_made_a_date_stays_a_number(tmp_path: Path) -> None:
 FORMATS = st.sampled_from(["General", "yyyy-mm-dd", "[h]:mm", '0.00"元"', "@", "#,##0"])
 
 
+# A person may show any number as a date; openpyxl warns of one that is none.
+@pytest.mark.filterwarnings("ignore:Cell .* is marked as a date")
 @settings(max_examples=max(15, settings().max_examples // 4))
 @given(data=st.data())
 def test_the_store_s_rows_and_all_else_a_person_made_come_through_any_number_of_checkpoints(
