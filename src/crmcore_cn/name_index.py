@@ -7,7 +7,7 @@ from typing import Final
 
 from crmcore_cn.characters import readings
 from crmcore_cn.company_names import CompanyName, parse
-from crmcore_cn.resemblance import Reason, Resemblance, Weights, compared
+from crmcore_cn.resemblance import Reason, Resemblance, Weights, compared, grams
 
 #: How many entries of posting lists a search reads at most, and how many names it then compares.
 READ: Final = 20000
@@ -23,6 +23,7 @@ class NameIndex:
         self._slots: dict[str, list[int]] = {}
         self._postings: dict[str, array[int]] = {}
         self._counts: dict[str, int] = {}
+        self._sizes = array("H")
 
     def __len__(self) -> int:
         """How many ids have names."""
@@ -41,7 +42,9 @@ class NameIndex:
             self._names.append(parsed)
             self._owners.append(id)
             self._slots.setdefault(id, []).append(slot)
-            for gram in set(_grams(parsed)):
+            own = set(_grams(parsed))
+            self._sizes.append(len(own))
+            for gram in own:
                 self._postings.setdefault(gram, array("I")).append(slot)
                 self._counts[gram] = self._counts.get(gram, 0) + 1
 
@@ -85,16 +88,15 @@ class NameIndex:
             value = math.log(1 + total / len(slots)) * (1.0 if len(gram) > 1 else 0.5)
             for slot in slots:
                 scores[slot] = scores.get(slot, 0.0) + value
-        return sorted(scores, key=lambda slot: (-scores[slot], slot))[:COMPARED]
+        sizes = self._sizes
+        return sorted(scores, key=lambda slot: (-scores[slot] / math.sqrt(sizes[slot]), slot))[:COMPARED]
 
 
 def _grams(name: CompanyName) -> Iterator[str]:
     """What a name is found by: characters and pairs of its body, pairs of syllables of its core, its last place."""
-    body = name.head
-    for index in range(len(body)):
-        yield body[index]
-        if index + 1 < len(body):
-            yield body[index : index + 2]
+    yield from grams(name.head)
+    if name.alternative and name.alternative.branch != name.branch:
+        yield from grams(name.alternative.head)
     core = name.core[:5]
     for index in range(len(core) - 1):
         for one in sorted(readings(core[index])):

@@ -19,7 +19,7 @@ from crmcore_cn.regions import region_at, within
 Verdict = Literal["same", "suspect", "different"]
 
 #: From which score on two names are taken for one company, or for a pair that a person should see.
-SAME: Final = 0.88
+SAME: Final = 0.8
 SUSPECT: Final = 0.5
 #: The most that a contradiction leaves.
 CONTRADICTED: Final = 0.3
@@ -29,9 +29,12 @@ START: Final = -1.5
 #: For the whole text: from minus a half to half of this.
 WHOLE: Final = 4.0
 CORE_SAME: Final = 5.0
-#: What each full share of a core that differs takes, and the least that a core can give.
+#: What each full share of a core that differs takes, up to a half of it and beyond.
 CORE_STEP: Final = 16.0
-CORE_LEAST: Final = -6.0
+CORE_REST: Final = 6.0
+#: How much less a core says that is only a place or a trade, or that was cut from a longer one.
+DESCRIPTIVE: Final = 0.4
+CUT: Final = 0.6
 TRADE_SAME: Final = 1.5
 TRADE_STEP: Final = 2.5
 #: The weight of a character by its place in a core (most cores have two to four), and of one in a trade.
@@ -167,11 +170,14 @@ def _stems(name: CompanyName) -> frozenset[str]:
 
 def _moved(name: CompanyName) -> frozenset[str]:
     """The places that only one way of reading a name has."""
-    return _stems(name) ^ _stems(name.alternative) if name.alternative else frozenset()
+    if name.alternative is None or name.alternative.branch != name.branch:
+        return frozenset()
+    return _stems(name) ^ _stems(name.alternative)
 
 
 def _compared(first: CompanyName, second: CompanyName, weights: Weights, above: float) -> Resemblance | None:
     first, second = _with_locality_of(first, second), _with_locality_of(second, first)
+    first, second, cut = _with_trades_cut(first, second)
     around = [
         *_regions(first, second),
         *_localities(first.locality, second.locality),
@@ -182,7 +188,7 @@ def _compared(first: CompanyName, second: CompanyName, weights: Weights, above: 
     outside = START + sum(reason.weight for reason in around)
     if _score(outside + CORE_SAME + TRADE_SAME) <= above:
         return None
-    reasons = (*_bodies(first, second, weights), *around)
+    reasons = (*_bodies(first, second, weights, cut=cut), *around)
     score = _score(START + sum(reason.weight for reason in reasons))
     if any(reason.key in ("series_differs", "branch_differs") for reason in reasons):
         score = min(score, CONTRADICTED)
@@ -208,7 +214,7 @@ def grams(text: str) -> frozenset[str]:
     return frozenset(text) | frozenset(text[index : index + 2] for index in range(len(text) - 1))
 
 
-def _bodies(one: CompanyName, other: CompanyName, weights: Weights) -> list[Reason]:
+def _bodies(one: CompanyName, other: CompanyName, weights: Weights, *, cut: bool) -> list[Reason]:
     """Reasons from core and trade, and whether a number or direction contradicts."""
     first, second = weighted(one, weights), weighted(other, weights)
     found = edits(first, second)
@@ -219,7 +225,11 @@ def _bodies(one: CompanyName, other: CompanyName, weights: Weights) -> list[Reas
     core_share = min(1.0, sum(edit.cost for edit in core) / core_weight)
     trade_share = min(1.0, sum(edit.cost for edit in trade) / trade_weight) if trade_weight else 0.0
     agreed = CORE_SAME * _rarity(one, other, weights)
-    reasons = [Reason(_core_key(core), max(CORE_LEAST, agreed - CORE_STEP * core_share))]
+    if one.descriptive or other.descriptive:
+        agreed *= DESCRIPTIVE
+    if cut:
+        agreed *= CUT
+    reasons = [Reason(_core_key(core), agreed - CORE_STEP * min(core_share, 0.5) - CORE_REST * max(0.0, core_share - 0.5))]
     if one.trade and other.trade:
         key = "trade_same" if not trade else "trade_close" if trade_share < 0.5 else "trade_differs"
         reasons.append(Reason(key, TRADE_SAME - TRADE_STEP * trade_share))
@@ -267,6 +277,23 @@ def _with_locality_of(name: CompanyName, other: CompanyName) -> CompanyName:
     if not town or name.locality or not name.core.startswith(town) or len(name.core) - len(town) < 2:
         return name
     return attrs.evolve(name, locality=town, core=name.core[len(town) :])
+
+
+def _with_trades_cut(one: CompanyName, other: CompanyName) -> tuple[CompanyName, CompanyName, bool]:
+    """Two names whose cores start alike, without the unknown trades that their cores go on with.
+
+    瑞恒|钎具 and 瑞恒|钻具, where no trade is known; 瑞恒|餐具消毒 beside 瑞恒, where three or more characters follow.
+    """
+    shorter, longer = sorted((one.core, other.core), key=len)
+    cut = 0
+    if len(shorter) > 1 and longer.startswith(shorter) and len(longer) - len(shorter) > 2:
+        cut = len(shorter)
+    elif not one.trade and not other.trade and len(shorter) > 3 and shorter[:2] == longer[:2]:
+        cut = 2
+    if not cut or ((place := region_at(longer, 0)) and len(place.text) >= cut):
+        return one, other, False
+    first, second = (attrs.evolve(name, core=name.core[:cut], trade=name.core[cut:] + name.trade) for name in (one, other))
+    return first, second, True
 
 
 def _regions(one: CompanyName, other: CompanyName) -> list[Reason]:
