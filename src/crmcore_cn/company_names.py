@@ -37,7 +37,8 @@ _BRANCHES: Final = tuple(sorted(BRANCHES.split(), key=lambda word: (-len(word), 
 class CompanyName:
     """A name in its parts; ``text`` is the whole of it after normalising. Parts that aren't there are empty.
 
-    ``descriptive`` says that the core is only a place or a trade: 佛山|陶瓷. ``alternative`` is another way to read it, where the name of a place may be the core: 东方|铁塔 or 东方铁塔.
+    ``descriptive`` says that the core is only a place or a trade: 佛山|陶瓷. ``alternative`` is another way to read it, where
+    the name of a place may be the core: 东方|铁塔 or 东方铁塔.
     """
 
     original: str
@@ -122,7 +123,11 @@ def parse(name: str) -> CompanyName:
         )
     own_core, own_trade = _core_and_trade(given + body)
     second = attrs.evolve(
-        rest, regions=(*regions[:-1], *bracketed), core=own_core or given, trade=own_trade, descriptive=own_core in ("", given)
+        rest,
+        regions=(*regions[:-1], *bracketed),
+        core=own_core or given,
+        trade=own_trade,
+        descriptive=own_core in ("", given),
     )
     if first.descriptive or len(core) < 2:
         return attrs.evolve(second, alternative=first)
