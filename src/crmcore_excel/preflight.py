@@ -177,6 +177,8 @@ def _sheet_parts(package: zipfile.ZipFile, parts: Parts) -> list[tuple[str, str]
         if tag == "sheet" and kind.endswith("macrosheet"):
             raise rejected("old_format", part=attributes.get("name", target))
         if tag == "sheet" and kind == "worksheet" and target in parts:
+            if any(part == target for _, part in found):  # one sheet under many names multiplies its rows
+                raise rejected("duplicate_part", part=target)
             found.append((attributes.get("name", ""), target))
     return found
 

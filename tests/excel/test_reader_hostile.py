@@ -113,6 +113,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "sheet part missing": (package({SHEET_PART: None}), "damaged"),
     "one part twice": (package(twice=SHEET_PART), "duplicate_part"),
     "part without a name": (nameless(), "damaged"),
+    "one sheet under two names": (
+        package({"xl/workbook.xml": BOOK.replace("</sheets>", '<sheet name="b" sheetId="2" r:id="rId1"/></sheets>')}),
+        "duplicate_part",
+    ),
     "path upwards": (package({"../../etc/cron.d/x": "x"}), "unsafe_path"),
     "path upwards, backslashes": (package({"xl\\..\\..\\x": "x"}), "unsafe_path"),
     "macro sheet": (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import attrs
 import click
 
-from crmcore.app.imports import ImportPlan, SheetPlan, SheetResult
+from crmcore.app.imports import SheetPlan, SheetResult
 from crmcore.cli import issues
 from crmcore.cli.exits import OK, REJECTED
 from crmcore.cli.options import table_key, with_global_options
@@ -64,9 +66,12 @@ class Line:
 @click.option("--sheet", metavar="NAME", help="Only this sheet.")
 @click.option("--date-order", type=click.Choice(DATE_ORDERS), help="How 03/04/2024 is meant.")
 @click.option("--currency", metavar="CODE", help="What a bare amount is in. [default: the playbook's]")
+@click.option("--rejected", metavar="FILE.xlsx", help="A copy of the file with the rejected rows, each with why.")
 @click.option("--dry-run", is_flag=True, help="Check everything, store nothing.")
 @with_global_options
-def import_(shell: Shell, files: tuple[str, ...], table: str | None, dry_run: bool, **given: Any) -> int:
+def import_(
+    shell: Shell, files: tuple[str, ...], table: str | None, rejected: str | None, dry_run: bool, **given: Any
+) -> int:
     """Takes in workbooks (.xlsx, .xls …) and text files (.csv …).
 
     Every bad cell is named with sheet, row, column and code; good rows go in beside bad ones. A row that was taken in once
@@ -75,25 +80,34 @@ def import_(shell: Shell, files: tuple[str, ...], table: str | None, dry_run: bo
     me = shell.me
     if table is not None:
         table = table_key(shell.playbook, table, "--table")
+    if rejected is not None:
+        _check_copy(shell, files, rejected)
     plan = me.imports.plan(files, table=table, **given)
-    lines = _planned(plan) if dry_run else _applied(shell, plan)
+    if dry_run:
+        result = plan.rehearse()
+    else:
+        with shell.progress(shell.text("importing")) as progress:
+            result = plan.apply(progress)
+    lines = [_line(sheet, outcome) for sheet, outcome in zip(plan.sheets, result.sheets, strict=True)]
+    if dry_run:
+        lines = [attrs.evolve(line, created=None) for line in lines]
     if shell.json:
         shell.write_json(_plain(shell, lines, dry_run))
     else:
         _tell(shell, lines, dry_run)
+    if rejected is not None:
+        with shell.writing(rejected):
+            written = plan.write_rejected(result, rejected, encoding=given["encoding"], language=shell.language)
+        if written:
+            shell.say(shell.text("file_written", file=rejected))
     return REJECTED if any(line.rejected for line in lines) else OK
 
 
-def _planned(plan: ImportPlan) -> list[Line]:
-    result = plan.rehearse()
-    lines = [_line(sheet, outcome) for sheet, outcome in zip(plan.sheets, result.sheets, strict=True)]
-    return [attrs.evolve(line, created=None) for line in lines]
-
-
-def _applied(shell: Shell, plan: ImportPlan) -> list[Line]:
-    with shell.progress(shell.text("importing")) as progress:
-        result = plan.apply(progress)
-    return [_line(sheet, outcome) for sheet, outcome in zip(plan.sheets, result.sheets, strict=True)]
+def _check_copy(shell: Shell, files: tuple[str, ...], rejected: str) -> None:
+    if len(files) > 1:
+        raise click.UsageError(shell.text("rejected_of_one"))
+    if Path(rejected).suffix.lower() != ".xlsx" or os.path.realpath(rejected) == os.path.realpath(files[0]):
+        raise click.UsageError(shell.text("rejected_beside"))
 
 
 def _line(sheet: SheetPlan, outcome: SheetResult) -> Line:
