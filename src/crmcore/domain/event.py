@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from crmcore.domain.entity import Entity, entity
-from crmcore.domain.fields import instant, optional_text, text, whole
+from crmcore.domain.fields import count, instant, optional_text, text, whole
 from crmcore.errors import StoreCorrupt
 
 
@@ -17,6 +17,9 @@ class Event(Entity):
 
     ``at`` is when it was done (UTC), ``by`` the user; ``changes`` is a JSON object of field to [before, after], only of
     what changed; ``reason`` is the user's own. ``customer_id`` ties it to a customer's timeline.
+
+    The last four fields tie it into the chain of its customer, or of its subject where it has none (审计链): see
+    :mod:`crmcore.rules.audit`. They are None where an event was written before there were chains.
     """
 
     id: str = text()
@@ -31,6 +34,14 @@ class Event(Entity):
     by: str = text()
     changes: str | None = optional_text()
     reason: str | None = optional_text()
+    sequence: int | None = count()
+    """Its place in the chain, from 1, without a gap."""
+    salt: str | None = optional_text()
+    """What keeps ``content`` from being guessed; it goes when the content is erased."""
+    content: str | None = optional_text()
+    """A salted digest of what was changed and why."""
+    digest: str | None = optional_text()
+    """A keyed digest over this event and the digest before it."""
 
 
 def changes_of(event: Event) -> dict[str, tuple[Any, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 import cattrs
 
-from crmcore.domain import ENTITIES, Entity
+from crmcore.domain import ENTITIES, Entity, Record
 from crmcore.domain.fields import Kind
 from crmcore.domain.values import NO_CUSTOM, FrozenMap, Money, fold
 from crmcore.errors import StoreCorrupt
@@ -22,7 +22,8 @@ from crmcore.storage.schema import Collection, Field, FieldType, Row, Schema
 
 E = TypeVar("E", bound=Entity)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+SEALED = "sealed"
 
 _SCALARS: dict[str, FieldType] = {
     "text": "text",
@@ -58,8 +59,13 @@ def _columns(name: str, kind: Kind) -> list[Field]:
 
 
 def collection_of(cls: type[Entity]) -> Collection:
-    """The collection that an entity's declaration describes: money in two fields, a search form beside a folded text."""
+    """The collection that an entity's declaration describes: money in two fields, a search form beside a folded text.
+
+    A record has one field more, ``sealed``: the values of its encrypted fields, which are not where they would be in plain.
+    """
     fields = [column for name, kind in cls.kinds.items() for column in _columns(name, kind)]
+    if issubclass(cls, Record):
+        fields.append(Field(SEALED, "text"))
     return Collection(name=cls.collection, fields=tuple(fields), unique=cls.unique, indexes=cls.indexes)
 
 
@@ -117,6 +123,9 @@ def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
             dumped.append(f"fold(e.{name})")
         read.append(f"        e.{name} = {loaded}")
         write += dumped
+    if issubclass(cls, Record):
+        names.append("_")
+        write.append("None")
     source = [
         "def load(row):",
         "    try:",
