@@ -13,6 +13,7 @@ import crmcore
 from crmcore.errors import BackendNotFound, InvalidURL, PluginConflict, PluginError, PluginLoadError, Veto
 from crmcore.notify import Delivery, Notifier
 from crmcore.plugins import PlaybookSource, Plugins, discovery, find_backend, hookspecs, installed, schemes
+from crmcore.rules.normalisation import Normaliser, PlainNormaliser
 
 
 def entries(monkeypatch, *claims: tuple[str, str, str]) -> None:
@@ -206,3 +207,39 @@ def test_hook_crm_notifiers_names_what_is_broken_and_keeps_the_others():
     assert [type(fault) for fault in taken.faults] == [PluginConflict]
     with crmcore.open("memory:", plugins=[Offering()]) as crm, pytest.raises(PluginError, match="Offering failed"):
         crm.acting_as("a").notifications.deliver()
+
+
+class Country(Normaliser):
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+class Forms:
+    def __init__(self, *offered: object) -> None:
+        self.offered = offered
+
+    @crmcore.hookimpl
+    def crm_normalisers(self):
+        return self.offered
+
+
+def test_hook_crm_normalisers_uses_the_first_that_is_offered():
+    assert Plugins([Forms(), Forms(Country("a"), Country("b")), Forms(Country("c"))]).normaliser.key == "a"
+    assert isinstance(Plugins([Forms()]).normaliser, PlainNormaliser)
+    with pytest.raises(PluginError, match="int is no Normaliser"):
+        _ = Plugins([Forms(3)]).normaliser
+
+
+class Said:
+    def __init__(self, name: str, said: list[str]) -> None:
+        self.name, self.said = name, said
+
+    @crmcore.hookimpl
+    def crm_opened(self):
+        self.said.append(self.name)
+
+
+def test_plugins_are_called_in_the_order_in_which_they_were_named():
+    said: list[str] = []
+    with crmcore.open("memory:", plugins=[Said("one", said), Said("two", said)]):
+        assert said == ["one", "two"]

@@ -13,6 +13,7 @@ import pluggy
 
 from crmcore.notify.contract import Notifier
 from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
+from crmcore.rules.normalisation import Normaliser
 
 PROJECT = "crmcore"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -28,6 +29,12 @@ def crm_playbooks() -> Iterable[PlaybookSource]:
 @hookspec
 def crm_notifiers() -> Iterable[Notifier]:
     """Ways to tell somebody something that the plugin brings along, each under a key of its own."""
+    return ()
+
+
+@hookspec
+def crm_normalisers() -> Iterable[Normaliser]:
+    """Normalisers that the plugin brings along, each for the forms of one country; the first of all is used."""
     return ()
 
 
