@@ -223,6 +223,23 @@ PHRASES: Mapping[str, str] = {
     "a report is restricted by a mapping of fields to values": "报表范围应写作字段与取值的对应",
     "a search is a text": "搜索内容应为文字",
     "a workbook is written to a path": "工作簿应写入文件路径",
+    # Keys
+    "there is no key in the ring": "密钥环中没有密钥",
+    "the id of a key has 1 to 32 letters, digits, - and _": "密钥标识由1至32个字母、数字、-或_组成",
+    "the current key is none of the ring": "当前密钥不在密钥环中",
+    "more than one key is marked as the current one": "标记为当前的密钥不止一个",
+    "keys are named by env:NAME or file:PATH": "密钥来源应写作env:变量名或file:路径",
+    "the keys are no JSON object of ids to base64": "密钥不是以标识对应base64的JSON对象",
+    "a key is written id:base64": "密钥应写作“标识:base64”",
+    "the file of keys %s may be read by others; let only its owner: chmod 600": (
+        "密钥文件%s可被他人读取,请只允许所有者读写:chmod 600"
+    ),
+    "no keys were given; name them: --keys env:NAME or --keys file:PATH": (
+        "没有提供密钥,请指明来源:--keys env:变量名 或 --keys file:路径"
+    ),
+    "two plugins bring keys": "两个插件都提供了密钥",
+    "what a plugin brings as keys is no KeyRing": "插件提供的密钥不是KeyRing",
+    "keys are a KeyRing, or named by env:NAME or file:PATH": "密钥应为KeyRing,或写作env:变量名、file:路径",
     # What is expected
     "text": "文本",
     "a whole number": "整数",
@@ -446,6 +463,10 @@ MEANINGS: Mapping[str, str] = {
     "plugin_conflict": "插件冲突",
     "plugin_load": "插件无法加载",
     "missing_extra": "缺少可选组件",
+    "invalid_keys": "密钥有误",
+    "key_missing": "缺少密钥",
+    "key_unknown": "密钥不匹配",
+    "sealed_value_broken": "加密内容已损坏",
 }
 
 
@@ -662,6 +683,29 @@ class StoreCorrupt(StorageError):
     code = "store_corrupt"
 
 
+class KeyMissing(StorageError):
+    """The store's encrypted values can't be opened, or made, without keys, and none were given."""
+
+    code = "key_missing"
+
+
+class KeyUnknown(StorageError):
+    """The key ring lacks the key, or holds another one under its id; ``details["key_id"]`` names it."""
+
+    code = "key_unknown"
+
+    @classmethod
+    def of(cls, key_id: str) -> Self:
+        """The error for a key that isn't in the ring."""
+        return cls(f"the key {key_id} is not in the key ring", key_id=key_id)
+
+
+class SealedValueBroken(StoreCorrupt):
+    """An encrypted value was changed, or is not where it was written; ``details`` name collection, field and id."""
+
+    code = "sealed_value_broken"
+
+
 class StoreFull(StorageError):
     """No space is left where the store lives."""
 
@@ -684,6 +728,12 @@ class InvalidURL(CRMError, ValueError):
     """A store URL that can't be read."""
 
     code = "invalid_url"
+
+
+class InvalidKeys(CRMError, ValueError):
+    """A key ring that can't be read or used; the message names ids of keys, never a key."""
+
+    code = "invalid_keys"
 
 
 class PlaybookError(CRMError, ValueError):

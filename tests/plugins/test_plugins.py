@@ -10,10 +10,11 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 import crmcore
-from crmcore.errors import BackendNotFound, InvalidURL, PluginConflict, PluginError, PluginLoadError, Veto
+from crmcore.errors import BackendNotFound, InvalidKeys, InvalidURL, PluginConflict, PluginError, PluginLoadError, Veto
 from crmcore.notify import Delivery, Notifier
 from crmcore.plugins import PlaybookSource, Plugins, discovery, find_backend, hookspecs, installed, schemes
 from crmcore.rules.normalisation import Normaliser, PlainNormaliser
+from crmcore.storage import KeyRing
 
 
 def entries(monkeypatch, *claims: tuple[str, str, str]) -> None:
@@ -157,6 +158,31 @@ def test_hook_crm_playbooks_brings_one_along():
         assert (crm.playbook.key, crm.playbook.currency) == ("ours", "USD")
     with pytest.raises(PluginConflict, match="ours"):
         crmcore.open("memory:", "ours", plugins=[Bringing(), Bringing()])
+
+
+class Keeping:
+    def __init__(self, ring: object) -> None:
+        self.ring = ring
+
+    @crmcore.hookimpl
+    def crm_keys(self):
+        return self.ring
+
+
+def test_hook_crm_keys_brings_the_keys_unless_some_are_given():
+    ours, given = KeyRing.of({"ours": bytes(32)}), KeyRing.of({"given": bytes(32)})
+    with crmcore.open("memory:", plugins=[Keeping(None), Keeping(ours)]) as crm:
+        assert crm.keys == ours
+    with crmcore.open("memory:", plugins=[Keeping(ours)], keys=given) as crm:
+        assert crm.keys == given
+    with crmcore.open("memory:") as crm:
+        assert crm.keys is None
+    with pytest.raises(PluginConflict, match="two plugins"):
+        crmcore.open("memory:", plugins=[Keeping(ours), Keeping(given)])
+    with pytest.raises(PluginError, match="no KeyRing"):
+        crmcore.open("memory:", plugins=[Keeping("k:secret")])
+    with pytest.raises(InvalidKeys):
+        crmcore.open("memory:", keys=b"secret")  # type: ignore[arg-type]
 
 
 def test_two_crms_have_plugins_of_their_own():

@@ -23,6 +23,7 @@ from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.timing import local_day, zone_named
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Insert, Store, Transaction
+from crmcore.storage.keys import KeyRing
 from crmcore.storage.memory import MemoryData, MemoryStore
 from crmcore.storage.query import Query, Where
 from crmcore.storage.schema import Row
@@ -41,8 +42,17 @@ _ENTITY_OF = {cls.collection: cls.entity for cls in ENTITIES}
 class Engine:
     """A store, a playbook, plugins, a clock. May be shared by threads."""
 
-    def __init__(self, store: Store, playbook: Playbook, plugins: Plugins, clock: Clock, ids: IdSource) -> None:
+    def __init__(
+        self,
+        store: Store,
+        playbook: Playbook,
+        plugins: Plugins,
+        clock: Clock,
+        ids: IdSource,
+        keys: KeyRing | None = None,
+    ) -> None:
         self.store = store
+        self.keys = keys
         self.playbook = playbook
         self.plugins = plugins
         self.zone = zone_named(playbook.timezone)
@@ -144,7 +154,7 @@ class Engine:
         with self.store.transaction() as source, store.transaction(write=True) as target:
             for name in self.store.schema.collections:
                 target.apply(Insert(name, row) for row in source.scan(name))
-        return Engine(store, self.playbook, self.plugins, self.clock, self.new_id)
+        return Engine(store, self.playbook, self.plugins, self.clock, self.new_id, self.keys)
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         """Looks at one state of the store."""

@@ -20,6 +20,7 @@ from crmcore.cli.exporting import export, template
 from crmcore.cli.importing import import_
 from crmcore.cli.issues import line
 from crmcore.cli.keeping import backup, check, copy, upgrade
+from crmcore.cli.keys import keys
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
@@ -67,7 +68,24 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(backup, check, copy, demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook),
+    *(
+        backup,
+        check,
+        copy,
+        demo,
+        doctor,
+        due,
+        edits,
+        export,
+        follow,
+        import_,
+        init,
+        keys,
+        list_,
+        move,
+        outbox,
+        playbook,
+    ),
     *(recompute, remind, replay, report, show, template, tier, upgrade),
 )
 for verb in _VERBS:

@@ -14,6 +14,7 @@ import pluggy
 from crmcore.notify.contract import Notifier
 from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
 from crmcore.rules.normalisation import Normaliser
+from crmcore.storage.keys import KeyRing
 
 PROJECT = "crmcore"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -36,6 +37,12 @@ def crm_notifiers() -> Iterable[Notifier]:
 def crm_normalisers() -> Iterable[Normaliser]:
     """Normalisers that the plugin brings along, each for the forms of one country; the first of all is used."""
     return ()
+
+
+@hookspec
+def crm_keys() -> KeyRing | None:
+    """The keys for what is encrypted and chained, from wherever the plugin keeps them; not asked where keys were given."""
+    return None
 
 
 @hookspec

@@ -17,6 +17,7 @@ from crmcore.plugins import hookspecs
 from crmcore.plugins.discovery import PLUGINS, entry_points_of, load_entry_point
 from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
 from crmcore.rules.normalisation import Normaliser, PlainNormaliser
+from crmcore.storage.keys import KeyRing
 
 
 @attrs.frozen
@@ -97,6 +98,15 @@ class Plugins:
     def playbook_texts(self) -> dict[str, Path | str]:
         """Every playbook that a plugin brings, by key: its TOML or where that is."""
         return {key: source.toml for key, source in self.playbooks().items()}
+
+    def keys(self) -> KeyRing | None:
+        """The keys that a plugin brings, None where none does. Raises :class:`PluginConflict` where two do."""
+        found = self._call("crm_keys")
+        if len(found) > 1:
+            raise PluginConflict("two plugins bring keys")
+        if found and not isinstance(found[0], KeyRing):
+            raise PluginError("what a plugin brings as keys is no KeyRing")
+        return found[0] if found else None
 
     @cached_property
     def notifiers(self) -> OfferedNotifiers:
