@@ -1,6 +1,7 @@
 """What things are: frozen values, without any behaviour that needs the world."""
 
 from crmcore.domain.customer import Contact, Customer
+from crmcore.domain.duplicates import AbsentRecord, Alias, MatchKey
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
@@ -35,11 +36,16 @@ ENTITIES: tuple[type[Entity], ...] = (
     ImportedRow,
     Setting,
     OutboxMessage,
+    MatchKey,
+    AbsentRecord,
+    Alias,
 )
 
 __all__ = [
     "ENTITIES",
+    "AbsentRecord",
     "ActionPlan",
+    "Alias",
     "Attachment",
     "Contact",
     "Customer",
@@ -51,6 +57,7 @@ __all__ = [
     "FrozenMap",
     "ImportedRow",
     "Instalment",
+    "MatchKey",
     "Money",
     "NumberSeries",
     "Objection",

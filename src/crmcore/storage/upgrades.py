@@ -78,6 +78,9 @@ STEPS: Sequence[Step] = (
             "attachments",
             "action_plans",
             "events",
+            "match_keys",
+            "absent_records",
+            "aliases",
         ],
     ),
 )
