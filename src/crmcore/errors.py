@@ -388,6 +388,7 @@ PHRASES: Mapping[str, str] = {
     ),
     'the demo needs XlsxWriter: pip install "crmcore[excel]"': '演示需要XlsxWriter:pip install "crmcore[excel]"',
     "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
+    'fuzzy fields need rapidfuzz: pip install "crmcore[duplicates]"': '模糊比较需要rapidfuzz:pip install "crmcore[duplicates]"',
     "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
     **{
         f"there is no such {named}": f"没有这样的{chinese}"
