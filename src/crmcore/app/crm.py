@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
+from crmcore.app.audit import Audit, begin_chains, chains_begun
 from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
@@ -27,13 +29,14 @@ from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
 from crmcore.app.tickets import Tickets
 from crmcore.app.tiers import Tiers
 from crmcore.app.users import Users
+from crmcore.app.work import Work
 from crmcore.domain import Setting
-from crmcore.errors import DomainError, InvalidURL, PlaybookError
+from crmcore.errors import DomainError, InvalidURL, PlaybookError, ReadOnly
 from crmcore.playbooks import Playbook, load
 from crmcore.playbooks.loading import load_or_check
 from crmcore.plugins import Plugins, open_store
 from crmcore.storage.codec import CODECS, SCHEMA
-from crmcore.storage.contract import Insert, Store, Update
+from crmcore.storage.contract import Insert, Store, Transaction, Update
 
 if TYPE_CHECKING:  # few stores are edited; the others needn't wait for this
     from crmcore.app.edit_reports import EditReport, KeptReport
@@ -58,6 +61,11 @@ class CRM(Engine):
         from crmcore.app.edit_reports import kept_report
 
         return self.read(kept_report)
+
+    @property
+    def audit(self) -> Audit:
+        """Whether what happened is still on file as it was written."""
+        return Audit(self)
 
     def check(self, progress: Progress | None = None) -> Checked:
         """Whether the store is whole: see :func:`crmcore.app.checking.check`."""
@@ -124,8 +132,7 @@ def open(
     try:
         settled = _settle_playbook(store, _playbook_name(playbook), switch=switch_playbook)
         crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source())
-        if not crm.read(crm.kept_rules):
-            crm.write("crmcore", crm.keep_rules)
+        _begin(crm)
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)
@@ -135,6 +142,23 @@ def open(
             store.close()
         raise
     return crm
+
+
+def _begin(crm: CRM) -> None:
+    """Writes down, in a store that is new, under which rules what is owed is worked out, and begins the chains of the audit."""
+
+    def is_begun(transaction: Transaction) -> bool:
+        return crm.kept_rules(transaction) is not None and chains_begun(transaction) is not None
+
+    def begin(work: Work) -> None:
+        if crm.kept_rules(work.transaction) is None:
+            crm.keep_rules(work)
+        if chains_begun(work.transaction) is None:
+            begin_chains(work)
+
+    if not crm.read(is_begun):
+        with suppress(ReadOnly):  # then it stays as it is, which the audit tells
+            crm.write("crmcore", begin)
 
 
 def _take_in(crm: CRM, edited_by: str | None) -> None:

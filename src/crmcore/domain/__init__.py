@@ -1,5 +1,6 @@
 """What things are: frozen values, without any behaviour that needs the world."""
 
+from crmcore.domain.audit import Chain, Erasure
 from crmcore.domain.customer import Contact, Customer
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
@@ -35,15 +36,19 @@ ENTITIES: tuple[type[Entity], ...] = (
     ImportedRow,
     Setting,
     OutboxMessage,
+    Chain,
+    Erasure,
 )
 
 __all__ = [
     "ENTITIES",
     "ActionPlan",
     "Attachment",
+    "Chain",
     "Contact",
     "Customer",
     "Entity",
+    "Erasure",
     "Event",
     "Feedback",
     "FollowUp",

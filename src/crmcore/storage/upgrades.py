@@ -78,6 +78,8 @@ STEPS: Sequence[Step] = (
             "attachments",
             "action_plans",
             "events",
+            "chains",
+            "erasures",
         ],
     ),
 )
