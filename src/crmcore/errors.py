@@ -89,6 +89,15 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "the columns {label} say the same field; the first that is filled counts",
         "多个列对应同一字段,取先填写的一列:{label}",
     ),
+    "unheaded_cell": (
+        "column {label} has no heading and was left out, from this row on",
+        "第{label}列没有标题,从此行起未导入",
+    ),
+    "surplus_cells": (
+        "the row has more cells than the header; a separator within a text may lack its quotation marks",
+        "此行的单元格比表头多,可能是内容中的分隔符没有加引号",
+    ),
+    "total_row": ("the row is a total and no record", "此行是合计,不是一条记录"),
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),
     "edit_conflict": (
         "{label} was changed by somebody else in the meantime",
@@ -226,6 +235,23 @@ PHRASES: Mapping[str, str] = {
     "another writer began the same history": "另有写入者同时开始了同一条记录链",
     "a search is a text": "搜索内容应为文字",
     "a workbook is written to a path": "工作簿应写入文件路径",
+    # Keys
+    "there is no key in the ring": "密钥环中没有密钥",
+    "the id of a key has 1 to 32 letters, digits, - and _": "密钥标识由1至32个字母、数字、-或_组成",
+    "the current key is none of the ring": "当前密钥不在密钥环中",
+    "more than one key is marked as the current one": "标记为当前的密钥不止一个",
+    "keys are named by env:NAME or file:PATH": "密钥来源应写作env:变量名或file:路径",
+    "the keys are no JSON object of ids to base64": "密钥不是以标识对应base64的JSON对象",
+    "a key is written id:base64": "密钥应写作“标识:base64”",
+    "the file of keys %s may be read by others; let only its owner: chmod 600": (
+        "密钥文件%s可被他人读取,请只允许所有者读写:chmod 600"
+    ),
+    "no keys were given; name them: --keys env:NAME or --keys file:PATH": (
+        "没有提供密钥,请指明来源:--keys env:变量名 或 --keys file:路径"
+    ),
+    "two plugins bring keys": "两个插件都提供了密钥",
+    "what a plugin brings as keys is no KeyRing": "插件提供的密钥不是KeyRing",
+    "keys are a KeyRing, or named by env:NAME or file:PATH": "密钥应为KeyRing,或写作env:变量名、file:路径",
     # What is expected
     "text": "文本",
     "a whole number": "整数",
@@ -374,6 +400,7 @@ PHRASES: Mapping[str, str] = {
     ),
     'the demo needs XlsxWriter: pip install "crmcore[excel]"': '演示需要XlsxWriter:pip install "crmcore[excel]"',
     "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
+    'fuzzy fields need rapidfuzz: pip install "crmcore[duplicates]"': '模糊比较需要rapidfuzz:pip install "crmcore[duplicates]"',
     "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
     **{
         f"there is no such {named}": f"没有这样的{chinese}"
@@ -449,6 +476,10 @@ MEANINGS: Mapping[str, str] = {
     "plugin_conflict": "插件冲突",
     "plugin_load": "插件无法加载",
     "missing_extra": "缺少可选组件",
+    "invalid_keys": "密钥有误",
+    "key_missing": "缺少密钥",
+    "key_unknown": "密钥不匹配",
+    "sealed_value_broken": "加密内容已损坏",
 }
 
 
@@ -665,6 +696,29 @@ class StoreCorrupt(StorageError):
     code = "store_corrupt"
 
 
+class KeyMissing(StorageError):
+    """The store's encrypted values can't be opened, or made, without keys, and none were given."""
+
+    code = "key_missing"
+
+
+class KeyUnknown(StorageError):
+    """The key ring lacks the key, or holds another one under its id; ``details["key_id"]`` names it."""
+
+    code = "key_unknown"
+
+    @classmethod
+    def of(cls, key_id: str) -> Self:
+        """The error for a key that isn't in the ring."""
+        return cls(f"the key {key_id} is not in the key ring", key_id=key_id)
+
+
+class SealedValueBroken(StoreCorrupt):
+    """An encrypted value was changed, or is not where it was written; ``details`` name collection, field and id."""
+
+    code = "sealed_value_broken"
+
+
 class StoreFull(StorageError):
     """No space is left where the store lives."""
 
@@ -687,6 +741,12 @@ class InvalidURL(CRMError, ValueError):
     """A store URL that can't be read."""
 
     code = "invalid_url"
+
+
+class InvalidKeys(CRMError, ValueError):
+    """A key ring that can't be read or used; the message names ids of keys, never a key."""
+
+    code = "invalid_keys"
 
 
 class PlaybookError(CRMError, ValueError):

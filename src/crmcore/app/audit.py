@@ -157,7 +157,7 @@ class Audit:
 
         def decide(work: Work) -> int:
             heads = list(read_all(work.transaction, Chain))
-            pairs = [(head, resealed(head, work.keys)) for head in heads]
+            pairs = [(head, resealed(head, work.audit_keys)) for head in heads]
             dump = CODECS[Chain].dump
             updates = [Update(Chain.collection, dump(new), old.version) for old, new in pairs if new is not old]
             work.transaction.apply(updates)
@@ -286,7 +286,7 @@ def begin_chains(work: Work) -> None:
         updates = []
         for event in map(load, rows):
             id = chain_of(event)
-            heads[id], (placed,) = chained(id, heads.get(id), [event], work.keys, work.new_salt)
+            heads[id], (placed,) = chained(id, heads.get(id), [event], work.audit_keys, work.new_salt)
             updates.append(Update(Event.collection, dump(placed), event.version))
         count += len(updates)
         work.transaction.apply(updates)

@@ -31,12 +31,13 @@ from crmcore.app.tiers import Tiers
 from crmcore.app.users import Users
 from crmcore.app.work import Work
 from crmcore.domain import Setting
-from crmcore.errors import DomainError, InvalidURL, PlaybookError, ReadOnly
+from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError, ReadOnly
 from crmcore.playbooks import Playbook, load
 from crmcore.playbooks.loading import load_or_check
 from crmcore.plugins import Plugins, open_store
 from crmcore.storage.codec import CODECS, SCHEMA
 from crmcore.storage.contract import Insert, Store, Transaction, Update
+from crmcore.storage.keys import KeyRing
 
 if TYPE_CHECKING:  # few stores are edited; the others needn't wait for this
     from crmcore.app.edit_reports import EditReport, KeptReport
@@ -108,6 +109,7 @@ def open(
     ids: IdSource | None = None,
     switch_playbook: bool = False,
     edited_by: str | None = None,
+    keys: KeyRing | str | None = None,
 ) -> CRM:
     """Opens a CRM on a store.
 
@@ -118,12 +120,16 @@ def open(
     hooks, named one by one; ``crmcore.plugins.installed().plugins`` are all that are installed. ``clock`` gives aware
     moments; ``ids`` gives ids.
 
+    ``keys`` are a :class:`KeyRing`, or say where one is: ``env:NAME``, ``file:/path``; without it what a plugin's ``crm_keys``
+    brings. They are kept in memory alone.
+
     What people changed in the store with another program is taken in first, in the name of ``edited_by`` (``workbook`` unless
     given); ``edit_report`` of the CRM tells what became of it. Raises :class:`BackendNotFound`, :class:`InvalidURL`,
-    :class:`PlaybookError` or a :class:`StorageError`.
+    :class:`PlaybookError`, :class:`InvalidKeys` or a :class:`StorageError`.
     """
     registered = Plugins(plugins)
     extra = registered.playbook_texts()
+    ring = _key_ring(keys, registered)
     # A playbook at fault is reported before a store is made.
     chosen = None if playbook is None else load_or_check(playbook, extra)
     if not isinstance(url, (str, Store)):
@@ -131,8 +137,9 @@ def open(
     store = open_store(url, SCHEMA) if isinstance(url, str) else url
     try:
         settled = _settle_playbook(store, _playbook_name(playbook), switch=switch_playbook)
-        crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source())
+        crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source(), ring)
         _begin(crm)
+        crm.keep_keys()
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)
@@ -152,13 +159,21 @@ def _begin(crm: CRM) -> None:
 
     def begin(work: Work) -> None:
         if crm.kept_rules(work.transaction) is None:
-            crm.keep_rules(work)
+            crm.begin(work)
         if chains_begun(work.transaction) is None:
             begin_chains(work)
 
     if not crm.read(is_begun):
         with suppress(ReadOnly):  # then it stays as it is, which the audit tells
             crm.write("crmcore", begin)
+
+
+def _key_ring(keys: KeyRing | str | None, plugins: Plugins) -> KeyRing | None:
+    if isinstance(keys, str):
+        return KeyRing.read(keys)
+    if keys is not None and not isinstance(keys, KeyRing):
+        raise InvalidKeys("keys are a KeyRing, or named by env:NAME or file:PATH")
+    return keys or plugins.keys()
 
 
 def _take_in(crm: CRM, edited_by: str | None) -> None:

@@ -7,7 +7,7 @@ transaction. Whatever fails, the store is left as it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar, cast
@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import attrs
 
 from crmcore.app.finding import find_customer, not_named
+from crmcore.app.match_keys import key_changes
 from crmcore.app.sources import IdSource
 from crmcore.domain import Chain, Customer, Entity, Event, NumberSeries, Record
 from crmcore.domain.fields import MAX_TEXT, Unclean, clean_text
@@ -69,7 +70,7 @@ class Work:
         today: date,
         new_id: IdSource,
         plugins: Plugins,
-        keys: Keys,
+        audit_keys: Keys,
         new_salt: Callable[[], str],
     ) -> None:
         self.transaction = transaction
@@ -79,7 +80,7 @@ class Work:
         self.now = now
         self.today = today
         self.new_id = new_id
-        self.keys = keys
+        self.audit_keys = audit_keys
         self.new_salt = new_salt
         self._plugins = plugins
         self._loaded: dict[tuple[type[Entity], str], Entity] = {}
@@ -322,11 +323,19 @@ class Work:
                     self._plugins.check(proposed, context)
         taken = (Delete(type(one).collection, one.id, one.version) for one in self._removed)
         heads, events = self._in_chains()
-        self.transaction.apply(chain(_batch(self._pending.values(), events), heads, taken))
+        keys = list(key_changes(self.transaction, self._keyed(), self._plugins.normaliser))
+        self.transaction.apply(chain(_batch(self._pending.values(), events), heads, taken, keys))
         self._pending.clear()
         self._removed.clear()
         self._announced.clear()
         self._events.clear()
+
+    def _keyed(self) -> Iterator[tuple[Entity | None, Entity | None]]:
+        """What is pending, before and after."""
+        for item in self._pending.values():
+            yield item.before, item.entity
+        for gone in self._removed:
+            yield gone, None
 
     def _in_chains(self) -> tuple[list[Change], list[Event]]:
         """The events with their places in their chains, and where these end now."""
@@ -341,7 +350,7 @@ class Work:
         placed: list[Event] = []
         for id, events in by_chain.items():
             head = self._heads.get(id)
-            self._heads[id], following = chained(id, head, events, self.keys, self.new_salt)
+            self._heads[id], following = chained(id, head, events, self.audit_keys, self.new_salt)
             row = CODECS[Chain].dump(self._heads[id])
             changes.append(Insert("chains", row) if head is None else Update("chains", row, head.version))
             placed += following

@@ -17,6 +17,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "store_made": ("made {store} under the playbook {playbook}", "已建立{store},采用方案{playbook}"),
     "store_there": ("{store} is there already, under the playbook {playbook}", "{store}已存在,采用方案{playbook}"),
+    "key_made": (
+        "keep it where only you can read it, and a copy elsewhere: without it nobody reads what it encrypts",
+        "请妥善保存,只允许本人读取,并另存副本:丢失密钥后,加密内容无法读取",
+    ),
     "more": ("there is more; go on with --after {mark}", "还有更多;继续请加 --after {mark}"),
     "nothing_due": ("nothing is due by then", "届时没有到期事项"),
     "file_failed": ("{trouble}", "文件无法使用({trouble})"),

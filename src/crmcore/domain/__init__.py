@@ -2,6 +2,7 @@
 
 from crmcore.domain.audit import Chain, Erasure
 from crmcore.domain.customer import Contact, Customer
+from crmcore.domain.duplicates import AbsentRecord, Alias, MatchKey
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
@@ -36,13 +37,18 @@ ENTITIES: tuple[type[Entity], ...] = (
     ImportedRow,
     Setting,
     OutboxMessage,
+    MatchKey,
+    AbsentRecord,
+    Alias,
     Chain,
     Erasure,
 )
 
 __all__ = [
     "ENTITIES",
+    "AbsentRecord",
     "ActionPlan",
+    "Alias",
     "Attachment",
     "Chain",
     "Contact",
@@ -56,6 +62,7 @@ __all__ = [
     "FrozenMap",
     "ImportedRow",
     "Instalment",
+    "MatchKey",
     "Money",
     "NumberSeries",
     "Objection",
