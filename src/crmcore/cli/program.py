@@ -12,6 +12,7 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
+from crmcore.cli.auditing import verify
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
@@ -86,7 +87,7 @@ _VERBS = (
         outbox,
         playbook,
     ),
-    *(recompute, remind, replay, report, show, template, tier, upgrade),
+    *(recompute, remind, replay, report, show, template, tier, upgrade, verify),
 )
 for verb in _VERBS:
     program.add_command(verb)
