@@ -29,7 +29,7 @@ CustomerReference: TypeAlias = Customer | str
 else since it was read, the change is refused with ``Conflict``."""
 
 #: What only a use case of its own may change: numbers are drawn, stages are moved, owners handed over.
-_FIXED = (*STAMPS, "number", "stage", "stage_since", "owner", "last_follow_up_at", "tier_reason")
+FIXED = (*STAMPS, "number", "stage", "stage_since", "owner", "last_follow_up_at", "tier_reason")
 
 
 def register_customer(
@@ -113,7 +113,7 @@ def _checked(work: Work, current: Customer, changes: Mapping[str, Any], reason: 
     hand has a reason, and that of the tier before is none for this one.
     """
     # A day without a tier would end what somebody else set.
-    refuse_fixed("customer", changes, _FIXED if "tier" in changes else (*_FIXED, "tier_until"))
+    refuse_fixed("customer", changes, FIXED if "tier" in changes else (*FIXED, "tier_until"))
     told = meant("customer", changes, work.playbook)
     merged = {name: told.get(name, getattr(current, name)) for name in Customer.kinds}
     custom = told.get("custom")
@@ -172,6 +172,17 @@ def carry_customer_on(work: Work, customer: Customer, was_due: Transition | None
     return carry_on(work, customer, move, was_due)
 
 
+def update_customer(
+    work: Work, current: Customer, changes: Mapping[str, Any], *, reason: str | None = None
+) -> Customer:
+    """Changes fields within a unit of work; see :meth:`Customers.update`."""
+    told = _checked(work, current, changes, reason)
+    changed = work.change(current, "customer.updated", told, reason=reason)
+    if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
+        _refuse_duplicate(work, changed)
+    return carry_customer_on(work, changed, due_move(work, current))
+
+
 class Customers(UseCases):
     """The use cases about customers, for one user."""
 
@@ -209,11 +220,7 @@ class Customers(UseCases):
 
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer, changes)
-            told = _checked(work, current, changes, reason)
-            changed = work.change(current, "customer.updated", told, reason=reason)
-            if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
-                _refuse_duplicate(work, changed)
-            return carry_customer_on(work, changed, due_move(work, current))
+            return update_customer(work, current, changes, reason=reason)
 
         return self.write(decide)
 

@@ -77,6 +77,8 @@ class Work:
         self.today = today
         self.new_id = new_id
         self._plugins = plugins
+        self.cause: str | None = None
+        """What the next changes are a part of, as their events tell."""
         self._loaded: dict[tuple[type[Entity], str], Entity] = {}
         self._pending: dict[str, _Pending] = {}
         self._announced: list[_Pending] = []
@@ -250,6 +252,7 @@ class Work:
             by=self.actor,
             changes=kept,
             reason=reason,
+            cause=self.cause,
         )
         self._events.append(event)
         if action == "customer.registered":

@@ -4,7 +4,7 @@ from crmcore.domain.customer import Contact, Customer
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
-from crmcore.domain.ledger import ImportedRow, NumberSeries, Setting
+from crmcore.domain.ledger import ImportedRow, ImportRun, NumberSeries, Setting
 from crmcore.domain.obligation import Obligation
 from crmcore.domain.opportunity import Instalment, Objection, Opportunity, Order
 from crmcore.domain.outbox import OutboxMessage
@@ -35,6 +35,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     ImportedRow,
     Setting,
     OutboxMessage,
+    ImportRun,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "FollowUp",
     "FollowUpPlan",
     "FrozenMap",
+    "ImportRun",
     "ImportedRow",
     "Instalment",
     "Money",

@@ -78,7 +78,10 @@ STEPS: Sequence[Step] = (
             "attachments",
             "action_plans",
             "events",
+            "imported_rows",
+            "import_runs",
         ],
+        computed={"imported_rows.outcome": lambda row: "created"},
     ),
 )
 """Every step that there is, the oldest first."""
