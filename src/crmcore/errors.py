@@ -89,6 +89,15 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "the columns {label} say the same field; the first that is filled counts",
         "多个列对应同一字段,取先填写的一列:{label}",
     ),
+    "unheaded_cell": (
+        "column {label} has no heading and was left out, from this row on",
+        "第{label}列没有标题,从此行起未导入",
+    ),
+    "surplus_cells": (
+        "the row has more cells than the header; a separator within a text may lack its quotation marks",
+        "此行的单元格比表头多,可能是内容中的分隔符没有加引号",
+    ),
+    "total_row": ("the row is a total and no record", "此行是合计,不是一条记录"),
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),
     "edit_conflict": (
         "{label} was changed by somebody else in the meantime",
@@ -396,6 +405,7 @@ PHRASES: Mapping[str, str] = {
     ),
     'the demo needs XlsxWriter: pip install "crmcore[excel]"': '演示需要XlsxWriter:pip install "crmcore[excel]"',
     "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
+    'fuzzy fields need rapidfuzz: pip install "crmcore[duplicates]"': '模糊比较需要rapidfuzz:pip install "crmcore[duplicates]"',
     "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
     **{
         f"there is no such {named}": f"没有这样的{chinese}"

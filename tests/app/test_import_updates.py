@@ -11,13 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import crmcore
-from crmcore.domain import Money
 from crmcore.errors import DomainError, NotFound
 from crmcore.interchange.histories import read_history
-from crmcore.storage.digest import digest_of
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-HEAD = ["客户名称*", "所属行业", "联系人", "联系电话", "合同金额", "标签", "备注", "交往记录", "跟进负责人", "统一社会信用代码"]
+HEAD = [
+    "客户名称*",
+    "所属行业",
+    "联系人",
+    "联系电话",
+    "合同金额",
+    "标签",
+    "备注",
+    "交往记录",
+    "跟进负责人",
+    "统一社会信用代码",
+]
 
 
 def write(path, *rows):
@@ -56,7 +65,9 @@ def _unstamped(name):
 
 
 def test_a_row_about_a_customer_on_file_fills_in_what_is_blank(us, there, tmp_path):
-    path = write(tmp_path / "a.csv", HEAD, row("甲公司", industry="制造业", tags="重点;老友", remarks="新说法", person="王工"))
+    path = write(
+        tmp_path / "a.csv", HEAD, row("甲公司", industry="制造业", tags="重点;老友", remarks="新说法", person="王工")
+    )
     result = us.imports.plan(path, duplicates="update").apply()
     assert (result.created, result.updated, result.known, result.rejected) == (0, 1, 0, 0)
     now = us.customers.get(there.number)
@@ -87,7 +98,10 @@ def test_a_blank_cell_takes_nothing_away(us, there, tmp_path):
 def test_what_has_a_use_case_of_its_own_is_left_and_named(us, there, tmp_path):
     path = write(tmp_path / "a.csv", [*HEAD, "客户状态"], [*row("甲公司", owner="li"), "成交客户"])
     result = us.imports.plan(path, duplicates="update", update="overwrite").apply()
-    assert {issue.field for issue in result.issues if issue.code == "kept_on_file"} == {"customer.owner", "customer.stage"}
+    assert {issue.field for issue in result.issues if issue.code == "kept_on_file"} == {
+        "customer.owner",
+        "customer.stage",
+    }
     assert us.customers.get(there.number).owner == "hua"
 
 
@@ -147,7 +161,7 @@ def test_a_packed_history_becomes_conversations_with_their_own_dates_and_writers
     packed = "2024-04-20,电话沟通;确认需求(记录人:小王);2024年3月10日:初次拜访;2024-03-15 14:30 发送资料"
     path = write(tmp_path / "a.csv", HEAD, row("甲公司", history=packed, owner="hua"))
     assert us.imports.plan(path).apply().created == 1
-    customer, = us.customers.find()
+    (customer,) = us.customers.find()
     told = [
         (one.at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M"), one.summary, one.recorder)
         for one in us.follow_ups.of(customer)
@@ -163,7 +177,11 @@ def test_a_packed_history_becomes_conversations_with_their_own_dates_and_writers
 
 def test_a_history_without_dates_stays_in_the_remarks_and_one_that_can_be_read_twice_is_asked_about(us, tmp_path):
     path = write(
-        tmp_path / "a.csv", HEAD, row("甲公司", history="见纸质档案"), row("乙公司", history="03/04/2024,电话"), row("丙公司", history="2024-04-20,")
+        tmp_path / "a.csv",
+        HEAD,
+        row("甲公司", history="见纸质档案"),
+        row("乙公司", history="03/04/2024,电话"),
+        row("丙公司", history="2024-04-20,"),
     )
     result = us.imports.plan(path).apply()
     assert [(issue.row, issue.code) for issue in result.issues if issue.level == "error"] == [
@@ -196,13 +214,17 @@ def test_the_differences_tell_what_each_row_would_change_and_store_nothing(us, t
     assert (changed.outcome, changed.source, made.outcome) == ("updated", "a.csv a!2", "created")
     assert {(one.field, one.before) for one in changed.changes} == {("industry", None), ("contract_amount", None)}
     assert {one.after["amount"] for one in changed.changes if one.field == "contract_amount"} == {"1000.00"}
-    assert ("name", None, "乙公司") in {(one.field, one.before, one.after) for one in made.changes if one.subject == "customer"}
+    assert ("name", None, "乙公司") in {
+        (one.field, one.before, one.after) for one in made.changes if one.subject == "customer"
+    }
     assert contents(us) == before
     assert us.imports.runs() == []
 
 
 def test_undoing_takes_away_what_was_made_and_puts_back_what_was_changed(us, there, tmp_path):
-    us.follow_ups.log(there, summary="早先", at=datetime(2023, 1, 5, tzinfo=UTC), next_step="再联系", next_on=date(2024, 1, 1))
+    us.follow_ups.log(
+        there, summary="早先", at=datetime(2023, 1, 5, tzinfo=UTC), next_step="再联系", next_on=date(2024, 1, 1)
+    )
     before = contents(us)
     path = write(
         tmp_path / "a.csv",
@@ -213,7 +235,7 @@ def test_undoing_takes_away_what_was_made_and_puts_back_what_was_changed(us, the
     )
     done = us.imports.plan(path, duplicates="update", update="append", source="展会名单").apply()
     assert (done.created, done.updated) == (1, 2)
-    run, = us.imports.runs()
+    (run,) = us.imports.runs()
     assert (run.id, run.by, run.files, run.source) == (done.run, "importer", ("a.csv",), "展会名单")
     assert contents(us) != before
     undone = done.undo()
@@ -229,7 +251,14 @@ def test_undoing_takes_away_what_was_made_and_puts_back_what_was_changed(us, the
 
 
 def test_undoing_leaves_what_was_edited_since_and_lists_it(us, there, tmp_path):
-    path = write(tmp_path / "a.csv", HEAD, row("甲公司", industry="制造业", amount="1000"), row("乙公司"), row("丙公司"), row("丁公司"))
+    path = write(
+        tmp_path / "a.csv",
+        HEAD,
+        row("甲公司", industry="制造业", amount="1000"),
+        row("乙公司"),
+        row("丙公司"),
+        row("丁公司"),
+    )
     done = us.imports.plan(path, duplicates="update").apply()
     numbers = {one.name: one.number for one in us.customers.find()}
     me = us.crm.acting_as("hua")
@@ -276,11 +305,17 @@ cells = st.fixed_dictionaries(
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(names, cells), min_size=1, max_size=6), st.sampled_from(("skip", "update", "merge")), st.sampled_from(("fill", "overwrite", "append")))
+@given(
+    st.lists(st.tuples(names, cells), min_size=1, max_size=6),
+    st.sampled_from(("skip", "update", "merge")),
+    st.sampled_from(("fill", "overwrite", "append")),
+)
 def test_undoing_an_import_at_once_leaves_what_was_there_before(tmp_path_factory, rows, duplicates, update):
     with crmcore.open("memory:", "standard", clock=ticking()) as crm:
         me = crm.acting_as("importer")
-        first = me.customers.register(name="甲公司", tags=("重点",), contacts=[{"name": "王工", "phone": "13800138000"}])
+        first = me.customers.register(
+            name="甲公司", tags=("重点",), contacts=[{"name": "王工", "phone": "13800138000"}]
+        )
         me.follow_ups.log(first, summary="早先", at=datetime(2024, 4, 1, tzinfo=UTC))
         before = contents(me)
         path = write(tmp_path_factory.mktemp("import") / "a.csv", HEAD, *(row(name, **told) for name, told in rows))

@@ -131,7 +131,8 @@ def open(
         settled = _settle_playbook(store, _playbook_name(playbook), switch=switch_playbook)
         crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source(), ring)
         if not crm.read(crm.kept_rules):
-            crm.write("crmcore", crm.keep_rules)
+            crm.write("crmcore", crm.begin)
+        crm.keep_keys()
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
+from crmcore.app import match_keys
 from crmcore.app.duties import settle_touched
 from crmcore.app.finding import find_customer, find_one
 from crmcore.app.sources import Clock, IdSource
@@ -72,6 +73,34 @@ class Engine:
             work.add(Setting(id=_RULES, value=self.rulebook.digest), "setting.kept")
         elif kept.value != self.rulebook.digest:
             work.put(kept.replace(value=self.rulebook.digest, version=kept.version + 1), kept, "setting.kept")
+
+    def begin(self, work: Work) -> None:
+        """Notes in a new store under which rules, and with keys of which forms, it is kept."""
+        self.keep_rules(work)
+        if not work.find(Customer, limit=1):
+            self._note_keys(work)
+
+    def keep_keys(self) -> None:
+        """Makes the keys by which customers are found again, where the store never had any: it is new, or from an older format."""
+        if self.read(match_keys.made_by) is None:
+            self.make_keys()
+
+    def make_keys(self) -> int:
+        """Makes all keys anew, by the forms that the plugins bring; gives how many differed."""
+
+        def write(some: Callable[[Transaction], int]) -> int:
+            return self.write("crmcore", lambda work: some(work.transaction))
+
+        made = match_keys.refresh(write, self.plugins.normaliser)
+        self.write("crmcore", self._note_keys)
+        return made
+
+    def _note_keys(self, work: Work) -> None:
+        kept, by = work.get(Setting, match_keys.MADE_BY), self.plugins.normaliser.key
+        if kept is None:
+            work.add(Setting(id=match_keys.MADE_BY, value=by), "setting.kept")
+        elif kept.value != by:
+            work.put(kept.replace(value=by, version=kept.version + 1), kept, "setting.kept")
 
     def now(self) -> datetime:
         """The clock's moment: UTC, in milliseconds. Raises :class:`Invalid` (``clock``) for what is no moment to keep."""

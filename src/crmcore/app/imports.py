@@ -27,6 +27,7 @@ from crmcore.interchange.dates import DateOrder
 from crmcore.interchange.drafts import Draft, plain_heading, read_drafts
 from crmcore.interchange.headers import Header, HeaderColumn, Vocabulary, explain_no_header, find_header
 from crmcore.interchange.mapping import Mapped, read_mapping
+from crmcore.interchange.rejections import WHOLE_FILE, reason_text, rejected
 from crmcore.interchange.sheets import Sheet, read_sheets
 from crmcore.storage.query import Eq
 
@@ -42,7 +43,7 @@ Progress = Callable[[int, int], None]
 
 @attrs.frozen(kw_only=True)
 class SheetPlan:
-    """What one sheet of one file would bring. ``table`` is None where no header was found; ``note`` then says why."""
+    """What one sheet of one file would bring. ``table`` is None where no header was found; ``note`` says why it brings nothing."""
 
     file: str
     sheet: str
@@ -164,7 +165,7 @@ class Imports(UseCases):
         strange headers and values mean (:mod:`crmcore.interchange.mapping`). ``duplicates`` is what is done with a row about
         something on file, ``update`` how it is put together with that (:data:`crmcore.rules.updating.UPDATES`); ``source`` is
         what people call the list that the rows come from. Raises :class:`ImportRejected` for a file that can't be read or
-        has no header, naming why.
+        has no header, and where none of them has a row, naming why.
         """
         for given, known, name in ((duplicates, Duplicates, "duplicates"), (update, Update, "update")):
             if given not in get_args(known):
@@ -187,9 +188,9 @@ class Imports(UseCases):
         for path in paths:
             try:
                 sheets = [found for found in read_sheets(path, encoding=encoding) if not found.hidden]
-            except ImportRejected as rejected:
-                told = rejected.message
-                raise ImportRejected(rejected.reason, told, part=rejected.part, file=_shown(path)) from rejected
+            except ImportRejected as problem:
+                told = problem.message
+                raise ImportRejected(problem.reason, told, part=problem.part, file=_shown(path)) from problem
             if sheet is not None:
                 sheets = [found for found in sheets if found.name == sheet]
                 if not sheets:
@@ -197,8 +198,12 @@ class Imports(UseCases):
             own = [self._plan_sheet(_shown(path), found, vocabularies, mapped) for found in sheets]
             if all(item.table is None for item in own):
                 note = (own[0].note if own else None) or "there is no sheet with anything in it"
-                raise ImportRejected("no_header", note, file=_shown(path))
+                named = ", ".join(item.sheet for item in own) or WHOLE_FILE
+                raise ImportRejected("no_header", note, part=named, file=_shown(path))
             plans += own
+        if plans and not any(item.rows for item in plans):
+            empty = next(item for item in plans if item.table is not None)
+            raise rejected("no_rows", part=f"{empty.sheet}!{empty.header_row}", file=empty.file)
         rank = {key: _ORDER.index(found.entity) for key, found in crm.playbook.tables.items() if found.entity in _ORDER}
         plans.sort(key=lambda item: rank.get(item.table or "", len(_ORDER)))
         return ImportPlan(self.engine, self.actor, tuple(plans), duplicates=duplicates, update=update, source=source)
@@ -238,7 +243,13 @@ class Imports(UseCases):
         drafts = tuple(_follow_one_another(read_drafts(sheet, header, crm.playbook, mapped, crm.zone)))
         issues = [*_column_issues(sheet, header), *(issue for draft in drafts for issue in draft.issues)]
         return SheetPlan(
-            file=file, sheet=sheet.name, table=header.table, header_row=header.row, drafts=drafts, issues=tuple(issues)
+            file=file,
+            sheet=sheet.name,
+            table=header.table,
+            header_row=header.row,
+            drafts=drafts,
+            issues=tuple(issues),
+            note=None if drafts else reason_text("no_rows"),
         )
 
 

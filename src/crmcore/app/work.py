@@ -7,7 +7,7 @@ transaction. Whatever fails, the store is left as it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar, cast
@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import attrs
 
 from crmcore.app.finding import find_customer, not_named
+from crmcore.app.match_keys import key_changes
 from crmcore.app.sources import IdSource
 from crmcore.domain import Customer, Entity, Event, NumberSeries, Record
 from crmcore.domain.fields import MAX_TEXT, Unclean, clean_text
@@ -318,11 +319,19 @@ class Work:
                     )
                     self._plugins.check(proposed, context)
         taken = (Delete(type(one).collection, one.id, one.version) for one in self._removed)
-        self.transaction.apply(chain(_batch(self._pending.values(), self._events), taken))
+        keys = list(key_changes(self.transaction, self._keyed(), self._plugins.normaliser))
+        self.transaction.apply(chain(_batch(self._pending.values(), self._events), taken, keys))
         self._pending.clear()
         self._removed.clear()
         self._announced.clear()
         self._events.clear()
+
+    def _keyed(self) -> Iterator[tuple[Entity | None, Entity | None]]:
+        """What is pending, before and after."""
+        for item in self._pending.values():
+            yield item.before, item.entity
+        for gone in self._removed:
+            yield gone, None
 
 
 def _units(text: str) -> int:

@@ -1,6 +1,7 @@
 """What things are: frozen values, without any behaviour that needs the world."""
 
 from crmcore.domain.customer import Contact, Customer
+from crmcore.domain.duplicates import AbsentRecord, Alias, MatchKey
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
@@ -36,11 +37,16 @@ ENTITIES: tuple[type[Entity], ...] = (
     Setting,
     OutboxMessage,
     ImportRun,
+    MatchKey,
+    AbsentRecord,
+    Alias,
 )
 
 __all__ = [
     "ENTITIES",
+    "AbsentRecord",
     "ActionPlan",
+    "Alias",
     "Attachment",
     "Contact",
     "Customer",
@@ -53,6 +59,7 @@ __all__ = [
     "ImportRun",
     "ImportedRow",
     "Instalment",
+    "MatchKey",
     "Money",
     "NumberSeries",
     "Objection",
