@@ -11,7 +11,7 @@ from crmcore.app.engine import Engine
 from crmcore.app.finding import read_all
 from crmcore.app.work import Work
 from crmcore.domain import ENTITIES, Customer, Entity, Event, FrozenMap, ImportedRow, ImportRun, Record
-from crmcore.domain.event import UNDONE, changes_of
+from crmcore.domain.event import UNDONE, changes_of, standing
 from crmcore.storage.codec import from_plain, plain_fields
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import Eq, In
@@ -22,6 +22,8 @@ Progress = Callable[[int, int], None]
 
 _BY_NAME: dict[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
 NOTHING: Mapping[str, list[Any]] = FrozenMap()
+#: What an import does when it makes a record.
+_BEGINNINGS = ("registered", "added", "opened", "made", "imported")
 _OF_CUSTOMERS = tuple(cls for cls in ENTITIES if "customer_id" in cls.kinds and issubclass(cls, Record))
 
 
@@ -89,22 +91,21 @@ class _Undoing:
         self.events = list(reversed(events))
 
     def undo(self) -> ImportUndone:
-        seen: set[str] = set()
+        # What was made last goes first: nothing that this import made hangs on a record by then.
+        born = {event.subject_id: event.id for event in self.events}
         for event in self.events:
-            if event.subject_id not in seen:
-                seen.add(event.subject_id)
+            if born[event.subject_id] == event.id:
                 self._undo_record(event)
         for row in self.rows:
             self.work.remove(row)
         return ImportUndone(removed=self.removed, restored=self.restored, left=tuple(self.left))
 
-    def _undo_record(self, last: Event) -> None:
-        record = self.work.get(_BY_NAME[last.subject], last.subject_id)
+    def _undo_record(self, first: Event) -> None:
+        record = self.work.get(_BY_NAME[first.subject], first.subject_id)
         if not isinstance(record, Record):
             return
         own = [event for event in self.events if event.subject_id == record.id]  # the last first
-        made = record.created_at == own[-1].at and record.created_by == own[-1].by
-        if not made:
+        if first.action.partition(".")[2] not in _BEGINNINGS:
             self._restore(record, own)
         elif self._edited(record) or (isinstance(record, Customer) and self._others_hang_on(record)):
             self.left.append(Left(entity=record.entity, id=record.id, number=self._number(record)))
@@ -126,7 +127,8 @@ class _Undoing:
         owner = _owner(record)
         where = Eq("customer_id", owner) if owner else Eq("subject_id", record.id)
         return any(
-            event.subject_id == record.id and event.cause not in self.causes for event in self.work.find(Event, where)
+            event.subject_id == record.id and event.cause not in self.causes
+            for event in standing(self.work.find(Event, where))
         )
 
     def _others_hang_on(self, customer: Customer) -> bool:

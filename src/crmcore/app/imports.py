@@ -93,7 +93,7 @@ class ImportResult:
     """
 
     sheets: tuple[SheetResult, ...]
-    run: str | None = None
+    run: str | None = attrs.field(default=None, eq=False)
     _undo: Callable[[], ImportUndone] = attrs.field(default=ImportUndone, repr=False, eq=False)
 
     def undo(self) -> ImportUndone:

@@ -52,10 +52,12 @@ def read_history(text: str, order: DateOrder | None, zone: ZoneInfo) -> History:
     """
     text = text.replace("\r\n", "\n").strip()
     begins = list(_BEGINS.finditer(text))
+    if not begins:
+        return History((), text or None)
     ends = [*(found.start() for found in begins[1:]), len(text)]
-    rest = text[: begins[0].start()].strip(" ;\uff1b\n") if begins else text
     read = [_read(found, text[found.end() : end], order, zone) for found, end in zip(begins, ends, strict=True)]
-    return History(tuple(sorted(read, key=lambda one: one.at)), rest or None) if begins else History((), rest or None)
+    rest = text[: begins[0].start()].strip(" ;\uff1b\n")
+    return History(tuple(sorted(read, key=lambda one: one.at)), rest or None)
 
 
 def _read(found: re.Match[str], said: str, order: DateOrder | None, zone: ZoneInfo) -> Conversation:
