@@ -300,6 +300,8 @@ PHRASES: Mapping[str, str] = {
     "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
+    "there is no such import": "没有这样的导入",
+    "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",
     "no customer and no one opportunity goes by this number": "没有此编号对应的客户,也没有唯一对应的销售机会",
     "somebody must be acting: give the user's name": "须写明操作人的用户名",
