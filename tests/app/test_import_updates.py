@@ -279,6 +279,25 @@ def test_undoing_leaves_what_was_edited_since_and_lists_it(us, there, tmp_path):
     assert (recomputed.begun, recomputed.changed, recomputed.gone) == (0, 0, 0)
 
 
+def test_each_field_tells_where_its_value_is_from(us, there, tmp_path):
+    us.imports.plan(
+        write(tmp_path / "a.csv", HEAD, row("甲公司", industry="制造业")), duplicates="update", source="展会名单"
+    ).apply()
+    us.imports.plan(write(tmp_path / "b.csv", HEAD, row("甲公司", amount="5万")), duplicates="update").apply()
+    us.crm.acting_as("hua").customers.update(there.number, core_need="三台设备")
+    sources = us.customers.sources(there.number)
+    assert {
+        name: (sources[name].by, sources[name].source, sources[name].place)
+        for name in ("name", "industry", "contract_amount", "core_need")
+    } == {
+        "name": ("importer", None, None),
+        "industry": ("importer", "展会名单", "a.csv a!2"),
+        "contract_amount": ("importer", None, "b.csv b!2"),
+        "core_need": ("hua", None, None),
+    }
+    assert "budget" not in sources
+
+
 def test_an_import_that_is_not_there_is_not_undone(us):
     with pytest.raises(NotFound):
         us.imports.undo("nothing")

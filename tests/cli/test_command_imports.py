@@ -26,9 +26,13 @@ def test_what_would_change_is_shown_and_then_changed_and_then_put_back(command) 
         ("a.csv a!2", None, "制造业"),
         ("a.csv a!2", "旧", "新"),
     }
-    plain = command("import", "a.csv", "--duplicates", "update", "--update", "overwrite", "--dry-run", "--language", "zh-CN")
+    plain = command(
+        "import", "a.csv", "--duplicates", "update", "--update", "overwrite", "--dry-run", "--language", "zh-CN"
+    )
     assert "所属行业" in plain.out and "制造业" in plain.out and "档案变化" in plain.out
-    done = command("import", "a.csv", "--duplicates", "update", "--update", "overwrite", "--source", "名单", "--json").json
+    done = command(
+        "import", "a.csv", "--duplicates", "update", "--update", "overwrite", "--source", "名单", "--json"
+    ).json
     assert (done["created"], done["updated"]) == (1, 1)
     listed = command("imports", "list", "--json").json
     assert [(run["by"], run["files"], run["source"], run["id"]) for run in listed] == [

@@ -11,6 +11,7 @@ from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, having, named_like, read_page, where_all
 from crmcore.app.loops import future_issues
 from crmcore.app.moving import carry_on, decided, due_move, read_visits, target_of, told_automatic
+from crmcore.app.provenance import FieldSource, field_sources
 from crmcore.app.referrals import note_won
 from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
 from crmcore.domain import Contact, Customer, Event
@@ -210,6 +211,11 @@ class Customers(UseCases):
     def get(self, customer: CustomerReference) -> Customer:
         """The customer as it is now, by number, by id or by itself. Raises :class:`NotFound`."""
         return self.customer(customer)
+
+    def sources(self, customer: CustomerReference) -> Mapping[str, FieldSource]:
+        """Where each field of the customer that holds something has its value from: by whom, when, of which list and row."""
+        found = self.customer(customer)
+        return self.engine.read(lambda transaction: field_sources(transaction, found))
 
     def update(self, customer: CustomerReference, *, reason: str | None = None, **changes: Any) -> Customer:
         """Changes fields. Stage, owner and number have use cases of their own. Raises :class:`Invalid`, :class:`Conflict`.

@@ -108,8 +108,6 @@ def import_(shell: Shell, files: tuple[str, ...], table: str | None, dry_run: bo
         _tell(shell, lines, dry_run)
         if changes.rows:
             shell.write_table(changes)
-        if not dry_run and result.run:
-            shell.say(shell.text("can_be_undone", run=result.run))
     return REJECTED if any(line.rejected or line.asked for line in lines) else OK
 
 

@@ -135,10 +135,6 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "files": ("Files", "文件"),
     "undone_at": ("Undone", "撤销时间"),
     "no_imports": ("nothing was imported yet", "还没有导入记录"),
-    "can_be_undone": (
-        "to take this import back: crmcore imports undo {run}",
-        "撤销本次导入:crmcore imports undo {run}",
-    ),
     "undoing": ("undoing", "正在撤销"),
     "undone": ("{removed} records taken away, {restored} put back as they were", "已移除{removed}条,恢复{restored}条"),
     "left_by_undo": ("Left, since it was edited since", "此后有修改,予以保留"),
