@@ -114,6 +114,14 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     ),
     "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
     "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
+    "kept_on_file": (
+        "{label} differs from what is on file, which was kept",
+        "{label}与档案不一致,已保留档案内容",
+    ),
+    "duplicate_asked": (
+        "{label} is on file as {number}; say what is to be done with the row",
+        "{label}与已有客户{number}重复,请选择处理方式",
+    ),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
 }
 
@@ -299,6 +307,8 @@ PHRASES: Mapping[str, str] = {
     "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
+    "there is no such import": "没有这样的导入",
+    "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",
     "no customer and no one opportunity goes by this number": "没有此编号对应的客户,也没有唯一对应的销售机会",
     "somebody must be acting: give the user's name": "须写明操作人的用户名",
