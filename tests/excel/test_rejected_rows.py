@@ -153,6 +153,15 @@ def test_what_only_the_store_can_refuse_is_red_too(importer, tmp_path):
     assert red(copied(importer, tmp_path / "opportunities.xlsx").active) == {"B2"}
 
 
+def test_a_row_that_waits_for_a_decision_says_so(importer, formatted):
+    importer.customers.register(name="丁公司")
+    plan = importer.imports.plan(formatted, duplicates="ask")
+    assert plan.write_rejected(plan.apply(), formatted.with_name("copy.xlsx"))
+    sheet = load_workbook(formatted.with_name("copy.xlsx"))["客户登记"]
+    assert [bool(sheet.cell(row, 7).value) for row in (3, 7)] == [False, True]
+    assert [bool(sheet.row_dimensions[row].hidden) for row in (3, 7)] == [True, False]
+
+
 def test_a_copy_never_takes_the_place_of_the_file_and_is_of_one_file(importer, formatted):
     plan = importer.imports.plan(formatted)
     with pytest.raises(ValueError, match="place of the file"):

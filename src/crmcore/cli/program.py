@@ -12,14 +12,16 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
+from crmcore.cli.auditing import verify
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
 from crmcore.cli.exits import BROKEN_PIPE, FAILURE, INTERRUPTED, OK, USAGE, exit_code
 from crmcore.cli.exporting import export, template
-from crmcore.cli.importing import import_
+from crmcore.cli.importing import import_, imports
 from crmcore.cli.issues import line
 from crmcore.cli.keeping import backup, check, copy, upgrade
+from crmcore.cli.keys import keys
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
@@ -67,8 +69,26 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(backup, check, copy, demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook),
-    *(recompute, remind, replay, report, show, template, tier, upgrade),
+    *(
+        backup,
+        check,
+        copy,
+        demo,
+        doctor,
+        due,
+        edits,
+        export,
+        follow,
+        import_,
+        imports,
+        init,
+        keys,
+        list_,
+        move,
+        outbox,
+        playbook,
+    ),
+    *(recompute, remind, replay, report, show, template, tier, upgrade, verify),
 )
 for verb in _VERBS:
     program.add_command(verb)

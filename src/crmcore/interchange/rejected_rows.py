@@ -10,6 +10,8 @@ from crmcore.errors import Issue, Language, language_of
 
 REASON_HEADING = ("Reason for rejection", "失败原因")
 """The heading of the column that says why, in English and Chinese. An import passes over a column of that name."""
+UNDECIDED = frozenset({"duplicate_asked"})
+"""Codes of warnings that leave a row out, too, until somebody decides."""
 REASON_HEADINGS = frozenset(REASON_HEADING)
 
 
@@ -44,7 +46,7 @@ def rejected_rows(
     reasons: dict[int, dict[str, None]] = {}
     cells = set()
     for issue in issues:
-        if issue.level == "error" and issue.row is not None:
+        if (issue.level == "error" or issue.code in UNDECIDED) and issue.row is not None:
             reasons.setdefault(issue.row, {})[said(issue)] = None
             if issue.column is not None:
                 cells.add((issue.row, issue.column))

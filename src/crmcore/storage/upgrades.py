@@ -56,6 +56,38 @@ STEPS: Sequence[Step] = (
         says=Label(zh="新增通知发件箱", en="notices to be sent get a place of their own"),
         shapes=["outbox"],
     ),
+    Step(
+        source=2,
+        says=Label(
+            zh="审计链、加密字段、合并与撤销导入各有其位",
+            en="the chain of the audit, encrypted fields, merges and imports that can be undone get places of their own",
+        ),
+        shapes=[
+            "users",
+            "customers",
+            "contacts",
+            "opportunities",
+            "orders",
+            "instalments",
+            "follow_up_plans",
+            "follow_ups",
+            "objections",
+            "feedback",
+            "tickets",
+            "referrals",
+            "attachments",
+            "action_plans",
+            "events",
+            "imported_rows",
+            "import_runs",
+            "match_keys",
+            "absent_records",
+            "aliases",
+            "chains",
+            "erasures",
+        ],
+        computed={"imported_rows.outcome": lambda row: "created"},
+    ),
 )
 """Every step that there is, the oldest first."""
 
