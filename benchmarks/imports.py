@@ -24,19 +24,17 @@ from importers import rows
 from measure import machine
 
 CONTENDERS = {
-    "crmcore": ("importers.crmcore_import", {}),
-    "django-import-export": ("importers.django_import", {}),
-    "django-import-export, bulk": ("importers.django_import", {"bulk": True}),
-    "pandas + calamine + sqlite3": ("importers.by_hand", {}),
+    "crmcore": "importers.crmcore_import",
+    "django-import-export": "importers.django_import",
+    "pandas + calamine + sqlite3": "importers.by_hand",
 }
 
 
 def run_here(name: str, path: Path, database: Path) -> None:
     """One contender in this process; prints what it came to as JSON."""
-    module, options = CONTENDERS[name]
-    importer = importlib.import_module(module)
+    importer = importlib.import_module(CONTENDERS[name])
     wall = time.perf_counter()
-    counts = importer.take(path, database, **options)
+    counts = importer.take(path, database)
     wall = time.perf_counter() - wall
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     unit = 1e6 if sys.platform == "darwin" else 1e3

@@ -1,7 +1,8 @@
 """django-import-export: a resource with the checks of the model, rows found again by name, dry run off.
 
-One model of 20 columns, without contacts, history or duties. ``bulk`` gathers rows into ``bulk_create``, which runs no
-signals and refuses no single row; otherwise each row is saved by itself, as it does unless told.
+One model of 20 columns, without contacts, history or duties. Each row is saved by itself, as it is unless told otherwise:
+``use_bulk`` can't be had here, as it doesn't find a company that stands above in the same batch, and one refused row refuses
+them all.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from importers.rows import FIELDS, HEADINGS
 _LONG = {"address", "main_business", "tags", "remarks"}
 
 
-def take(path: Path, database: Path, *, bulk: bool = False) -> tuple[int, int, int]:
+def take(path: Path, database: Path) -> tuple[int, int, int]:
     """New, known and rejected rows."""
     databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(database)}}
     settings.configure(DATABASES=databases, INSTALLED_APPS=["import_export"], USE_TZ=True)
     django.setup()
-    resource, dataset = _resource(bulk), _read(path)
+    resource, dataset = _resource(), _read(path)
     result = resource.import_data(
         dataset, dry_run=False, raise_errors=False, use_transactions=True, collect_failed_rows=False
     )
@@ -39,7 +40,7 @@ def _read(path: Path) -> Any:
     return tablib.Dataset().load(path.read_bytes(), format="xlsx")
 
 
-def _resource(bulk: bool) -> Any:
+def _resource() -> Any:
     from django.core.validators import EmailValidator, RegexValidator
     from django.db import connection, models
     from import_export import fields, resources, widgets
@@ -80,12 +81,11 @@ def _resource(bulk: bool) -> Any:
         "clean_model_instances": True,
         "skip_unchanged": True,
         "report_skipped": False,
-        "use_bulk": bulk,
         "skip_diff": True,
     }
 
     def skip_row(self: Any, instance: Any, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
-        return original.pk is not None  # a company that is there is left as it is
+        return instance.pk is not None  # a company that is there is left as it is
 
     body = {**taken, "Meta": type("Meta", (), options), "skip_row": skip_row}
     return type("CustomerResource", (resources.ModelResource,), body)()
