@@ -175,7 +175,7 @@ def move(connection: sqlite3.Connection, chance: random.Random) -> Done:
 
 def cut(connection: sqlite3.Connection, chance: random.Random) -> Done:
     """The last entries gone."""
-    chain, _, _ = one(connection, chance)
+    chain, length, _ = one(connection, chance)
     first = length - chance.randint(0, length - 2)
     connection.execute(f"DELETE FROM events WHERE {where(chain)} AND sequence >= ?", (first,))
     return Done({chain: set(range(first, length + 1))})
@@ -211,7 +211,7 @@ def head(connection: sqlite3.Connection, chance: random.Random) -> Done:
 
 def remove_chain(connection: sqlite3.Connection, chance: random.Random) -> Done:
     """A customer's whole history gone."""
-    chain, length, _ = one(connection, chance)
+    chain, _, _ = one(connection, chance)
     connection.execute(f"DELETE FROM events WHERE {where(chain)}")
     connection.execute("DELETE FROM chains WHERE id = ?", (chain,))
     return Done({chain: set()}, needs_checkpoint=True)
