@@ -9,7 +9,9 @@ from typing import Any, TypeAlias
 from crmcore.app.contacts import contact_values
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, having, named_like, read_page, where_all
+from crmcore.app.histories import history_where
 from crmcore.app.loops import future_issues
+from crmcore.app.merging import Merged, Unmerged, merge, plan_merge, unmerge
 from crmcore.app.moving import carry_on, decided, due_move, read_visits, target_of, told_automatic
 from crmcore.app.referrals import note_won
 from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
@@ -22,6 +24,7 @@ from crmcore.rules.tiering import until_issues
 from crmcore.rules.timing import day_start, zone_named
 from crmcore.rules.validation import check_customer, check_number, meant
 from crmcore.rules.visits import Visit
+from crmcore.storage.contract import Transaction
 from crmcore.storage.query import And, Eq, Ge, Where
 
 CustomerReference: TypeAlias = Customer | str
@@ -303,7 +306,55 @@ class Customers(UseCases):
     ) -> Page[Event]:
         """What happened to the customer and everything that hangs on it, newest first."""
         found = self.get(customer)
-        where: Where = Eq("customer_id", found.id)
-        if since is not None:
-            where = And(where, Ge("at", since))
-        return self.engine.read(lambda transaction: read_page(transaction, Event, where, ("-at", "-id"), limit, after))
+
+        def look(transaction: Transaction) -> Page[Event]:
+            where = history_where(transaction, found.id)
+            if since is not None:
+                where = And(where, Ge("at", since))
+            return read_page(transaction, Event, where, ("-at", "-id"), limit, after)
+
+        return self.engine.read(look)
+
+    def merge(
+        self,
+        keep: CustomerReference,
+        absorb: CustomerReference,
+        *,
+        prefer: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+    ) -> Merged:
+        """Makes one customer of two that are the same: ``keep`` stays, ``absorb`` goes from the lists.
+
+        Each field is decided by :data:`crmcore.rules.merging.RULES`; ``prefer`` says otherwise for some: ``keep`` or
+        ``absorb`` takes that one's value, anything else is the value. Everything that hangs on the absorbed customer changes
+        hands. Its number stands for the other one from now on. Nothing is lost: :meth:`unmerge` takes it back.
+
+        Raises :class:`MergeRefused` for a customer with itself, for one that is absorbed already, and for two with different
+        registration numbers, unless ``prefer`` says which ``uscc`` is right; :class:`NotFound`, :class:`Invalid`.
+        """
+        preferred = _preferred(prefer)
+        return self.write(lambda work: merge(work, keep, absorb, preferred, reason))
+
+    def plan_merge(
+        self, keep: CustomerReference, absorb: CustomerReference, *, prefer: Mapping[str, Any] | None = None
+    ) -> Merged:
+        """What :meth:`merge` would make of the two, field by field and record by record. Nothing is written."""
+        preferred = _preferred(prefer)
+        return self.write(lambda work: plan_merge(work, keep, absorb, preferred)[0])
+
+    def unmerge(self, number: str, *, reason: str | None = None) -> Unmerged:
+        """Takes a merge back: the absorbed customer, by its number, is on the lists again as it was, with its records.
+
+        What was done since is not lost: what was changed in its records goes with them, and so does what came since and hangs on
+        one of them; a field of the other customer that somebody changed since stays. The answer tells all of it. Merges can be
+        taken back in any order, but that of one whose absorber was absorbed itself waits for that one's.
+
+        Raises :class:`NotFound` for a number that was not absorbed, :class:`MergeRefused` where something is to be done first.
+        """
+        return self.write(lambda work: unmerge(work, number, reason))
+
+
+def _preferred(prefer: Any) -> dict[str, Any]:
+    if prefer is not None and not (isinstance(prefer, Mapping) and all(isinstance(name, str) for name in prefer)):
+        raise Invalid([Issue(code="bad_type", field="customer.prefer", facts={"expected": "a mapping"})])
+    return dict(prefer or {})

@@ -24,6 +24,7 @@ from crmcore.domain.playbook import Playbook
 from crmcore.domain.values import NO_CUSTOM
 from crmcore.errors import Conflict, Invalid, Issue, NotFound
 from crmcore.plugins import Context, Plugins, ProposedChange
+from crmcore.rules.normalisation import Normaliser
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.stages import Move
 from crmcore.rules.validation import meant
@@ -85,6 +86,11 @@ class Work:
         self._removed: list[Entity] = []
         self._touched: dict[Whose, None] = {}
         self._new: dict[str, list[Event]] = {}
+
+    @property
+    def normaliser(self) -> Normaliser:
+        """The forms by which texts are compared."""
+        return self._plugins.normaliser
 
     # Reading
 
@@ -177,7 +183,7 @@ class Work:
     ) -> R:
         """The entity with some fields changed, and its event unless ``silent``; itself when nothing would change."""
         changes = meant(entity.entity, changes, self.playbook)
-        stamps = {"version": self._next_version(entity), "updated_at": self.now, "updated_by": self.actor}
+        stamps = {"version": self.next_version(entity), "updated_at": self.now, "updated_by": self.actor}
         changed = entity.replace(**changes, **stamps)
         different = _different(entity, changed, changes)
         if not different:
@@ -199,7 +205,7 @@ class Work:
     def move(self, move: Move, action: str) -> Any:
         """The record of a move that was decided, with its event."""
         before = move.before
-        moved = move.after.replace(version=self._next_version(before), updated_by=self.actor)
+        moved = move.after.replace(version=self.next_version(before), updated_by=self.actor)
         self.put(moved, before, action, move.reason)
         names = (name for name in type(moved).kinds if name not in STAMPS)
         different = _different(before, moved, names)
@@ -208,7 +214,8 @@ class Work:
         self.note(moved, action, different, move.reason)
         return moved
 
-    def _next_version(self, entity: Entity) -> int:
+    def next_version(self, entity: Entity) -> int:
+        """The version that a changed entity gets: one more, unless it is pending already."""
         return entity.version if entity.id in self._pending else entity.version + 1
 
     def add(self, entity: Entity, action: str, reason: str | None = None) -> None:
@@ -230,7 +237,7 @@ class Work:
         self._removed.append(entity)
         self._loaded.pop((type(entity), entity.id), None)
 
-    def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> None:
+    def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> Event:
         """The event of a change: what was done, and each field before and after. Raises :class:`Invalid` for a bad reason."""
         if reason is not None:
             check_reason(entity.entity, reason)
@@ -259,6 +266,7 @@ class Work:
             self._new[customer_id].append(event)
         if (customer_id is not None or entity.entity == "action_plan") and self.rulebook.hears(action):
             self._touched[customer_id, customer_id or entity.id] = None
+        return event
 
     def take_touched(self) -> list[Whose]:
         """Whom something new was told of that can change what is owed, since it was last asked."""

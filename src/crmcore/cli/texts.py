@@ -325,6 +325,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "event.customer.tiered": ("tiered", "客户分级"),
     "event.customer.tagged": ("tagged", "修改标签"),
     "event.customer.collaborators_changed": ("collaborators changed", "变更协作人"),
+    "event.customer.merged": ("merged", "合并客户"),
+    "event.customer.unmerged": ("merge taken back", "撤销合并"),
     "event.customer.followed_up": ("contact dates brought up to date", "更新接触日期"),
     "event.attachment.added": ("attachment noted", "登记附件"),
     "event.contact.added": ("contact added", "新增联系人"),

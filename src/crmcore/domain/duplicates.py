@@ -10,6 +10,9 @@ from crmcore.domain.fields import choice, count, instant, text, whole
 #: The exact keys that there are: what a customer or a contact is found again by.
 KEY_KINDS = ("uscc", "name", "phone", "email", "wechat")
 
+#: Kinds of record that name a customer and don't change hands when it is absorbed: they are derived, or tell of what was.
+LEFT_BEHIND = frozenset(("event", "obligation", "match_key", "absent_record", "alias"))
+
 
 @entity(collection="match_keys", indexes=["customer_id", ("kind", "value")])
 class MatchKey(Entity):
@@ -50,7 +53,7 @@ class AbsentRecord(Entity):
     by: str = text()
 
 
-@entity(collection="aliases", indexes=["customer_id", "absorbed_id"])
+@entity(collection="aliases", indexes=["customer_id", "absorbed_id", "into_id"])
 class Alias(Entity):
     """A number that once was a customer's own, and the customer that has it now. Chains are collapsed: it names one on the lists.
 
@@ -62,5 +65,7 @@ class Alias(Entity):
     customer_id: str = text()
     absorbed_id: str = text()
     """The customer that had the number."""
+    into_id: str = text()
+    """The customer that absorbed it, which may have been absorbed since."""
     at: datetime = instant()
     by: str = text()
