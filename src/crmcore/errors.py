@@ -89,6 +89,15 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "the columns {label} say the same field; the first that is filled counts",
         "多个列对应同一字段,取先填写的一列:{label}",
     ),
+    "unheaded_cell": (
+        "column {label} has no heading and was left out, from this row on",
+        "第{label}列没有标题,从此行起未导入",
+    ),
+    "surplus_cells": (
+        "the row has more cells than the header; a separator within a text may lack its quotation marks",
+        "此行的单元格比表头多,可能是内容中的分隔符没有加引号",
+    ),
+    "total_row": ("the row is a total and no record", "此行是合计,不是一条记录"),
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),
     "edit_conflict": (
         "{label} was changed by somebody else in the meantime",
@@ -221,9 +230,16 @@ PHRASES: Mapping[str, str] = {
     "numbers from headcount_low on": "不小于headcount_low的数",
     "numbers from zero on": "不小于零的数",
     "a report is restricted by a mapping of fields to values": "报表范围应写作字段与取值的对应",
+    "this is no checkpoint, or one of another version": "这不是检查点文件,或版本不同",
+    "the audit has faults; look with: crmcore verify": "审计链存在问题,请先运行 crmcore verify 查看",
+    "another writer began the same history": "另有写入者同时开始了同一条记录链",
     "a search is a text": "搜索内容应为文字",
     "a workbook is written to a path": "工作簿应写入文件路径",
     # Keys
+    "the store is encrypted; open it with its keys": "存储已加密,请提供密钥打开",
+    "nothing is encrypted in this store": "此存储没有加密内容",
+    'encryption needs the extra: pip install "crmcore[crypto]"': '加密需要安装可选组件:pip install "crmcore[crypto]"',
+    "the OpenSSL of this cryptography has no AES-GCM-SIV": "所装cryptography的OpenSSL不支持AES-GCM-SIV",
     "there is no key in the ring": "密钥环中没有密钥",
     "the id of a key has 1 to 32 letters, digits, - and _": "密钥标识由1至32个字母、数字、-或_组成",
     "the current key is none of the ring": "当前密钥不在密钥环中",
@@ -400,6 +416,7 @@ PHRASES: Mapping[str, str] = {
     ),
     'the demo needs XlsxWriter: pip install "crmcore[excel]"': '演示需要XlsxWriter:pip install "crmcore[excel]"',
     "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
+    'fuzzy fields need rapidfuzz: pip install "crmcore[duplicates]"': '模糊比较需要rapidfuzz:pip install "crmcore[duplicates]"',
     "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
     **{
         f"there is no such {named}": f"没有这样的{chinese}"

@@ -261,5 +261,6 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "remind",
         "replay",
         "tier",
+        "verify",
     }
     assert set(program.commands) == promised

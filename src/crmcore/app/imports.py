@@ -26,6 +26,7 @@ from crmcore.interchange.dates import DateOrder
 from crmcore.interchange.drafts import Draft, plain_heading, read_drafts
 from crmcore.interchange.headers import Header, HeaderColumn, Vocabulary, explain_no_header, find_header
 from crmcore.interchange.mapping import Mapped, read_mapping
+from crmcore.interchange.rejections import WHOLE_FILE, reason_text, rejected
 from crmcore.interchange.sheets import Sheet, read_sheets
 from crmcore.rules.timing import day_start
 from crmcore.storage.query import Eq, In
@@ -42,7 +43,7 @@ Progress = Callable[[int, int], None]
 
 @attrs.frozen(kw_only=True)
 class SheetPlan:
-    """What one sheet of one file would bring. ``table`` is None where no header was found; ``note`` then says why."""
+    """What one sheet of one file would bring. ``table`` is None where no header was found; ``note`` says why it brings nothing."""
 
     file: str
     sheet: str
@@ -126,7 +127,7 @@ class Imports(UseCases):
 
         ``table`` is a table of the playbook, where the header leaves a doubt; ``sheet`` names one sheet. ``mapping`` says what
         strange headers and values mean (:mod:`crmcore.interchange.mapping`). Raises :class:`ImportRejected` for a file
-        that can't be read or has no header, naming why.
+        that can't be read or has no header, and where none of them has a row, naming why.
         """
         paths = _paths(files)
         mapped = read_mapping(mapping)
@@ -146,9 +147,9 @@ class Imports(UseCases):
         for path in paths:
             try:
                 sheets = [found for found in read_sheets(path, encoding=encoding) if not found.hidden]
-            except ImportRejected as rejected:
-                told = rejected.message
-                raise ImportRejected(rejected.reason, told, part=rejected.part, file=_shown(path)) from rejected
+            except ImportRejected as problem:
+                told = problem.message
+                raise ImportRejected(problem.reason, told, part=problem.part, file=_shown(path)) from problem
             if sheet is not None:
                 sheets = [found for found in sheets if found.name == sheet]
                 if not sheets:
@@ -156,8 +157,12 @@ class Imports(UseCases):
             own = [self._plan_sheet(_shown(path), found, vocabularies, mapped) for found in sheets]
             if all(item.table is None for item in own):
                 note = (own[0].note if own else None) or "there is no sheet with anything in it"
-                raise ImportRejected("no_header", note, file=_shown(path))
+                named = ", ".join(item.sheet for item in own) or WHOLE_FILE
+                raise ImportRejected("no_header", note, part=named, file=_shown(path))
             plans += own
+        if plans and not any(item.rows for item in plans):
+            empty = next(item for item in plans if item.table is not None)
+            raise rejected("no_rows", part=f"{empty.sheet}!{empty.header_row}", file=empty.file)
         rank = {key: _ORDER.index(found.entity) for key, found in crm.playbook.tables.items() if found.entity in _ORDER}
         plans.sort(key=lambda item: rank.get(item.table or "", len(_ORDER)))
         return ImportPlan(self.engine, self.actor, tuple(plans))
@@ -177,7 +182,13 @@ class Imports(UseCases):
         drafts = tuple(read_drafts(sheet, header, crm.playbook, mapped, crm.zone))
         issues = [*_column_issues(sheet, header), *(issue for draft in drafts for issue in draft.issues)]
         return SheetPlan(
-            file=file, sheet=sheet.name, table=header.table, header_row=header.row, drafts=drafts, issues=tuple(issues)
+            file=file,
+            sheet=sheet.name,
+            table=header.table,
+            header_row=header.row,
+            drafts=drafts,
+            issues=tuple(issues),
+            note=None if drafts else reason_text("no_rows"),
         )
 
 

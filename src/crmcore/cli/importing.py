@@ -18,6 +18,7 @@ from crmcore.cli.tables import spoken
 from crmcore.cli.texts import TEXTS
 from crmcore.errors import Issue
 from crmcore.interchange.mapping import DATE_ORDERS
+from crmcore.interchange.rejections import reason_text
 from crmcore.metrics import Table
 from crmcore.metrics.tables import Cell, ColumnKind
 from crmcore.playbooks.wording import said
@@ -141,7 +142,8 @@ def _tell(shell: Shell, lines: list[Line], dry_run: bool) -> None:
         for shown in _issue_lines(shell, line):
             shell.write(shown)
         if line.note:
-            shell.say(f"{line.file} {line.sheet}: {shell.text('not_a_table')}")
+            why = shell.text("not_a_table") if line.table is None else reason_text("no_rows", shell.language)
+            shell.say(f"{line.file} {line.sheet}: {why}")
     if dry_run:
         shell.say(shell.text("dry_run"))
 

@@ -12,6 +12,7 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
+from crmcore.cli.auditing import verify
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
@@ -31,7 +32,7 @@ from crmcore.cli.setup import init
 from crmcore.cli.shell import Shell, harmless
 from crmcore.cli.tiering import tier
 from crmcore.errors import CRMError, ImportRejected, Invalid, TransitionRefused
-from crmcore.interchange.rejections import REASONS, reason_text
+from crmcore.interchange.rejections import REASONS, WHOLE_FILE, reason_text
 
 
 class Program(click.Group):
@@ -86,7 +87,7 @@ _VERBS = (
         outbox,
         playbook,
     ),
-    *(recompute, remind, replay, report, show, template, tier, upgrade),
+    *(recompute, remind, replay, report, show, template, tier, upgrade, verify),
 )
 for verb in _VERBS:
     program.add_command(verb)
@@ -148,7 +149,9 @@ def _report(shell: Shell, error: CRMError) -> None:
         return
     message = error.text(shell.language)
     if isinstance(error, ImportRejected) and error.reason in REASONS:
-        message = reason_text(error.reason, shell.language) + (f" ({error.part})" if error.part else "")
+        message = reason_text(error.reason, shell.language) + (
+            f" ({error.part})" if error.part not in (None, WHOLE_FILE) else ""
+        )
         message = f"{error.reason}: {error.file}: {message}" if error.file else f"{error.reason}: {message}"
     _complain(error.code, message)
 

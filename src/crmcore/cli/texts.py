@@ -40,6 +40,23 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "upgraded from format {source} to {target}, read back and compared; digest {digest}",
         "已由格式{source}升级至{target},并已读回核对;摘要{digest}",
     ),
+    "verifying": ("verifying", "正在核验"),
+    "verified": (
+        "every entry is as it was written: {entries} in {chains} chains; content erased: {erased}",
+        "所有记录均与写入时一致:{chains}条链共{entries}条;内容已删除:{erased}条",
+    ),
+    "unkeyed": (
+        "there is no key: the chains show accidents and carelessness, not whoever knows how they are made",
+        "未设密钥:审计链只能发现意外和疏忽,不能发现懂得其做法的人",
+    ),
+    "sealed_later": (
+        "{count} entries are from before there were chains, and vouched for only from then on",
+        "{count}条记录早于审计链,自建链起才有保证",
+    ),
+    "uncleaned": (
+        "after {count} erasures the files were not cleaned yet; run crmcore erase --clean",
+        "有{count}次删除后文件尚未清理;请运行 crmcore erase --clean",
+    ),
     "checking": ("checking", "正在检查"),
     "whole": ("no fault found in {rows} rows; digest {digest}", "已检查{rows}行,未发现问题;摘要{digest}"),
     "faults_found": ("faults found: {count}", "发现{count}处问题"),

@@ -1,5 +1,6 @@
 """What things are: frozen values, without any behaviour that needs the world."""
 
+from crmcore.domain.audit import Chain, Erasure
 from crmcore.domain.customer import Contact, Customer
 from crmcore.domain.duplicates import AbsentRecord, Alias, MatchKey
 from crmcore.domain.entity import Entity, Record
@@ -39,6 +40,8 @@ ENTITIES: tuple[type[Entity], ...] = (
     MatchKey,
     AbsentRecord,
     Alias,
+    Chain,
+    Erasure,
 )
 
 __all__ = [
@@ -47,9 +50,11 @@ __all__ = [
     "ActionPlan",
     "Alias",
     "Attachment",
+    "Chain",
     "Contact",
     "Customer",
     "Entity",
+    "Erasure",
     "Event",
     "Feedback",
     "FollowUp",

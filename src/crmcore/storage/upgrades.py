@@ -81,6 +81,8 @@ STEPS: Sequence[Step] = (
             "match_keys",
             "absent_records",
             "aliases",
+            "chains",
+            "erasures",
         ],
     ),
 )
