@@ -256,7 +256,15 @@ PHRASES: Mapping[str, str] = {
     "two plugins bring keys": "两个插件都提供了密钥",
     "what a plugin brings as keys is no KeyRing": "插件提供的密钥不是KeyRing",
     "keys are a KeyRing, or named by env:NAME or file:PATH": "密钥应为KeyRing,或写作env:变量名、file:路径",
+    "this customer is registered already, by somebody else": "该客户已由他人登记",
+    "this customer is registered already as {number}: {why}": "该客户已登记,编号为{number}:{why}",
+    "the same registration number": "统一社会信用代码相同",
+    "the same name": "企业名称相同",
+    "the same telephone number": "电话相同",
+    "the same e-mail address": "邮箱相同",
+    "the same WeChat name": "微信相同",
     # Merging
+    "a customer is not told apart from itself": "客户不能与自身标记为不同",
     "a customer is not merged with itself": "客户不能与自身合并",
     "the two have different registration numbers; say which one is right: prefer uscc": (
         "两个客户的统一社会信用代码不同,请指明以哪个为准(uscc)"

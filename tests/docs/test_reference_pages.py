@@ -170,6 +170,7 @@ CLASSES = {
     "Reminders": policies.Reminder,
     "Assignment": policies.Assignment,
     "Risks": policies.Risks,
+    "Duplicates": policies.Duplicates,
     "Privacy": policies.Privacy,
     "Tables": policies.Table,
     "Custom fields": policies.CustomField,

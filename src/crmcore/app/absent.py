@@ -101,9 +101,12 @@ def rewrite(work: Work, customer_id: str, subject: str, subject_id: str, content
 
 
 def take_away(work: Work, record: Entity, customer_id: str, reason: str) -> None:
-    """Takes a record off the lists, as a part of what a customer's absence took along; ``reason`` is merged or deleted."""
+    """Takes a record off the lists, as a part of what a customer's absence took along; ``reason`` is merged or deleted.
+
+    What was merged is still found by its keys.
+    """
     put_away(work, customer_id, record.entity, record.id, to_content(record), reason)
-    work.remove(record)
+    work.remove(record, findable=reason == "merged")
 
 
 def bring_back(work: Work, subject: str, subject_id: str, action: str = "customer.restored") -> Entity | None:
@@ -115,7 +118,7 @@ def bring_back(work: Work, subject: str, subject_id: str, action: str = "custome
     if content is None:
         return None
     record = from_content(subject, content)
-    work.add(record, action)
+    work.add(record, action, recalled=True)
     return record
 
 

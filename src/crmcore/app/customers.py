@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, TypeAlias
 
 from crmcore.app.contacts import contact_values
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import Page, having, named_like, read_page, where_all
+from crmcore.app.finding import Page, find_customer, having, named_like, read_page, where_all
 from crmcore.app.histories import history_where
 from crmcore.app.loops import future_issues
 from crmcore.app.merging import Merged, Unmerged, merge, plan_merge, unmerge
 from crmcore.app.moving import carry_on, decided, due_move, read_visits, target_of, told_automatic
 from crmcore.app.referrals import note_won
+from crmcore.app.similar import Likeness, likenesses, refuse_duplicate
 from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
 from crmcore.domain import Contact, Customer, Event
 from crmcore.domain.policies import Stage, Transition
-from crmcore.domain.values import fold
 from crmcore.errors import DuplicateCustomer, Invalid, Issue
 from crmcore.rules.stages import NO_FIELDS, Move, moved, reason_issues
 from crmcore.rules.tiering import until_issues
@@ -31,6 +31,8 @@ CustomerReference: TypeAlias = Customer | str
 """A customer, its id or its number. Where a customer is handed in and what is to be changed of it was changed by somebody
 else since it was read, the change is refused with ``Conflict``."""
 
+#: The id of a customer that is not on file.
+UNKNOWN = "-"
 #: What only a use case of its own may change: numbers are drawn, stages are moved, owners handed over.
 _FIXED = (*STAMPS, "number", "stage", "stage_since", "owner", "last_follow_up_at", "tier_reason")
 
@@ -74,7 +76,7 @@ def register_customer(
     if customer is None or issues:
         raise Invalid(issues)
     if not allow_duplicate:
-        _refuse_duplicate(work, customer)
+        refuse_duplicate(work, customer, built)
     if numbered:
         work.claim_number("customer", customer.number)
         if work.find(Customer, Eq("number", customer.number), limit=1):
@@ -93,20 +95,6 @@ def _known_since(work: Work, given: Mapping[str, Any]) -> datetime:
     stage = work.playbook.lifecycle.find(given["stage"]) if isinstance(given["stage"], str) else None
     day = given.get("contract_signed_on" if stage is not None and stage.outcome == "won" else "first_contact_on")
     return min(day_start(day, zone_named(work.playbook.timezone)), work.now) if type(day) is date else work.now
-
-
-def _refuse_duplicate(work: Work, customer: Customer) -> None:
-    """One customer, one file (seeds 003, 004): the same USCC, or an enterprise of the same name. Two people may share one."""
-    conditions: list[Where] = []
-    if customer.uscc:
-        conditions.append(Eq("uscc", customer.uscc))
-    if customer.kind == "enterprise":
-        conditions.append(And(Eq("name_key", fold(customer.name)), Eq("kind", "enterprise")))
-    for condition in conditions:
-        for same in work.find(Customer, condition, limit=2):
-            if same.id != customer.id:
-                told = f"this customer is registered already as {same.number}"
-                raise DuplicateCustomer(told, number=same.number, id=same.id)
 
 
 def _checked(work: Work, current: Customer, changes: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
@@ -197,7 +185,35 @@ class Customers(UseCases):
         if number is not None:
             values["number"] = number
         people = mappings(contacts, "customer.contacts")  # a unit of work may be tried more than once
-        return self.write(lambda work: register_customer(work, values, people, allow_duplicate=allow_duplicate))
+        return self._told(lambda work: register_customer(work, values, people, allow_duplicate=allow_duplicate))
+
+    def _told(self, decide: Callable[[Work], Customer]) -> Customer:
+        """Does it; of a customer that stands in the way only that is told which the user may see."""
+        try:
+            return self.write(decide)
+        except DuplicateCustomer as duplicate:
+            id = duplicate.details["id"]
+            if self.engine.read(lambda transaction: find_customer(transaction, id)) is None:
+                raise DuplicateCustomer("this customer is registered already, by somebody else") from None
+            raise
+
+    def similar(self, *, contacts: Iterable[Mapping[str, Any]] = (), **values: Any) -> list[Likeness]:
+        """The customers on file that are, or may be, the one with these values, the surest first. Nothing is written.
+
+        ``values`` and ``contacts`` are as for :meth:`register`, as far as they are known; none is required. Each answer says
+        why, of what the user may see; what it is worth says the playbook. Raises :class:`Invalid`.
+        """
+        playbook, now = self.engine.playbook, self.engine.now()
+        given = {"name": "-", "stage": playbook.lifecycle.initial, "number": "-", **meant("customer", values, playbook)}
+        stamps = {"created_at": now, "created_by": self.actor, "updated_at": now, "updated_by": self.actor}
+        stamps["stage_since"] = now
+        customer = Customer(id=UNKNOWN, **{**stamps, **given})
+        stamps.pop("stage_since")
+        people = [
+            Contact(id=UNKNOWN, **{"name": "-", **contact_values(person), **stamps, "customer_id": UNKNOWN})
+            for person in mappings(contacts, "customer.contacts")
+        ]
+        return likenesses(self.engine, customer, people)
 
     def get(self, customer: CustomerReference) -> Customer:
         """The customer as it is now, by number, by id or by itself. Raises :class:`NotFound`."""
@@ -215,10 +231,10 @@ class Customers(UseCases):
             told = _checked(work, current, changes, reason)
             changed = work.change(current, "customer.updated", told, reason=reason)
             if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
-                _refuse_duplicate(work, changed)
+                refuse_duplicate(work, changed)
             return carry_customer_on(work, changed, due_move(work, current))
 
-        return self.write(decide)
+        return self._told(decide)
 
     def move(self, customer: CustomerReference, to: str, *, reason: str | None = None, **fields: Any) -> Customer:
         """Moves to another stage of the lifecycle, by its key or any of its labels; ``fields`` are set with the move.

@@ -20,7 +20,7 @@ from crmcore.app.absent import (
 )
 from crmcore.app.histories import logs_of, told_moved
 from crmcore.app.work import Work
-from crmcore.domain import ENTITIES, Alias, Contact, Customer, Entity, Obligation, OutboxMessage
+from crmcore.domain import ENTITIES, Alias, Contact, Customer, Entity, MatchKey, Obligation, OutboxMessage
 from crmcore.domain.duplicates import LEFT_BEHIND
 from crmcore.domain.event import changes_of
 from crmcore.errors import Invalid, Issue, MergeRefused, NotFound
@@ -39,7 +39,7 @@ from crmcore.rules.merging import (
 from crmcore.rules.normalisation import Normaliser, match_keys
 from crmcore.rules.validation import check_customer, meant
 from crmcore.storage.codec import to_plain
-from crmcore.storage.query import Eq
+from crmcore.storage.query import Eq, In
 
 #: Fields that name the customer whose record it is, or that it is about, by collection and field.
 _NAMING: tuple[tuple[type[Entity], str], ...] = tuple(
@@ -196,7 +196,8 @@ def merge(
             _hand(work, present, field, after)
         if records:
             moved[f"{cls.collection}.{field}"] = [record.id for record in records]
-    for alias in work.find(Alias, Eq("customer_id", absorbed.id)):
+    inner = work.find(Alias, Eq("customer_id", absorbed.id))
+    for alias in inner:
         work.put(alias.replace(customer_id=kept.id, version=alias.version + 1), alias, MERGED)
     work.add(
         Alias(
@@ -209,10 +210,17 @@ def merge(
         ),
         MERGED,
     )
+    _point_keys(work, [absorbed.id, *(one.absorbed_id for one in inner)], kept.id)
     done = _Record(kept.id, event.id, kept, after, meant, moved)
     put_away(work, absorbed.id, "merge", absorbed.id, done.told(), "merged")
     take_away(work, absorbed, absorbed.id, "merged")
     return attrs.evolve(planned, customer=after)
+
+
+def _point_keys(work: Work, absorbed_ids: list[str], customer_id: str) -> None:
+    """By the name and the registration number of an absorbed customer the one is found that it is now."""
+    for key in work.find(MatchKey, In("subject_id", tuple(absorbed_ids))) if absorbed_ids else ():
+        work.put(key.replace(customer_id=customer_id, version=key.version + 1), key, MERGED)
 
 
 def _present(work: Work, wanted: Customer | str) -> Customer:
@@ -316,6 +324,7 @@ def unmerge(work: Work, number: str, reason: str | None = None) -> Unmerged:
     work.remove(alias)
     for inner in since.inner:
         work.put(inner.replace(customer_id=restored.id, version=inner.version + 1), inner, UNMERGED)
+    _point_keys(work, [one.absorbed_id for one in since.inner], restored.id)
 
     # The kept customer, without this merge
     later = _later(work, kept.id, record.event, alias.absorbed_id)

@@ -89,6 +89,8 @@ class Work:
         self._announced: list[_Pending] = []
         self._events: list[Event] = []
         self._removed: list[Entity] = []
+        self._findable: set[str] = set()
+        self._recalled: set[str] = set()
         self._touched: dict[Whose, None] = {}
         self._new: dict[str, list[Event]] = {}
         self._heads: dict[str, Chain] = {}
@@ -224,8 +226,10 @@ class Work:
         """The version that a changed entity gets: one more, unless it is pending already."""
         return entity.version if entity.id in self._pending else entity.version + 1
 
-    def add(self, entity: Entity, action: str, reason: str | None = None) -> None:
-        """A new entity without an event of its own."""
+    def add(self, entity: Entity, action: str, reason: str | None = None, *, recalled: bool = False) -> None:
+        """A new entity without an event of its own; one that is ``recalled`` was there before."""
+        if recalled:
+            self._recalled.add(entity.id)
         self._pending[entity.id] = _Pending(entity, None, None, action, reason)
         self._loaded[type(entity), entity.id] = entity
 
@@ -238,9 +242,11 @@ class Work:
             pending.entity, pending.action, pending.reason = changed, action, reason
         self._loaded[type(changed), changed.id] = changed
 
-    def remove(self, entity: Entity) -> None:
-        """An entity taken away, without an event of its own."""
+    def remove(self, entity: Entity, *, findable: bool = False) -> None:
+        """An entity taken away, without an event of its own; ``findable`` leaves the keys that it is found by."""
         self._removed.append(entity)
+        if findable:
+            self._findable.add(entity.id)
         self._loaded.pop((type(entity), entity.id), None)
 
     def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> Event:
@@ -331,7 +337,7 @@ class Work:
                     self._plugins.check(proposed, context)
         taken = (Delete(type(one).collection, one.id, one.version) for one in self._removed)
         heads, events = self._in_chains()
-        keys = list(key_changes(self.transaction, self._keyed(), self._plugins.normaliser))
+        keys = list(key_changes(self.transaction, self._keyed(), self._plugins.normaliser, self._recalled))
         self.transaction.apply(chain(_batch(self._pending.values(), events), heads, taken, keys))
         self._pending.clear()
         self._removed.clear()
@@ -343,7 +349,8 @@ class Work:
         for item in self._pending.values():
             yield item.before, item.entity
         for gone in self._removed:
-            yield gone, None
+            if gone.id not in self._findable:
+                yield gone, None
 
     def _in_chains(self) -> tuple[list[Change], list[Event]]:
         """The events with their places in their chains, and where these end now."""

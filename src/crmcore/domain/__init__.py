@@ -2,7 +2,7 @@
 
 from crmcore.domain.audit import Chain, Erasure
 from crmcore.domain.customer import Contact, Customer
-from crmcore.domain.duplicates import AbsentRecord, Alias, MatchKey
+from crmcore.domain.duplicates import AbsentRecord, Alias, JudgedPair, MatchKey
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
@@ -40,6 +40,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     MatchKey,
     AbsentRecord,
     Alias,
+    JudgedPair,
     Chain,
     Erasure,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "FrozenMap",
     "ImportedRow",
     "Instalment",
+    "JudgedPair",
     "MatchKey",
     "Money",
     "NumberSeries",

@@ -150,6 +150,7 @@ def tell(path: Path) -> None:
             name="小商行(分店)", remarks=HARD, contacts=[{"name": "店长", "phone": "13700137000"}]
         )
         me.customers.merge(small, twin, reason=HARD)
+        me.duplicates.tell_apart(small, quiet, reason=HARD)
         me.tiers.run()
         # Half of the messages are sent, half wait.
         me.notifications.enqueue(now - timedelta(days=30), through=["log", "folder"])
