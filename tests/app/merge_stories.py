@@ -16,7 +16,7 @@ from crmcore.storage import Eq
 from crmcore.storage.codec import CODECS, to_plain
 
 #: What is no part of a customer's state: what happened, and what the store keeps of its own order.
-LEFT_OUT = ("event", "number_series", "setting", "absent_record", "alias")
+LEFT_OUT = ("event", "chain", "number_series", "setting", "absent_record", "alias")
 STAMPS = ("version", "updated_at", "updated_by")
 
 

@@ -151,7 +151,8 @@ def used_actions() -> Iterator[str]:
             for argument in node.args:
                 value = argument.value if isinstance(argument, ast.Constant) else None
                 if isinstance(value, str) and re.fullmatch(
-                    r"(?!number_series|obligation|setting|outbox_message|absent_record)[a-z_]+\.[a-z_]+", value
+                    r"(?!number_series|obligation|setting|outbox_message|absent_record|judged_pair)[a-z_]+\.[a-z_]+",
+                    value,
                 ):
                     yield value
 
