@@ -29,10 +29,21 @@ import crmcore
 from crmcore.app.audit import Checkpoint, Verified
 from crmcore.domain import Event
 from crmcore.rules.audit import Keys, chained
-from crmcore.storage.codec import CODECS
 from crmcore.storage.keys import KeyRing
 
-FIELDS = ("customer_id", "subject", "subject_id", "action", "at", "by", "changes", "reason", "salt", "content", "digest")
+FIELDS = (
+    "customer_id",
+    "subject",
+    "subject_id",
+    "action",
+    "at",
+    "by",
+    "changes",
+    "reason",
+    "salt",
+    "content",
+    "digest",
+)
 RING = KeyRing.of({"k1": bytes(range(32))})
 
 
@@ -62,7 +73,9 @@ def edit(connection: sqlite3.Connection, chance: random.Random) -> Done:
     """Another value in one field."""
     chain, _, place = one(connection, chance)
     field = chance.choice([name for name in FIELDS if name != "customer_id"])
-    (old,) = connection.execute(f"SELECT {field} FROM events WHERE {where(chain)} AND sequence = ?", (place,)).fetchone()
+    (old,) = connection.execute(
+        f"SELECT {field} FROM events WHERE {where(chain)} AND sequence = ?", (place,)
+    ).fetchone()
     if field == "at":
         new: Any = f"20{chance.randint(10, 22)}-01-0{chance.randint(1, 9)}T00:00:00.000000Z"[: len(old)]
         new = old.replace(old[:4], str(int(old[:4]) - 1))
@@ -73,7 +86,9 @@ def edit(connection: sqlite3.Connection, chance: random.Random) -> Done:
         new = "because"
     else:
         at = chance.randrange(len(old))
-        new = old[:at] + chance.choice([letter for letter in "0123456789abcdefxyz" if letter != old[at]]) + old[at + 1 :]
+        new = (
+            old[:at] + chance.choice([letter for letter in "0123456789abcdefxyz" if letter != old[at]]) + old[at + 1 :]
+        )
     if field == "subject_id":  # of a chain without a customer it would be another chain
         connection.execute(f"UPDATE events SET {field} = ? WHERE customer_id = ? AND sequence = ?", (new, chain, place))
     else:
@@ -196,7 +211,7 @@ def head(connection: sqlite3.Connection, chance: random.Random) -> Done:
 
 def remove_chain(connection: sqlite3.Connection, chance: random.Random) -> Done:
     """A customer's whole history gone."""
-    chain, length, _ = one(connection, chance)
+    chain, _, _ = one(connection, chance)
     connection.execute(f"DELETE FROM events WHERE {where(chain)}")
     connection.execute("DELETE FROM chains WHERE id = ?", (chain,))
     return Done({chain: set()}, needs_checkpoint=True)
@@ -205,7 +220,7 @@ def remove_chain(connection: sqlite3.Connection, chance: random.Random) -> Done:
 def forge(connection: sqlite3.Connection, chance: random.Random) -> Done:
     """One entry changed, and every digest behind it made anew without a key, the head's too."""
     done = edit_changes(connection, chance)
-    ((chain, (place,)),) = ((id, tuple(places)) for id, places in done.places.items())
+    ((chain, _),) = ((id, tuple(places)) for id, places in done.places.items())
     rows = connection.execute(
         f"SELECT id, customer_id, subject, subject_id, action, at, by, changes, reason FROM events WHERE {where(chain)}"
         " ORDER BY sequence"
@@ -255,7 +270,9 @@ def build(path: Path, customers: int, chance: random.Random, keys: KeyRing | Non
         me = crm.acting_as("li.ming")
         for number in range(customers):
             customer = me.customers.register(
-                name=f"示例{number}有限公司", industry="制造业", contacts=[{"name": "王磊", "phones": [f"1380013{number:04}"]}]
+                name=f"示例{number}有限公司",
+                industry="制造业",
+                contacts=[{"name": "王磊", "phones": [f"1380013{number:04}"]}],
             )
             for turn in range(chance.randint(0, 12)):
                 now += timedelta(minutes=7)

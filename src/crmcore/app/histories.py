@@ -13,8 +13,8 @@ import attrs
 
 from crmcore.app.finding import read_all
 from crmcore.domain import Alias, Event
-from crmcore.domain.event import changes_of
-from crmcore.rules.merging import UNMERGED, standing
+from crmcore.domain.event import changes_of, standing
+from crmcore.rules.merging import UNMERGED, without_undone_merges
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import And, Eq, Ge, In, Lt, Not, Or, Where
 
@@ -56,9 +56,10 @@ def histories(transaction: Transaction, customer_ids: Iterable[str]) -> dict[str
 
 def _standing(customer_id: str, logs: Mapping[str, list[Event]]) -> list[Event]:
     found: list[Event] = []
-    for log, events in logs.items():
+    for log, told in logs.items():
+        events = standing(told)  # without what an import did that was undone
         if log == customer_id:
-            found += standing(events)
+            found += without_undone_merges(events)
         else:
             found += (event.replace(customer_id=customer_id) for event in events if event.subject != "customer")
     return found

@@ -22,7 +22,7 @@ from crmcore.app.histories import logs_of, told_moved
 from crmcore.app.work import Work
 from crmcore.domain import ENTITIES, Alias, Contact, Customer, Entity, MatchKey, Obligation, OutboxMessage
 from crmcore.domain.duplicates import LEFT_BEHIND
-from crmcore.domain.event import changes_of
+from crmcore.domain.event import changes_of, standing
 from crmcore.errors import Invalid, Issue, MergeRefused, NotFound
 from crmcore.rules.merging import (
     MERGED,
@@ -33,8 +33,8 @@ from crmcore.rules.merging import (
     Choice,
     Step,
     choices,
-    standing,
     without,
+    without_undone_merges,
 )
 from crmcore.rules.normalisation import Normaliser, match_keys
 from crmcore.rules.validation import check_customer, meant
@@ -490,7 +490,7 @@ def _correct(work: Work, customer: Customer, record: _Record) -> None:
     """Tells what the history without the merge doesn't say: a value that a later merge built on it, decided anew."""
     work.flush()
     told: dict[str, Any] = {}
-    for event in standing(logs_of(work.transaction, (customer.id,))[customer.id][customer.id]):
+    for event in without_undone_merges(standing(logs_of(work.transaction, (customer.id,))[customer.id][customer.id])):
         if event.subject_id == customer.id:
             told |= {name: after for name, (_, after) in changes_of(event).items()}
     names = [

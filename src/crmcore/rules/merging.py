@@ -254,7 +254,7 @@ def without(step: Step, later: Sequence[Step], now: Customer, lifecycle: StageGr
 MERGED, UNMERGED = "customer.merged", "customer.unmerged"
 
 
-def standing(events: Iterable[Event]) -> list[Event]:
+def without_undone_merges(events: Iterable[Event]) -> list[Event]:
     """One customer's own events, in order, without the merges that were taken back.
 
     Such a merge is as though it had never been; what was done in between is not. What tells an absorbed customer of its merge

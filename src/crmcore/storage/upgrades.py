@@ -78,6 +78,8 @@ STEPS: Sequence[Step] = (
             "attachments",
             "action_plans",
             "events",
+            "imported_rows",
+            "import_runs",
             "match_keys",
             "absent_records",
             "aliases",
@@ -85,6 +87,7 @@ STEPS: Sequence[Step] = (
             "chains",
             "erasures",
         ],
+        computed={"imported_rows.outcome": lambda row: "created"},
     ),
 )
 """Every step that there is, the oldest first."""
