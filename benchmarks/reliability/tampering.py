@@ -32,7 +32,19 @@ from crmcore.rules.audit import Keys, chained
 from crmcore.storage.codec import CODECS
 from crmcore.storage.keys import KeyRing
 
-FIELDS = ("customer_id", "subject", "subject_id", "action", "at", "by", "changes", "reason", "salt", "content", "digest")
+FIELDS = (
+    "customer_id",
+    "subject",
+    "subject_id",
+    "action",
+    "at",
+    "by",
+    "changes",
+    "reason",
+    "salt",
+    "content",
+    "digest",
+)
 RING = KeyRing.of({"k1": bytes(range(32))})
 
 
@@ -62,7 +74,9 @@ def edit(connection: sqlite3.Connection, chance: random.Random) -> Done:
     """Another value in one field."""
     chain, _, place = one(connection, chance)
     field = chance.choice([name for name in FIELDS if name != "customer_id"])
-    (old,) = connection.execute(f"SELECT {field} FROM events WHERE {where(chain)} AND sequence = ?", (place,)).fetchone()
+    (old,) = connection.execute(
+        f"SELECT {field} FROM events WHERE {where(chain)} AND sequence = ?", (place,)
+    ).fetchone()
     if field == "at":
         new: Any = f"20{chance.randint(10, 22)}-01-0{chance.randint(1, 9)}T00:00:00.000000Z"[: len(old)]
         new = old.replace(old[:4], str(int(old[:4]) - 1))
@@ -73,7 +87,9 @@ def edit(connection: sqlite3.Connection, chance: random.Random) -> Done:
         new = "because"
     else:
         at = chance.randrange(len(old))
-        new = old[:at] + chance.choice([letter for letter in "0123456789abcdefxyz" if letter != old[at]]) + old[at + 1 :]
+        new = (
+            old[:at] + chance.choice([letter for letter in "0123456789abcdefxyz" if letter != old[at]]) + old[at + 1 :]
+        )
     if field == "subject_id":  # of a chain without a customer it would be another chain
         connection.execute(f"UPDATE events SET {field} = ? WHERE customer_id = ? AND sequence = ?", (new, chain, place))
     else:
@@ -255,7 +271,9 @@ def build(path: Path, customers: int, chance: random.Random, keys: KeyRing | Non
         me = crm.acting_as("li.ming")
         for number in range(customers):
             customer = me.customers.register(
-                name=f"示例{number}有限公司", industry="制造业", contacts=[{"name": "王磊", "phones": [f"1380013{number:04}"]}]
+                name=f"示例{number}有限公司",
+                industry="制造业",
+                contacts=[{"name": "王磊", "phones": [f"1380013{number:04}"]}],
             )
             for turn in range(chance.randint(0, 12)):
                 now += timedelta(minutes=7)
