@@ -236,6 +236,10 @@ PHRASES: Mapping[str, str] = {
     "a search is a text": "搜索内容应为文字",
     "a workbook is written to a path": "工作簿应写入文件路径",
     # Keys
+    "the store is encrypted; open it with its keys": "存储已加密,请提供密钥打开",
+    "nothing is encrypted in this store": "此存储没有加密内容",
+    'encryption needs the extra: pip install "crmcore[crypto]"': '加密需要安装可选组件:pip install "crmcore[crypto]"',
+    "the OpenSSL of this cryptography has no AES-GCM-SIV": "所装cryptography的OpenSSL不支持AES-GCM-SIV",
     "there is no key in the ring": "密钥环中没有密钥",
     "the id of a key has 1 to 32 letters, digits, - and _": "密钥标识由1至32个字母、数字、-或_组成",
     "the current key is none of the ring": "当前密钥不在密钥环中",

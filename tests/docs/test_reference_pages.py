@@ -169,6 +169,7 @@ CLASSES = {
     "Reminders": policies.Reminder,
     "Assignment": policies.Assignment,
     "Risks": policies.Risks,
+    "Privacy": policies.Privacy,
     "Tables": policies.Table,
     "Custom fields": policies.CustomField,
     "Labels": policies.Label,

@@ -13,6 +13,7 @@ from crmcore.app.audit import Audit, begin_chains, chains_begun
 from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
+from crmcore.app.encryption import Rekeyed, begin, encrypt, encrypted_fields, opened_with, rekey
 from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
 from crmcore.app.feedback import Feedbacks
@@ -72,6 +73,21 @@ class CRM(Engine):
         """Whether the store is whole: see :func:`crmcore.app.checking.check`."""
         return check(self, progress)
 
+    def encrypt(self, progress: Progress | None = None) -> Rekeyed:
+        """Encrypts the fields that the playbook names (``[privacy]``) in a store in which they lie in plain, and decrypts others.
+
+        A new store that is opened with keys has them encrypted from the start. Others may read and write meanwhile, if they were
+        opened with the keys. An interruption is made good by calling it again. Raises :class:`KeyMissing`, :class:`MissingExtra`.
+        """
+        done = encrypt(self.store, encrypted_fields(self.playbook), progress)
+        _present(self)
+        return done
+
+    def rekey(self, progress: Progress | None = None) -> Rekeyed:
+        """Gives every encrypted value the ring's current key, while others read and write; an old key that is then retired can
+        be taken out of the ring. An interruption is made good by calling it again. Raises :class:`KeyMissing`."""
+        return rekey(self.store, progress)
+
 
 class Session:
     """What one user does: the use cases, by what they are about."""
@@ -121,7 +137,8 @@ def open(
     moments; ``ids`` gives ids.
 
     ``keys`` are a :class:`KeyRing`, or say where one is: ``env:NAME``, ``file:/path``; without it what a plugin's ``crm_keys``
-    brings. They are kept in memory alone.
+    brings. They are kept in memory alone. With them a new store has the playbook's ``privacy.encrypted`` fields encrypted; one
+    that is encrypted isn't opened without.
 
     What people changed in the store with another program is taken in first, in the name of ``edited_by`` (``workbook`` unless
     given); ``edit_report`` of the CRM tells what became of it. Raises :class:`BackendNotFound`, :class:`InvalidURL`,
@@ -136,8 +153,11 @@ def open(
         raise InvalidURL("a store is named by a URL such as sqlite:///crm.db, or is one that is open")
     store = open_store(url, SCHEMA) if isinstance(url, str) else url
     try:
+        store = opened_with(store, ring)
         settled = _settle_playbook(store, _playbook_name(playbook), switch=switch_playbook)
-        crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source(), ring)
+        kept_under = chosen or load(settled, extra)
+        begin(store, encrypted_fields(kept_under))
+        crm = CRM(store, kept_under, registered, clock, ids or UUID7Source(), ring)
         _begin(crm)
         crm.keep_keys()
         _present(crm)

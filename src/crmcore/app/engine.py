@@ -28,6 +28,7 @@ from crmcore.storage.keys import KeyRing
 from crmcore.storage.memory import MemoryData, MemoryStore
 from crmcore.storage.query import Query, Where
 from crmcore.storage.schema import Row
+from crmcore.storage.sealed_store import refuse_sealed
 
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
@@ -131,6 +132,7 @@ class Engine:
     def _try(self, actor: str, decide: Callable[[Work], T]) -> T:
         try:
             with self.store.transaction(write=True) as transaction:
+                refuse_sealed(transaction)
                 now = self.now()  # once it has its turn, so that moments follow each other as units of work do
                 work = Work(
                     transaction,

@@ -17,7 +17,7 @@ import cattrs
 from crmcore.domain import ENTITIES, Entity, Record
 from crmcore.domain.fields import Kind
 from crmcore.domain.values import NO_CUSTOM, FrozenMap, Money, fold
-from crmcore.errors import StoreCorrupt
+from crmcore.errors import KeyMissing, StoreCorrupt
 from crmcore.storage.schema import Collection, Field, FieldType, Row, Schema
 
 E = TypeVar("E", bound=Entity)
@@ -25,6 +25,7 @@ E = TypeVar("E", bound=Entity)
 SCHEMA_VERSION = 3
 SEALED = "sealed"
 
+_SEALED_TOLD = "the store is encrypted; open it with its keys"
 _SCALARS: dict[str, FieldType] = {
     "text": "text",
     "choice": "text",
@@ -101,6 +102,7 @@ def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
         "custom_in": _custom_from_scalar,
         "NO_CUSTOM": NO_CUSTOM,
         "unreadable": lambda row: unreadable(cls, row),
+        "KeyMissing": KeyMissing,
     }
     read, write, names = [], [], []
     for name, kind in cls.kinds.items():
@@ -130,6 +132,11 @@ def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
         "def load(row):",
         "    try:",
         f"        {', '.join(names)} = row",
+        *(
+            ["        if _ is not None:", f"            raise KeyMissing({_SEALED_TOLD!r})"]
+            if issubclass(cls, Record)
+            else []
+        ),
         "        e = create(twin)",
         *read,
         "        e.__class__ = cls",
