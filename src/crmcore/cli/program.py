@@ -12,7 +12,7 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
-from crmcore.cli.auditing import verify
+from crmcore.cli.auditing import erase, verify
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
@@ -77,6 +77,7 @@ _VERBS = (
         doctor,
         due,
         edits,
+        erase,
         export,
         follow,
         import_,
