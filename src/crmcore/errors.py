@@ -114,7 +114,38 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     ),
     "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
     "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
+    "kept_on_file": (
+        "{label} differs from what is on file, which was kept",
+        "{label}与档案不一致,已保留档案内容",
+    ),
+    "duplicate_asked": (
+        "{label} is on file as {number}; say what is to be done with the row",
+        "{label}与已有客户{number}重复,请选择处理方式",
+    ),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
+    "ambiguous_phone": ("{label} can be read as more than one number", "{label}可以读成多个号码"),
+    "no_area_code": ("{label} is a landline without its area code", "{label}缺少区号"),
+    "unassigned_phone": (
+        "{label} has the form of a telephone number, but no such numbers are in use",
+        "{label}形似电话号码,但号段未启用",
+    ),
+    "bad_wechat": ("{label} is not a WeChat ID", "{label}不是微信号"),
+    "registration_length": (
+        "{label} has {length} characters; a unified social credit code has 18",
+        "{label}有{length}个字符,统一社会信用代码应为18位",
+    ),
+    "bad_registration": (
+        "{label} is not a valid registration number; look at the characters {positions}",
+        "{label}不是有效的登记号码,请核对第{positions}位",
+    ),
+    "misread_registration": (
+        "{label} holds letters that no code has; read as the digits that they look like, at {positions}",
+        "{label}第{positions}位是代码中不会有的字母,已按形近数字识别",
+    ),
+    "ambiguous": ("{label} can mean: {candidates}", "{label}可能指:{candidates}"),
+    "former_division": ("{label} names a division that is now {now}", "{label}中的行政区划现为{now}"),
+    "unknown_industry": ("{label} is no industry of {standard}", "{label}不是{standard}中的行业"),
+    "contradiction": ("{label} does not go with {other}", "{label}与{other}不相符"),
 }
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
@@ -299,6 +330,8 @@ PHRASES: Mapping[str, str] = {
     "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
+    "there is no such import": "没有这样的导入",
+    "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",
     "no customer and no one opportunity goes by this number": "没有此编号对应的客户,也没有唯一对应的销售机会",
     "somebody must be acting: give the user's name": "须写明操作人的用户名",
@@ -393,6 +426,9 @@ PHRASES: Mapping[str, str] = {
     "the facts beside the data are not those of this library": "数据旁的说明不是本程序写入的",
     "the server undid the transaction": "服务器撤销了该事务",
     "the workbook was not written by this library": "该工作簿不是由本程序生成的",
+    'Chinese forms need an optional library: pip install "crmcore[cn]"': (
+        '处理中文格式需要可选组件:pip install "crmcore[cn]"'
+    ),
     'workbooks need an optional library: pip install "crmcore[excel]"': (
         '读写工作簿需要可选组件:pip install "crmcore[excel]"'
     ),

@@ -31,6 +31,7 @@ NOBODY_NAMES = (
     "alias",
     "chain",
     "erasure",
+    "import_run",
 )
 CLASSES = {
     name

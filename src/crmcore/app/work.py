@@ -83,6 +83,8 @@ class Work:
         self.audit_keys = audit_keys
         self.new_salt = new_salt
         self._plugins = plugins
+        self.cause: str | None = None
+        """What the next changes are a part of, as their events tell."""
         self._loaded: dict[tuple[type[Entity], str], Entity] = {}
         self._pending: dict[str, _Pending] = {}
         self._announced: list[_Pending] = []
@@ -257,6 +259,7 @@ class Work:
             by=self.actor,
             changes=kept,
             reason=reason,
+            cause=self.cause,
         )
         self._events.append(event)
         if action == "customer.registered":

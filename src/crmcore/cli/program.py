@@ -18,7 +18,7 @@ from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
 from crmcore.cli.exits import BROKEN_PIPE, FAILURE, INTERRUPTED, OK, USAGE, exit_code
 from crmcore.cli.exporting import export, template
-from crmcore.cli.importing import import_
+from crmcore.cli.importing import import_, imports
 from crmcore.cli.issues import line
 from crmcore.cli.keeping import backup, check, copy, upgrade
 from crmcore.cli.keys import keys
@@ -81,6 +81,7 @@ _VERBS = (
         export,
         follow,
         import_,
+        imports,
         init,
         keys,
         list_,

@@ -6,7 +6,7 @@ from crmcore.domain.duplicates import AbsentRecord, Alias, MatchKey
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
-from crmcore.domain.ledger import ImportedRow, NumberSeries, Setting
+from crmcore.domain.ledger import ImportedRow, ImportRun, NumberSeries, Setting
 from crmcore.domain.obligation import Obligation
 from crmcore.domain.opportunity import Instalment, Objection, Opportunity, Order
 from crmcore.domain.outbox import OutboxMessage
@@ -37,6 +37,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     ImportedRow,
     Setting,
     OutboxMessage,
+    ImportRun,
     MatchKey,
     AbsentRecord,
     Alias,
@@ -60,6 +61,7 @@ __all__ = [
     "FollowUp",
     "FollowUpPlan",
     "FrozenMap",
+    "ImportRun",
     "ImportedRow",
     "Instalment",
     "MatchKey",

@@ -89,10 +89,13 @@ def link_text(
     at: datetime,
     by: str,
     content: str,
+    cause: str | None,
 ) -> str:
     """What an event's digest is made of."""
     whose = "-" if customer_id is None else f"={customer_id}"
-    return f"{previous}\0{sequence}\0{id}\0{whose}\0{subject}\0{subject_id}\0{action}\0{_moment(at)}\0{by}\0{content}"
+    return "\0".join(
+        (previous, str(sequence), id, whose, subject, subject_id, action, _moment(at), by, content, cause or "")
+    )
 
 
 def _text_of(event: Event, previous: str, sequence: int) -> str:
@@ -107,6 +110,7 @@ def _text_of(event: Event, previous: str, sequence: int) -> str:
         event.at,
         event.by,
         event.content or "",
+        event.cause,
     )
 
 
@@ -155,6 +159,7 @@ def chained(
             event.at,
             event.by,
             content,
+            event.cause,
         )
         digest = keys.digest(text)
         placed.append(_placed(event, length, salt, content, digest))
@@ -278,6 +283,7 @@ class Pass:
                 event.at,
                 event.by,
                 content,
+                event.cause,
             ),
         )
 
