@@ -12,7 +12,7 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
-from crmcore.cli.auditing import verify
+from crmcore.cli.auditing import erase, verify
 from crmcore.cli.cleaning import duplicates, merge, unmerge
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
@@ -79,6 +79,7 @@ _VERBS = (
         due,
         duplicates,
         edits,
+        erase,
         export,
         follow,
         import_,

@@ -144,6 +144,9 @@ class SealedStore(Store):
     def backup(self, target: str) -> None:
         self.store.backup(target)
 
+    def clean(self) -> Sequence[str]:
+        return self.store.clean()
+
     def present(self, presentation: Presentation) -> None:
         if self.sealing is not None:
             shapes = self.sealing.shapes
