@@ -247,6 +247,16 @@ def _write_verified(
 
 
 def _forget_backups(places: Places) -> None:
-    old = sorted(places.backups.glob("*-????????????.xlsx"), key=lambda path: path.name[-17:])
-    for path in old[:-KEPT_BACKUPS]:
+    for path in _own_backups(places)[:-KEPT_BACKUPS]:
         path.unlink(missing_ok=True)
+
+
+def forget_all_backups(places: Places) -> None:
+    """Takes all older versions of the workbook away, but for what persons saved."""
+    with typed_errors(places.backups):
+        for path in _own_backups(places):
+            path.unlink(missing_ok=True)
+
+
+def _own_backups(places: Places) -> list[Path]:
+    return sorted(places.backups.glob("*-????????????.xlsx"), key=lambda path: path.name[-17:])

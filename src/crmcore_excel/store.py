@@ -354,6 +354,15 @@ class ExcelStore(Store):
 
     # What the doctor asks.
 
+    def scrub(self) -> list[str]:
+        try:
+            self.checkpoint()
+            checkpointing.forget_all_backups(self.places)
+        except StorageError:  # open in another program, or not to be written
+            return [str(self.places.workbook), str(self.places.folder)]
+        # What persons saved is theirs.
+        return sorted(map(str, self.places.backups.glob("*"))) if self.places.backups.exists() else []
+
     def describe(self) -> dict[str, object]:
         self._check_open()
         self._refresh()

@@ -98,6 +98,26 @@ class SqliteStore(Store):
         finally:
             self.give_back(connection)
 
+    def scrub(self) -> list[str]:
+        # What is deleted is overwritten at once (secure_delete); moved pages and the log may still hold it.
+        path, remains = self.settings.path, []
+        connection = self.take()
+        try:
+            try:
+                connection.execute("VACUUM")
+            except DRIVER_ERRORS:  # somebody reads or writes just now, or there is no room for it
+                remains.append(path)
+            if self.settings.journal == "wal":
+                try:
+                    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                except DRIVER_ERRORS:
+                    busy = True
+                if busy:
+                    remains.append(f"{path}-wal")
+        finally:
+            self.give_back(connection)
+        return remains
+
     def describe(self) -> dict[str, object]:
         page_size, pages = self._number("page_size"), self._number("page_count")
         return {

@@ -80,6 +80,10 @@ class ObservedStore(Store):
         with self.calling("backup"):
             self.store.backup(target)
 
+    def scrub(self) -> list[str]:
+        with self.calling("scrub"):
+            return self.store.scrub()
+
     def present(self, presentation: Presentation) -> None:
         self.store.present(presentation)
 
