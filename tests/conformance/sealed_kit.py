@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 from crmcore.domain import Setting
+from crmcore.errors import Invalid, StorageError
 from crmcore.storage import (
     Backend,
     Capability,
@@ -108,7 +109,12 @@ class NarrowTransaction(Transaction):
         return (row[:-1] for row in self.inner.scan(collection))
 
     def apply(self, changes: Iterable[Change]) -> None:
-        self.inner.apply(map(self._widened, changes))
+        try:
+            self.inner.apply(map(self._widened, changes))
+        except (
+            Invalid
+        ) as problem:  # the library sees to this before a row gets here; the kit knows errors of storage only
+            raise StorageError(str(problem)) from problem
 
     def _widened(self, change: Change) -> Change:
         self.schema.collection(change.collection)
@@ -167,9 +173,9 @@ class SealedMemoryBackend(Backend):
 
 
 class SealedSqliteBackend(Backend):
-    """What SQLite declares, but that it answers nothing about sealed fields; upgrades work below encryption and are not offered."""
+    """It lasts as SQLite does. It answers nothing about sealed fields; upgrades work below encryption and are not offered."""
 
-    capabilities: ClassVar = SqliteBackend.capabilities - {Capability.PUSH_DOWN}
+    capabilities: ClassVar = frozenset({Capability.DURABLE, Capability.SNAPSHOT_READS})
 
     def open(self, url: StoreURL, schema: Schema) -> Store:
         return NarrowStore(encrypted(SqliteBackend().open(url, wide(schema))), schema)

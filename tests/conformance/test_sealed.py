@@ -49,7 +49,7 @@ class TestSealedSqlite(SealedContract):
             url=url,
             impatient=lambda: backend.open(impatient, SCHEMA),
             many=2_000,
-            crashes=2,
-            examples=5,
+            crashes=1,
+            examples=4,
             steps=10,
         )

@@ -20,7 +20,7 @@ from crmcore.cli.exporting import export, template
 from crmcore.cli.importing import import_
 from crmcore.cli.issues import line
 from crmcore.cli.keeping import backup, check, copy, upgrade
-from crmcore.cli.keys import keys
+from crmcore.cli.keys import encrypt, keys, rekey
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
@@ -68,25 +68,8 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(
-        backup,
-        check,
-        copy,
-        demo,
-        doctor,
-        due,
-        edits,
-        export,
-        follow,
-        import_,
-        init,
-        keys,
-        list_,
-        move,
-        outbox,
-        playbook,
-    ),
-    *(recompute, remind, replay, report, show, template, tier, upgrade),
+    *(backup, check, copy, demo, doctor, due, edits, encrypt, export, follow, import_, init, keys, list_, move, outbox),
+    *(playbook, recompute, rekey, remind, replay, report, show, template, tier, upgrade),
 )
 for verb in _VERBS:
     program.add_command(verb)

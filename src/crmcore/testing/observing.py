@@ -81,8 +81,7 @@ class ObservedStore(Store):
             self.store.backup(target)
 
     def scrub(self) -> list[str]:
-        with self.calling("scrub"):
-            return self.store.scrub()
+        return self.store.scrub()
 
     def present(self, presentation: Presentation) -> None:
         self.store.present(presentation)
