@@ -89,6 +89,15 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "the columns {label} say the same field; the first that is filled counts",
         "多个列对应同一字段,取先填写的一列:{label}",
     ),
+    "unheaded_cell": (
+        "column {label} has no heading and was left out, from this row on",
+        "第{label}列没有标题,从此行起未导入",
+    ),
+    "surplus_cells": (
+        "the row has more cells than the header; a separator within a text may lack its quotation marks",
+        "此行的单元格比表头多,可能是内容中的分隔符没有加引号",
+    ),
+    "total_row": ("the row is a total and no record", "此行是合计,不是一条记录"),
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),
     "edit_conflict": (
         "{label} was changed by somebody else in the meantime",
@@ -105,7 +114,38 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     ),
     "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
     "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
+    "kept_on_file": (
+        "{label} differs from what is on file, which was kept",
+        "{label}与档案不一致,已保留档案内容",
+    ),
+    "duplicate_asked": (
+        "{label} is on file as {number}; say what is to be done with the row",
+        "{label}与已有客户{number}重复,请选择处理方式",
+    ),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
+    "ambiguous_phone": ("{label} can be read as more than one number", "{label}可以读成多个号码"),
+    "no_area_code": ("{label} is a landline without its area code", "{label}缺少区号"),
+    "unassigned_phone": (
+        "{label} has the form of a telephone number, but no such numbers are in use",
+        "{label}形似电话号码,但号段未启用",
+    ),
+    "bad_wechat": ("{label} is not a WeChat ID", "{label}不是微信号"),
+    "registration_length": (
+        "{label} has {length} characters; a unified social credit code has 18",
+        "{label}有{length}个字符,统一社会信用代码应为18位",
+    ),
+    "bad_registration": (
+        "{label} is not a valid registration number; look at the characters {positions}",
+        "{label}不是有效的登记号码,请核对第{positions}位",
+    ),
+    "misread_registration": (
+        "{label} holds letters that no code has; read as the digits that they look like, at {positions}",
+        "{label}第{positions}位是代码中不会有的字母,已按形近数字识别",
+    ),
+    "ambiguous": ("{label} can mean: {candidates}", "{label}可能指:{candidates}"),
+    "former_division": ("{label} names a division that is now {now}", "{label}中的行政区划现为{now}"),
+    "unknown_industry": ("{label} is no industry of {standard}", "{label}不是{standard}中的行业"),
+    "contradiction": ("{label} does not go with {other}", "{label}与{other}不相符"),
 }
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
@@ -221,6 +261,9 @@ PHRASES: Mapping[str, str] = {
     "numbers from headcount_low on": "不小于headcount_low的数",
     "numbers from zero on": "不小于零的数",
     "a report is restricted by a mapping of fields to values": "报表范围应写作字段与取值的对应",
+    "this is no checkpoint, or one of another version": "这不是检查点文件,或版本不同",
+    "the audit has faults; look with: crmcore verify": "审计链存在问题,请先运行 crmcore verify 查看",
+    "another writer began the same history": "另有写入者同时开始了同一条记录链",
     "a search is a text": "搜索内容应为文字",
     "a workbook is written to a path": "工作簿应写入文件路径",
     # Keys
@@ -287,6 +330,8 @@ PHRASES: Mapping[str, str] = {
     "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
+    "there is no such import": "没有这样的导入",
+    "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",
     "no customer and no one opportunity goes by this number": "没有此编号对应的客户,也没有唯一对应的销售机会",
     "somebody must be acting: give the user's name": "须写明操作人的用户名",
@@ -381,6 +426,9 @@ PHRASES: Mapping[str, str] = {
     "the facts beside the data are not those of this library": "数据旁的说明不是本程序写入的",
     "the server undid the transaction": "服务器撤销了该事务",
     "the workbook was not written by this library": "该工作簿不是由本程序生成的",
+    'Chinese forms need an optional library: pip install "crmcore[cn]"': (
+        '处理中文格式需要可选组件:pip install "crmcore[cn]"'
+    ),
     'workbooks need an optional library: pip install "crmcore[excel]"': (
         '读写工作簿需要可选组件:pip install "crmcore[excel]"'
     ),
@@ -392,6 +440,7 @@ PHRASES: Mapping[str, str] = {
     ),
     'the demo needs XlsxWriter: pip install "crmcore[excel]"': '演示需要XlsxWriter:pip install "crmcore[excel]"',
     "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
+    'fuzzy fields need rapidfuzz: pip install "crmcore[duplicates]"': '模糊比较需要rapidfuzz:pip install "crmcore[duplicates]"',
     "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
     **{
         f"there is no such {named}": f"没有这样的{chinese}"

@@ -242,6 +242,7 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "encrypt",
         "rekey",
         "import",
+        "imports",
         "template",
         "export",
         "list",
@@ -263,5 +264,6 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "remind",
         "replay",
         "tier",
+        "verify",
     }
     assert set(program.commands) == promised

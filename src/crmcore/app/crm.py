@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
+from crmcore.app.audit import Audit, begin_chains, chains_begun
 from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
@@ -28,13 +30,14 @@ from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
 from crmcore.app.tickets import Tickets
 from crmcore.app.tiers import Tiers
 from crmcore.app.users import Users
+from crmcore.app.work import Work
 from crmcore.domain import Setting
-from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError
+from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError, ReadOnly
 from crmcore.playbooks import Playbook, load
 from crmcore.playbooks.loading import load_or_check
 from crmcore.plugins import Plugins, open_store
 from crmcore.storage.codec import CODECS, SCHEMA
-from crmcore.storage.contract import Insert, Store, Update
+from crmcore.storage.contract import Insert, Store, Transaction, Update
 from crmcore.storage.keys import KeyRing
 
 if TYPE_CHECKING:  # few stores are edited; the others needn't wait for this
@@ -60,6 +63,11 @@ class CRM(Engine):
         from crmcore.app.edit_reports import kept_report
 
         return self.read(kept_report)
+
+    @property
+    def audit(self) -> Audit:
+        """Whether what happened is still on file as it was written."""
+        return Audit(self)
 
     def check(self, progress: Progress | None = None) -> Checked:
         """Whether the store is whole: see :func:`crmcore.app.checking.check`."""
@@ -150,8 +158,8 @@ def open(
         kept_under = chosen or load(settled, extra)
         begin(store, encrypted_fields(kept_under))
         crm = CRM(store, kept_under, registered, clock, ids or UUID7Source(), ring)
-        if not crm.read(crm.kept_rules):
-            crm.write("crmcore", crm.keep_rules)
+        _begin(crm)
+        crm.keep_keys()
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)
@@ -161,6 +169,23 @@ def open(
             store.close()
         raise
     return crm
+
+
+def _begin(crm: CRM) -> None:
+    """Writes down, in a store that is new, under which rules what is owed is worked out, and begins the chains of the audit."""
+
+    def is_begun(transaction: Transaction) -> bool:
+        return crm.kept_rules(transaction) is not None and chains_begun(transaction) is not None
+
+    def begin(work: Work) -> None:
+        if crm.kept_rules(work.transaction) is None:
+            crm.begin(work)
+        if chains_begun(work.transaction) is None:
+            begin_chains(work)
+
+    if not crm.read(is_begun):
+        with suppress(ReadOnly):  # then it stays as it is, which the audit tells
+            crm.write("crmcore", begin)
 
 
 def _key_ring(keys: KeyRing | str | None, plugins: Plugins) -> KeyRing | None:

@@ -8,6 +8,7 @@ which keeps nobody from writing it.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from abc import ABC
 from collections.abc import Iterator, Mapping
@@ -79,14 +80,18 @@ class Normaliser(ABC):
         """A telephone number as it is dialled.
 
         ``area`` is an area code or an address that a local number without one belongs to. The key has the country (``+86…``)
-        and no extension: who shares a line shares the key. Parts: ``kind`` (``mobile``, ``landline``, ``service``), ``country``,
-        ``area_code``, ``number``, ``extension``.
+        and no extension: who shares a line shares the key. Parts: ``kind`` (``mobile``, ``landline``, ``service``, ``foreign``),
+        ``country``, ``area_code``, ``number``, ``extension``, ``province``.
         """
         plain = half_width(text)
         digits = "".join(sign for sign in plain if sign.isdigit())
         if not is_phone(plain):
             return Normalised(original=text, key=None, shown=text, findings=(finding("bad_phone"),))
         return Normalised(original=text, key=f"+{digits}" if plain.startswith("+") else digits, shown=plain)
+
+    def phones(self, text: str, *, area: str | None = None) -> tuple[Normalised, ...]:
+        """Every number in a text; here the text is one."""
+        return (self.phone(text, area=area),)
 
     def email(self, text: str) -> Normalised:
         """An e-mail address. The key is without case. Parts: ``local``, ``domain``."""
@@ -103,13 +108,17 @@ class Normaliser(ABC):
         return _folded(text)
 
     def registration(self, text: str) -> Normalised:
-        """The number under which a country registers a company. Parts are the country's own (``division``)."""
+        """The number under which a country registers a company. Parts are the country's own, and ``province``."""
         plain = half_width(half_width(text).upper()).replace(" ", "")
         return Normalised(original=text, key=plain or None, shown=plain or text)
 
     def company_name(self, text: str) -> Normalised:
         """The name of a company. Parts: ``region``, ``core`` (字号), ``industry``, ``form`` (legal form), ``branch``."""
         return _folded(text)
+
+    def is_company(self, text: str) -> bool:
+        """Whether no person has such a name."""
+        return False
 
     def person_name(self, text: str) -> Normalised:
         """The name of a person. Parts, where they are sure: ``family``, ``given``."""
@@ -124,8 +133,15 @@ class Normaliser(ABC):
         return _folded(text)
 
     def short_code(self, text: str) -> str | None:
-        """The capital letters and digits that stand for a name in a number (seed 001: ``AB20240001``); None where it has none."""
-        return "".join(sign for sign in half_width(text).upper() if sign.isascii() and sign.isalnum()) or None
+        """The capital letters and digits that stand for a name in a number (seed 001: ``AB20240001``); None where none do.
+
+        Here the initials of the words of a Latin name, or its one word.
+        """
+        plain = half_width(text).upper()
+        if not plain.isascii():
+            return None
+        words = re.findall(r"[A-Z0-9]+", plain)
+        return "".join(word[0] for word in words) if len(words) > 1 else "".join(words) or None
 
 
 class PlainNormaliser(Normaliser):
@@ -156,7 +172,7 @@ def _keys(entity: Customer | Contact, normaliser: Normaliser) -> Iterator[tuple[
         if entity.kind == "enterprise":
             made.append(("name", normaliser.company_name(entity.name)))
     else:
-        made += [("phone", normaliser.phone(phone)) for phone in entity.phones]
+        made += [("phone", phone) for text in entity.phones for phone in normaliser.phones(text)]
         made += [("email", normaliser.email(email)) for email in entity.emails]
         if entity.wechat:
             made.append(("wechat", normaliser.wechat(entity.wechat)))

@@ -7,8 +7,9 @@ the entity's own constructor, and ``tests/storage/test_codec.py`` holds the two 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -206,3 +207,30 @@ _converter = _make_converter()
 def to_plain(value: Any) -> Any:
     """Any value of the library as what JSON can say: money as amount and currency, times as ISO 8601 in UTC."""
     return _converter.unstructure(value)
+
+
+def plain_fields(entity: Entity, names: Iterable[str]) -> dict[str, Any]:
+    """Some fields of an entity as an event tells them: what JSON makes of them."""
+    told: dict[str, Any] = json.loads(json.dumps({name: getattr(entity, name) for name in names}, default=to_plain))
+    return told
+
+
+def from_plain(cls: type[Entity], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as an event tells them, as the entity takes them: the way back from :func:`plain_fields`."""
+    return {
+        name: None if value is None else _MEANT.get(cls.kinds[name].name, _same)(value)
+        for name, value in values.items()
+    }
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_MEANT: Mapping[str, Callable[[Any], Any]] = {
+    "day": date.fromisoformat,
+    "instant": datetime.fromisoformat,
+    "money": lambda told: Money.of(told["amount"], told["currency"]),
+    "decimal": Decimal,
+    "texts": tuple,
+}
