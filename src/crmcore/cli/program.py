@@ -22,7 +22,7 @@ from crmcore.cli.exporting import export, template
 from crmcore.cli.importing import import_, imports
 from crmcore.cli.issues import line
 from crmcore.cli.keeping import backup, check, copy, upgrade
-from crmcore.cli.keys import keys
+from crmcore.cli.keys import encrypt, keys, rekey
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
@@ -79,6 +79,7 @@ _VERBS = (
         due,
         duplicates,
         edits,
+        encrypt,
         erase,
         export,
         follow,
@@ -89,10 +90,8 @@ _VERBS = (
         list_,
         merge,
         move,
-        outbox,
-        playbook,
     ),
-    *(recompute, remind, replay, report, show, template, tier, unmerge, upgrade, verify),
+    *(outbox, playbook, recompute, rekey, remind, replay, report, show, template, tier, unmerge, upgrade, verify),
 )
 for verb in _VERBS:
     program.add_command(verb)

@@ -21,6 +21,16 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "keep it where only you can read it, and a copy elsewhere: without it nobody reads what it encrypts",
         "请妥善保存,只允许本人读取,并另存副本:丢失密钥后,加密内容无法读取",
     ),
+    "encrypting": ("encrypting", "正在加密"),
+    "rekeying": ("rekeying", "正在更换密钥"),
+    "encrypted": ("{rows} rows written anew; encrypted under the key {id}", "已重写{rows}行,以密钥{id}加密"),
+    "rekeyed": ("{rows} rows written anew; all is under the key {id}", "已重写{rows}行,全部改用密钥{id}"),
+    "key_retired": ("the key {id} is used no longer", "密钥{id}已不再使用"),
+    "key_still_used": (
+        "the key {id} is still used: another program writes with it; give it the new ring, then call this again",
+        "密钥{id}仍在使用:有其他程序以其写入,请为其换上新的密钥环后重试",
+    ),
+    "may_remain": ("may still hold what was there in plain: {place}", "以下文件可能仍含明文:{place}"),
     "more": ("there is more; go on with --after {mark}", "还有更多;继续请加 --after {mark}"),
     "nothing_due": ("nothing is due by then", "届时没有到期事项"),
     "file_failed": ("{trouble}", "文件无法使用({trouble})"),
@@ -99,6 +109,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "warning.calendar_over": (
         "holidays and working days are not confirmed since {day}; a newer crmcore, or a calendar of your own, is needed",
         "节假日和调休安排在{day}之后未经确认,请更新crmcore或自定日历",
+    ),
+    "warning.encryption_pending": (
+        "not everything is encrypted yet; go on with: crmcore encrypt",
+        "尚未全部加密;请继续执行:crmcore encrypt",
     ),
     "warning.outdated": (
         "the playbook's rules have changed since what is owed was worked out: run crmcore recompute",
