@@ -29,6 +29,8 @@ from crmcore.interchange.dates import infer_date_order
 from crmcore.interchange.headers import Header, HeaderColumn, column_letters
 from crmcore.interchange.mapping import Mapped
 from crmcore.interchange.sheets import Cell, Sheet
+from crmcore.rules.findings import contact_findings, customer_findings
+from crmcore.rules.normalisation import Normaliser, PlainNormaliser
 
 _TOTALS = frozenset(
     {"合计", "总计", "小计", "共计", "累计", "总合计", "本页合计", "本页小计", "subtotal", "grand total"}
@@ -37,6 +39,8 @@ _AMOUNT = re.compile(r"[\d.,%¥$€£\s+-]*")
 
 BY_NAME: Mapping[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
 
+
+_PLAIN = PlainNormaliser()
 
 #: Lists of text that are read as what they are.
 _CELL_KINDS: Mapping[str, CellKind] = {"contact.phones": "phones", "contact.emails": "emails"}
@@ -87,9 +91,16 @@ class _Row:
             own[name] = f"{own[name]}\n{value}"
 
 
-def read_drafts(sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped, zone: ZoneInfo) -> list[Draft]:
-    """The drafts of a sheet, blank rows left out, in order."""
-    reader = _Reader(sheet, header, playbook, mapped, zone)
+def read_drafts(
+    sheet: Sheet,
+    header: Header,
+    playbook: Playbook,
+    mapped: Mapped,
+    zone: ZoneInfo,
+    normaliser: Normaliser = _PLAIN,
+) -> list[Draft]:
+    """The drafts of a sheet, blank rows left out, in order. What the normaliser finds doubtful are warnings."""
+    reader = _Reader(sheet, header, playbook, mapped, zone, normaliser)
     seen: Counter[str] = Counter()
     drafts = []
     for number, cells in enumerate(sheet.rows, sheet.first_row):
@@ -102,7 +113,16 @@ def read_drafts(sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped
 class _Reader:
     """Reads row after row of one sheet with what was found out about its columns once."""
 
-    def __init__(self, sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped, zone: ZoneInfo) -> None:
+    def __init__(
+        self,
+        sheet: Sheet,
+        header: Header,
+        playbook: Playbook,
+        mapped: Mapped,
+        zone: ZoneInfo,
+        normaliser: Normaliser,
+    ) -> None:
+        self.normaliser = normaliser
         self.sheet, self.header, self.playbook, self.mapped, self.zone = sheet, header, playbook, mapped, zone
         self.entity = playbook.tables[header.table].entity
         known = [column for column in header.columns if column.field and column.field not in DERIVED_FIELDS]
@@ -258,6 +278,9 @@ class _Reader:
             for issue in _entity_issues(BY_NAME[entity], values):
                 if issue.field not in reported:
                     yield self._placed(issue, places, number)
+        for issue in self._findings(row.values):
+            if issue.field not in reported:
+                yield self._placed(issue, places, number)
         own = row.values.get(self.entity, {})
         needed = [
             (f"{self.entity}.{group[0]}", any(own.get(name) for name in group)) for group in NEEDED_FIELDS[self.entity]
@@ -270,6 +293,13 @@ class _Reader:
         for dotted in dict.fromkeys(field for field, given in needed if not given):
             if dotted not in reported:
                 yield self._placed(Issue(code="required", field=dotted), places, number)
+
+    def _findings(self, values: Mapping[str, Mapping[str, Any]]) -> list[Issue]:
+        """What is doubtful of the row."""
+        contact = values.get("contact", {})
+        if self.entity == "customer":
+            return customer_findings(values.get("customer", {}), [contact], self.playbook, self.normaliser)
+        return contact_findings(contact, self.normaliser)
 
     def _placed(self, issue: Issue, places: Mapping[str | None, HeaderColumn], number: int) -> Issue:
         column = places.get(issue.field)
