@@ -115,6 +115,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
     "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
+    "amount_range": (
+        "{label} is a range of amounts; it is kept beside the field, which holds one",
+        "{label}是金额区间,字段只能存一个金额,已另行保留原文",
+    ),
     "ambiguous_phone": ("{label} can be read as more than one number", "{label}可以读成多个号码"),
     "no_area_code": ("{label} is a landline without its area code", "{label}缺少区号"),
     "unassigned_phone": (

@@ -64,6 +64,23 @@ def test_an_import_tells_what_is_doubtful_and_takes_the_row_all_the_same(open_cr
     assert plan.apply().created == 2
 
 
+def test_a_range_in_a_column_of_amounts_is_kept_beside_it(open_crm, tmp_path: Path) -> None:
+    file = tmp_path / "客户.csv"
+    file.write_text(
+        "客户名称,预算(万元)\n示例科技有限公司,20-30\n样品商贸有限公司,25\n范例物流有限公司,面议\n", "utf-8"
+    )
+    me = open_crm("standard").acting_as("sales.east")
+    plan = me.imports.plan(file)
+    assert [(issue.code, issue.row, issue.level) for issue in plan.issues] == [
+        ("amount_range", 2, "warning"),
+        ("bad_money", 4, "error"),
+    ]
+    assert plan.apply().created == 2
+    first, second = me.customers.find().items
+    assert (first.budget, first.custom) == (None, {"budget_range": "20-30"})
+    assert str(second.budget) == "CNY 250000.00"
+
+
 def test_a_number_has_the_pinyin_of_a_name_that_has_no_latin_one(open_crm) -> None:
     me = open_crm("maintenance", plugins=[ChinesePlugin()]).acting_as("sales.east")
 

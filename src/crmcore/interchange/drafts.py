@@ -23,6 +23,7 @@ from crmcore.domain.fields import Unclean
 from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, NEEDED_FIELDS, Playbook
 from crmcore.domain.values import fold
 from crmcore.errors import Invalid, Issue
+from crmcore.interchange.amounts import is_range
 from crmcore.interchange.cells import CellKind, CellOptions, money_unit, parse
 from crmcore.interchange.compounds import COMPOUNDS
 from crmcore.interchange.dates import infer_date_order
@@ -146,6 +147,7 @@ class _Reader:
         factor, currency = money_unit(column.unit)
         return CellOptions(
             date_order=order,
+            from_1904=self.sheet.from_1904,
             zone=self.zone,
             currency=currency or self.mapped.currency or self.playbook.currency,
             unit=Decimal(self.mapped.units.get(field, 1)) * factor,
@@ -180,7 +182,7 @@ class _Reader:
                     self._report(row, column, number, "required")
                 continue
             try:
-                self._take(row, column, cell)
+                self._take(row, column, number, cell)
             except Unclean as problem:
                 self._report(row, column, number, problem.code, **problem.facts)
             if (number, column.column) in self.sheet.formulas:
@@ -227,7 +229,7 @@ class _Reader:
             )
         )
 
-    def _take(self, row: _Row, column: HeaderColumn, cell: Cell) -> None:
+    def _take(self, row: _Row, column: HeaderColumn, number: int, cell: Cell) -> None:
         """Reads one cell into the row, by the kind of its field; raises :class:`Unclean`."""
         field = column.field or ""
         reading = self.readings[column.column]
@@ -257,7 +259,19 @@ class _Reader:
         if words and kind.name in ("text", "choice"):
             row.give(field, self._word(field, str(parse("text", cell, options=reading)), kind.choices))
         else:
-            row.give(field, parse(_CELL_KINDS.get(field) or cast(CellKind, kind.name), cell, options=reading))
+            self._give(row, column, number, field, _CELL_KINDS.get(field) or cast(CellKind, kind.name), cell)
+
+    def _give(self, row: _Row, column: HeaderColumn, number: int, field: str, kind: CellKind, cell: Cell) -> None:
+        reading = self.readings[column.column]
+        try:
+            row.give(field, parse(kind, cell, options=reading))
+        except Unclean:
+            if kind != "money" or not is_range(cell, reading):
+                raise
+            # The field holds one amount, and neither end is meant more than the other.
+            entity, _, name = field.partition(".")
+            row.give(f"{entity}.custom", {f"{name}_range": str(cell).strip()})
+            self._report(row, column, number, "amount_range", level="warning")
 
     def _word(self, field: str, text: str, fixed: tuple[str, ...]) -> str:
         """A text that has a fixed or a suggested meaning, as its key."""
