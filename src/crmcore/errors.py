@@ -114,6 +114,14 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     ),
     "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
     "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
+    "kept_on_file": (
+        "{label} differs from what is on file, which was kept",
+        "{label}与档案不一致,已保留档案内容",
+    ),
+    "duplicate_asked": (
+        "{label} is on file as {number}; say what is to be done with the row",
+        "{label}与已有客户{number}重复,请选择处理方式",
+    ),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
     "amount_range": (
         "{label} is a range of amounts; it is kept beside the field, which holds one",
@@ -257,9 +265,16 @@ PHRASES: Mapping[str, str] = {
     "numbers from headcount_low on": "不小于headcount_low的数",
     "numbers from zero on": "不小于零的数",
     "a report is restricted by a mapping of fields to values": "报表范围应写作字段与取值的对应",
+    "this is no checkpoint, or one of another version": "这不是检查点文件,或版本不同",
+    "the audit has faults; look with: crmcore verify": "审计链存在问题,请先运行 crmcore verify 查看",
+    "another writer began the same history": "另有写入者同时开始了同一条记录链",
     "a search is a text": "搜索内容应为文字",
     "a workbook is written to a path": "工作簿应写入文件路径",
     # Keys
+    "the store is encrypted; open it with its keys": "存储已加密,请提供密钥打开",
+    "nothing is encrypted in this store": "此存储没有加密内容",
+    'encryption needs the extra: pip install "crmcore[crypto]"': '加密需要安装可选组件:pip install "crmcore[crypto]"',
+    "the OpenSSL of this cryptography has no AES-GCM-SIV": "所装cryptography的OpenSSL不支持AES-GCM-SIV",
     "there is no key in the ring": "密钥环中没有密钥",
     "the id of a key has 1 to 32 letters, digits, - and _": "密钥标识由1至32个字母、数字、-或_组成",
     "the current key is none of the ring": "当前密钥不在密钥环中",
@@ -319,6 +334,8 @@ PHRASES: Mapping[str, str] = {
     "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
+    "there is no such import": "没有这样的导入",
+    "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",
     "no customer and no one opportunity goes by this number": "没有此编号对应的客户,也没有唯一对应的销售机会",
     "somebody must be acting: give the user's name": "须写明操作人的用户名",

@@ -196,12 +196,6 @@ def test_a_review_goes_nowhere_where_it_can_t_be_written(us, tmp_path):
     assert [found.name for found in tmp_path.iterdir() if found.suffix == ".xlsx"] == ["review.xlsx"]
 
 
-def test_a_history_joins_the_remarks(us, tmp_path):
-    path = write(tmp_path / "c.csv", ["客户名称", "交往记录", "备注"], ["甲", "2024-04-20,电话", "喜欢喝茶"])
-    assert us.imports.plan(path).apply().created == 1
-    assert us.customers.find().items[0].remarks == "喜欢喝茶\n2024-04-20,电话"
-
-
 def test_a_heading_that_stands_twice_is_named(us, tmp_path):
     path = write(
         tmp_path / "c.csv", ["客户名称", "公司名称", "手机", "联系电话"], ["甲", "乙", "13800138000", "13900139000"]

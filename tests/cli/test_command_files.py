@@ -240,6 +240,7 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "init",
         "keys",
         "import",
+        "imports",
         "template",
         "export",
         "list",
@@ -261,5 +262,6 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "remind",
         "replay",
         "tier",
+        "verify",
     }
     assert set(program.commands) == promised

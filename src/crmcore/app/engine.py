@@ -10,13 +10,14 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from crmcore.app import match_keys
+from crmcore.app.chain_keys import keys_of
 from crmcore.app.duties import settle_touched
 from crmcore.app.finding import find_customer, find_one
-from crmcore.app.sources import Clock, IdSource
+from crmcore.app.sources import Clock, IdSource, new_salt
 from crmcore.app.work import Work
-from crmcore.domain import ENTITIES, Customer, Entity, Setting
+from crmcore.domain import ENTITIES, Chain, Customer, Entity, Setting
 from crmcore.domain.fields import Unclean, clean_instant
-from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound
+from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound, StoreBusy
 from crmcore.playbooks import Playbook
 from crmcore.plugins import Plugins
 from crmcore.rules.rulebook import Rulebook
@@ -27,6 +28,7 @@ from crmcore.storage.keys import KeyRing
 from crmcore.storage.memory import MemoryData, MemoryStore
 from crmcore.storage.query import Query, Where
 from crmcore.storage.schema import Row
+from crmcore.storage.sealed_store import refuse_sealed
 
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
@@ -59,6 +61,8 @@ class Engine:
         self.rulebook = Rulebook(playbook)
         self.clock = clock
         self.new_id = ids
+        self.new_salt = new_salt
+        self.audit_keys = keys_of(keys)
         self._closed = False
 
     def kept_rules(self, transaction: Transaction) -> str | None:
@@ -128,6 +132,7 @@ class Engine:
     def _try(self, actor: str, decide: Callable[[Work], T]) -> T:
         try:
             with self.store.transaction(write=True) as transaction:
+                refuse_sealed(transaction)
                 now = self.now()  # once it has its turn, so that moments follow each other as units of work do
                 work = Work(
                     transaction,
@@ -138,11 +143,15 @@ class Engine:
                     today=local_day(now, self.zone),
                     new_id=self.new_id,
                     plugins=self.plugins,
+                    audit_keys=self.audit_keys,
+                    new_salt=self.new_salt,
                 )
                 result = decide(work)
                 settle_touched(work)
                 work.flush()
         except DuplicateKey as taken:
+            if taken.details["collection"] == Chain.collection:  # somebody began the chain at the same moment
+                raise StoreBusy("another writer began the same history") from taken
             entity = _ENTITY_OF[taken.details["collection"]]
             fields = taken.details["fields"]
             raise Invalid([Issue(code="duplicate_number", field=f"{entity}.{name}") for name in fields]) from taken
@@ -154,7 +163,9 @@ class Engine:
         with self.store.transaction() as source, store.transaction(write=True) as target:
             for name in self.store.schema.collections:
                 target.apply(Insert(name, row) for row in source.scan(name))
-        return Engine(store, self.playbook, self.plugins, self.clock, self.new_id, self.keys)
+        copied = Engine(store, self.playbook, self.plugins, self.clock, self.new_id, self.keys)
+        copied.new_salt = self.new_salt
+        return copied
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         """Looks at one state of the store."""

@@ -12,12 +12,13 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
+from crmcore.cli.auditing import verify
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
 from crmcore.cli.exits import BROKEN_PIPE, FAILURE, INTERRUPTED, OK, USAGE, exit_code
 from crmcore.cli.exporting import export, template
-from crmcore.cli.importing import import_
+from crmcore.cli.importing import import_, imports
 from crmcore.cli.issues import line
 from crmcore.cli.keeping import backup, check, copy, upgrade
 from crmcore.cli.keys import keys
@@ -79,6 +80,7 @@ _VERBS = (
         export,
         follow,
         import_,
+        imports,
         init,
         keys,
         list_,
@@ -86,7 +88,7 @@ _VERBS = (
         outbox,
         playbook,
     ),
-    *(recompute, remind, replay, report, show, template, tier, upgrade),
+    *(recompute, remind, replay, report, show, template, tier, upgrade, verify),
 )
 for verb in _VERBS:
     program.add_command(verb)

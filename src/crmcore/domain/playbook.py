@@ -20,6 +20,7 @@ from crmcore.domain.policies import (
     CadencePolicy,
     CustomField,
     Label,
+    Privacy,
     Reminder,
     Risks,
     StageGraph,
@@ -173,6 +174,7 @@ class Playbook:
     choices: Mapping[str, Mapping[str, Label]] = attrs.field(factory=FrozenMap, converter=frozen_map)
     tables: Mapping[str, Table] = attrs.field(factory=FrozenMap, converter=frozen_map)
     custom_fields: Mapping[str, CustomField] = attrs.field(factory=FrozenMap, converter=frozen_map)
+    privacy: Privacy = attrs.field(factory=Privacy)
 
     @cached_property
     def _texts(self) -> dict[str, Mapping[str, str]]:

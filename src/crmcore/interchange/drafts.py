@@ -28,6 +28,7 @@ from crmcore.interchange.cells import CellKind, CellOptions, money_unit, parse
 from crmcore.interchange.compounds import COMPOUNDS
 from crmcore.interchange.dates import infer_date_order
 from crmcore.interchange.headers import Header, HeaderColumn, column_letters
+from crmcore.interchange.histories import Conversation, read_history
 from crmcore.interchange.mapping import Mapped
 from crmcore.interchange.sheets import Cell, Sheet
 from crmcore.rules.findings import contact_findings, customer_findings
@@ -45,6 +46,8 @@ _PLAIN = PlainNormaliser()
 
 #: Lists of text that are read as what they are.
 _CELL_KINDS: Mapping[str, CellKind] = {"contact.phones": "phones", "contact.emails": "emails"}
+#: Columns that are no field of an entity and hold dates.
+_DATED = ("customer.registered_on", "customer.history")
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +66,10 @@ class Draft:
     references: Mapping[str, str]
     issues: tuple[Issue, ...]
     digest: str
+    history: tuple[Conversation, ...] = ()
+    """Earlier conversations that a cell of the row holds (交往记录), the oldest first."""
+    follows: str | None = None
+    """The digest of the row above that is about the same customer: this one brings another person there."""
 
     @property
     def ready(self) -> bool:
@@ -77,6 +84,7 @@ class _Row:
     values: dict[str, dict[str, Any]]
     references: dict[str, str]
     issues: list[Issue]
+    history: tuple[Conversation, ...] = ()
 
     def give(self, field: str, value: Any) -> None:
         """Keeps a value: lists, custom fields and remarks grow, anything else stays with the first that was given."""
@@ -140,7 +148,7 @@ class _Reader:
         field = column.field or ""
         kind = FIELD_KINDS.get(field)
         order = None
-        if (kind is not None and kind.name in ("day", "instant")) or field == "customer.registered_on":
+        if (kind is not None and kind.name in ("day", "instant")) or field in _DATED:
             place = column.column - 1
             cells = [row[place] for row in self.sheet.rows if len(row) > place]
             order = self.mapped.date_order or infer_date_order(cells)
@@ -171,6 +179,7 @@ class _Reader:
             references=row.references,
             issues=tuple(row.issues),
             digest=digest,
+            history=row.history,
         )
 
     def _read(self, row: _Row, number: int, cells: Sequence[Cell]) -> None:
@@ -237,6 +246,12 @@ class _Reader:
             cell = self.mapped.values.get(field, {}).get(cell.strip(), cell)
             if not cell.strip():
                 return
+        if field == "customer.history":
+            read = read_history(str(parse("text", cell, options=reading)), reading.date_order, self.zone)
+            row.history += read.conversations
+            if read.rest:
+                row.give("customer.remarks", read.rest)
+            return
         if field in COMPOUND_FIELDS:
             entity, _, name = field.partition(".")
             if name in ("customer_number", "customer_name", "referrer_number", "referrer_name"):
@@ -355,7 +370,8 @@ def _entity_issues(cls: type[Entity], values: Mapping[str, Any]) -> Iterable[Iss
 
 
 def _canonical(table: str, row: _Row) -> str:
-    return json.dumps([table, row.values, row.references], sort_keys=True, ensure_ascii=False, default=_plain)
+    told = [table, row.values, row.references, *map(attrs.astuple, row.history)]
+    return json.dumps(told, sort_keys=True, ensure_ascii=False, default=_plain)
 
 
 def _plain(value: Any) -> Any:
