@@ -123,6 +123,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "{label}与已有客户{number}重复,请选择处理方式",
     ),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
+    "amount_range": (
+        "{label} is a range of amounts; it is kept beside the field, which holds one",
+        "{label}是金额区间,字段只能存一个金额,已另行保留原文",
+    ),
     "ambiguous_phone": ("{label} can be read as more than one number", "{label}可以读成多个号码"),
     "no_area_code": ("{label} is a landline without its area code", "{label}缺少区号"),
     "unassigned_phone": (

@@ -23,6 +23,7 @@ from crmcore.domain.fields import Unclean
 from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, NEEDED_FIELDS, Playbook
 from crmcore.domain.values import fold
 from crmcore.errors import Invalid, Issue
+from crmcore.interchange.amounts import is_range
 from crmcore.interchange.cells import CellKind, CellOptions, money_unit, parse
 from crmcore.interchange.compounds import COMPOUNDS
 from crmcore.interchange.dates import infer_date_order
@@ -30,6 +31,8 @@ from crmcore.interchange.headers import Header, HeaderColumn, column_letters
 from crmcore.interchange.histories import Conversation, read_history
 from crmcore.interchange.mapping import Mapped
 from crmcore.interchange.sheets import Cell, Sheet
+from crmcore.rules.findings import contact_findings, customer_findings
+from crmcore.rules.normalisation import Normaliser, PlainNormaliser
 
 _TOTALS = frozenset(
     {"合计", "总计", "小计", "共计", "累计", "总合计", "本页合计", "本页小计", "subtotal", "grand total"}
@@ -38,6 +41,8 @@ _AMOUNT = re.compile(r"[\d.,%¥$€£\s+-]*")
 
 BY_NAME: Mapping[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
 
+
+_PLAIN = PlainNormaliser()
 
 #: Lists of text that are read as what they are.
 _CELL_KINDS: Mapping[str, CellKind] = {"contact.phones": "phones", "contact.emails": "emails"}
@@ -95,9 +100,16 @@ class _Row:
             own[name] = f"{own[name]}\n{value}"
 
 
-def read_drafts(sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped, zone: ZoneInfo) -> list[Draft]:
-    """The drafts of a sheet, blank rows left out, in order."""
-    reader = _Reader(sheet, header, playbook, mapped, zone)
+def read_drafts(
+    sheet: Sheet,
+    header: Header,
+    playbook: Playbook,
+    mapped: Mapped,
+    zone: ZoneInfo,
+    normaliser: Normaliser = _PLAIN,
+) -> list[Draft]:
+    """The drafts of a sheet, blank rows left out, in order. What the normaliser finds doubtful are warnings."""
+    reader = _Reader(sheet, header, playbook, mapped, zone, normaliser)
     seen: Counter[str] = Counter()
     drafts = []
     for number, cells in enumerate(sheet.rows, sheet.first_row):
@@ -110,7 +122,16 @@ def read_drafts(sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped
 class _Reader:
     """Reads row after row of one sheet with what was found out about its columns once."""
 
-    def __init__(self, sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped, zone: ZoneInfo) -> None:
+    def __init__(
+        self,
+        sheet: Sheet,
+        header: Header,
+        playbook: Playbook,
+        mapped: Mapped,
+        zone: ZoneInfo,
+        normaliser: Normaliser,
+    ) -> None:
+        self.normaliser = normaliser
         self.sheet, self.header, self.playbook, self.mapped, self.zone = sheet, header, playbook, mapped, zone
         self.entity = playbook.tables[header.table].entity
         known = [column for column in header.columns if column.field and column.field not in DERIVED_FIELDS]
@@ -134,6 +155,7 @@ class _Reader:
         factor, currency = money_unit(column.unit)
         return CellOptions(
             date_order=order,
+            from_1904=self.sheet.from_1904,
             zone=self.zone,
             currency=currency or self.mapped.currency or self.playbook.currency,
             unit=Decimal(self.mapped.units.get(field, 1)) * factor,
@@ -169,7 +191,7 @@ class _Reader:
                     self._report(row, column, number, "required")
                 continue
             try:
-                self._take(row, column, cell)
+                self._take(row, column, number, cell)
             except Unclean as problem:
                 self._report(row, column, number, problem.code, **problem.facts)
             if (number, column.column) in self.sheet.formulas:
@@ -216,7 +238,7 @@ class _Reader:
             )
         )
 
-    def _take(self, row: _Row, column: HeaderColumn, cell: Cell) -> None:
+    def _take(self, row: _Row, column: HeaderColumn, number: int, cell: Cell) -> None:
         """Reads one cell into the row, by the kind of its field; raises :class:`Unclean`."""
         field = column.field or ""
         reading = self.readings[column.column]
@@ -252,7 +274,19 @@ class _Reader:
         if words and kind.name in ("text", "choice"):
             row.give(field, self._word(field, str(parse("text", cell, options=reading)), kind.choices))
         else:
-            row.give(field, parse(_CELL_KINDS.get(field) or cast(CellKind, kind.name), cell, options=reading))
+            self._give(row, column, number, field, _CELL_KINDS.get(field) or cast(CellKind, kind.name), cell)
+
+    def _give(self, row: _Row, column: HeaderColumn, number: int, field: str, kind: CellKind, cell: Cell) -> None:
+        reading = self.readings[column.column]
+        try:
+            row.give(field, parse(kind, cell, options=reading))
+        except Unclean:
+            if kind != "money" or not is_range(cell, reading):
+                raise
+            # The field holds one amount, and neither end is meant more than the other.
+            entity, _, name = field.partition(".")
+            row.give(f"{entity}.custom", {f"{name}_range": str(cell).strip()})
+            self._report(row, column, number, "amount_range", level="warning")
 
     def _word(self, field: str, text: str, fixed: tuple[str, ...]) -> str:
         """A text that has a fixed or a suggested meaning, as its key."""
@@ -273,6 +307,9 @@ class _Reader:
             for issue in _entity_issues(BY_NAME[entity], values):
                 if issue.field not in reported:
                     yield self._placed(issue, places, number)
+        for issue in self._findings(row.values):
+            if issue.field not in reported:
+                yield self._placed(issue, places, number)
         own = row.values.get(self.entity, {})
         needed = [
             (f"{self.entity}.{group[0]}", any(own.get(name) for name in group)) for group in NEEDED_FIELDS[self.entity]
@@ -285,6 +322,13 @@ class _Reader:
         for dotted in dict.fromkeys(field for field, given in needed if not given):
             if dotted not in reported:
                 yield self._placed(Issue(code="required", field=dotted), places, number)
+
+    def _findings(self, values: Mapping[str, Mapping[str, Any]]) -> list[Issue]:
+        """What is doubtful of the row."""
+        contact = values.get("contact", {})
+        if self.entity == "customer":
+            return customer_findings(values.get("customer", {}), [contact], self.playbook, self.normaliser)
+        return contact_findings(contact, self.normaliser)
 
     def _placed(self, issue: Issue, places: Mapping[str | None, HeaderColumn], number: int) -> Issue:
         column = places.get(issue.field)
