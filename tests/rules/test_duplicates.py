@@ -235,14 +235,16 @@ def test_companies_that_share_an_agents_telephone_are_not_the_same() -> None:
 
 
 def test_what_too_many_have_is_skipped_and_told_without_its_value() -> None:
-    found = scan({f"c{number}": {**company(number), "city": "北京"} for number in range(60)}, ORGANISATIONS)
-    assert any(block.fields == ("city",) and block.records == 60 for block in found.skipped)
-    assert "北京" not in repr(found)
+    found = scan({f"c{number}": {**company(number), "contact": "王芳"} for number in range(60)}, ORGANISATIONS)
+    assert any(block.fields == ("contact",) and block.records == 60 for block in found.skipped)
+    assert "王芳" not in repr(found)
 
 
 def test_callers_bring_their_own_comparer() -> None:
     initials = Comparer(
-        prepare=str.strip, keys=lambda form: (form[:1],), grader=lambda words, records: lambda one, other: CLOSE
+        prepare=str.strip,
+        keys=lambda form: (form[:1], form[:1]),
+        grader=lambda words, records: lambda one, other: CLOSE,
     )
     rules = MatchRules(fields=(FieldRule(field="name", comparer="initials"), FieldRule(field="phone")))
     pairs = find_pairs(
