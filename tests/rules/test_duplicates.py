@@ -31,6 +31,7 @@ from crmcore.rules.duplicates.blocking import candidates, count_keys, needed, we
 from crmcore.rules.duplicates.forms import Preparing
 from crmcore.rules.duplicates.grades import DIFFERENT, RARE
 from crmcore.rules.duplicates.pairs import Comparing
+from crmcore.rules.duplicates.postings import Postings
 from crmcore.rules.duplicates.weights import expected
 
 Record = Mapping[str, str | tuple[str, ...] | None]
@@ -158,6 +159,23 @@ def test_no_cluster_holds_two_codes(records: dict[str, Record]) -> None:
         if pair.tier == "same" and pair not in found.held_apart:
             assert together[pair.one] is together[pair.other]
     assert cluster(pairs[::-1], records) == found
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 40)), unique=True, max_size=300), st.randoms())
+def test_postings_keep_what_a_plain_dictionary_keeps(changes: list[tuple[int, int]], dice: random.Random) -> None:
+    postings, plain = Postings(), dict[int, set[int]]()
+    for number, kind in changes:
+        key = kind * kind * 64 if kind % 2 else kind % 5  # many keys fall into one bucket, some keys are of many
+        if dice.random() < 0.3 and plain.get(key):
+            gone = min(plain[key])
+            plain[key].remove(gone)
+            postings.remove(key, gone)
+        if number not in plain.setdefault(key, set()):
+            plain[key].add(number)
+            postings.add(key, number)
+    assert {key: sorted(postings.find(key)) for key in plain} == {
+        key: sorted(numbers) for key, numbers in plain.items()
+    }
 
 
 def test_every_record_finds_its_copy() -> None:

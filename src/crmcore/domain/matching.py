@@ -47,7 +47,7 @@ class MatchRules:
     together: tuple[tuple[str, ...], ...] = ()
     swapped: tuple[tuple[str, str], ...] = ()
     same: float = 0.8
-    suspect: float = 0.02
+    suspect: float = 0.01
     block_limit: int = 50
     chance_limit: int = 8
 
