@@ -156,6 +156,9 @@ def test_no_cluster_holds_two_codes(records: dict[str, Record]) -> None:
         assert len({records[id]["uscc"] for id in group if "uscc" in records[id]}) <= 1
     together = {id: group for group in found.groups for id in group}
     for pair in pairs:
+        if pair.tier == "suspect" and (pair.contradictions or pair.unlike):
+            assert together.get(pair.one) is None or together[pair.one] is not together.get(pair.other)
+    for pair in pairs:
         if pair.tier == "same" and pair not in found.held_apart:
             assert together[pair.one] is together[pair.other]
     assert cluster(pairs[::-1], records) == found
@@ -244,6 +247,21 @@ def test_chains_stop_at_a_contradiction_and_say_so() -> None:
     found = cluster(find_pairs(records, ORGANISATIONS), records)
     assert [group for group in found.groups if "b" in group] == [("a", "b")]
     assert [(pair.one, pair.other) for pair in found.held_apart] == [("b", "c")]
+
+
+def test_a_bare_name_does_not_bring_sister_companies_together() -> None:
+    phone = "13711111111"
+    sisters: dict[str, Record] = {
+        "a": {"name": "lotus trading", "phone": phone, "contact": "lisa ray", "city": "shanghai"},
+        "b": {"name": "lotus software", "phone": phone, "contact": "lisa ray", "city": "shanghai"},
+        "x": {"name": "lotus", "phone": phone, "contact": "lisa ray", "city": "shanghai"},
+    }
+    pairs = {(pair.one, pair.other): pair for pair in find_pairs(COMPANIES | sisters, ORGANISATIONS)}
+    assert pairs["a", "b"].tier == "suspect"
+    assert pairs["a", "x"].tier == pairs["b", "x"].tier == "same"
+    found = cluster(pairs.values(), sisters)
+    assert found.groups == (("a", "x"),)
+    assert found.held_apart == (pairs["b", "x"],)
 
 
 def test_companies_that_share_an_agents_telephone_are_not_the_same() -> None:
