@@ -12,8 +12,12 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from linkage.sets import ORGANISATIONS, PEOPLE, Record, Set
+
+if TYPE_CHECKING:
+    from crmcore.rules.duplicates import Pair
 
 Scored = dict[tuple[str, str], float]
 """Pairs, and how sure one is of them, from 0 to 1."""
@@ -45,6 +49,22 @@ TRAINING = {PEOPLE: 3, ORGANISATIONS: 4, "products": 2}
 
 
 def ours(given: Set) -> Scored:
+    """The pairs as they are decided."""
+    return {(pair.one, pair.other): 1.0 if pair.tier == "same" else 0.0 for pair in _found(given)}
+
+
+def ours_in_clusters(given: Set) -> Scored:
+    """The pairs that clusters make of them; across only, where there are two lists."""
+    from crmcore.rules.duplicates import cluster
+
+    groups = cluster(_found(given), given.records).groups
+    within = {pair for group in groups for pair in combinations(group, 2)}
+    if given.right is not None:
+        within = {pair for pair in within if (pair[0] in given.left) != (pair[1] in given.left)}
+    return dict.fromkeys(within, 1.0)
+
+
+def _found(given: Set) -> list[Pair]:
     from crmcore.rules.duplicates import ORGANISATIONS as OUR_ORGANISATIONS
     from crmcore.rules.duplicates import PEOPLE as OUR_PEOPLE
     from crmcore.rules.duplicates import FieldRule, MatchRules, find_pairs
@@ -60,8 +80,7 @@ def ours(given: Set) -> Scored:
             )
         ),
     }[given.shape]
-    pairs = find_pairs(given.left, rules, against=given.right)
-    return {(pair.one, pair.other): 1.0 if pair.tier == "same" else 0.0 for pair in pairs}
+    return find_pairs(given.left, rules, against=given.right)
 
 
 # Rapidfuzz by hand: blocks, levels of agreement, EM over the patterns of agreement
@@ -215,9 +234,10 @@ def splink(given: Set) -> Scored:
     return {tuple(sorted((one, other))): chance for one, other, chance in columns.itertuples(index=False)}  # type: ignore[misc]
 
 
-OURS = "crmcore"
+OURS, CLUSTERS = "crmcore", "crmcore, clusters"
 CONTENDERS: dict[str, Callable[[Set], Scored]] = {
     OURS: ours,
+    CLUSTERS: ours_in_clusters,
     "recordlinkage": recordlinkage,
     "splink": splink,
     "rapidfuzz by hand": by_hand,

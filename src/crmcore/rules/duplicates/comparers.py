@@ -31,7 +31,7 @@ _APOSTROPHE = re.compile(r"['’`]")
 _RUN = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U0003ffff]+|[^\s㐀-鿿豈-﫿\U00020000-\U0003ffff]+")
 _FIRST_HAN = "㐀"
 #: So many forms are kept in pieces; a scan compares records that share words, so the same ones come again and again.
-_REMEMBERED = 20_000
+_REMEMBERED = 8_192
 
 
 @attrs.frozen(kw_only=True)
@@ -58,12 +58,14 @@ def _resemblance() -> tuple[Any, Any, Any]:
 
 def as_words(text: str) -> str:
     """The words, folded, with single blanks between them."""
-    return " ".join(_WORD.findall(_APOSTROPHE.sub("", _folded(text))))
+    folded = _folded(text)
+    return folded if folded.isalnum() else " ".join(_WORD.findall(_APOSTROPHE.sub("", folded)))
 
 
 def as_sorted_words(text: str) -> str:
     """The words, folded and in order, so that it doesn't matter which comes first."""
-    return " ".join(sorted(_WORD.findall(_APOSTROPHE.sub("", _folded(text)))))
+    words = as_words(text)
+    return " ".join(sorted(words.split())) if " " in words else words
 
 
 def as_signs(text: str) -> str:
@@ -103,19 +105,25 @@ def whole_and_words(form: str) -> Iterable[str]:
 
 def whole_and_numbered(form: str) -> Iterable[str]:
     """Candidates are sought by the whole, and by each number with the words beside it: by street and house."""
-    words = words_of(form)
-    keys = {form: None}
+    words, keys, before = words_of(form), [form], ""
     for place, word in enumerate(words):
         if word[0].isdecimal():
-            beside = (
-                *words[max(0, place - 1) : place],
-                *[each for each in words[place + 1 : place + 4] if len(each) > 2][:1],
-            )
-            keys |= dict.fromkeys(f"{word} {each}" for each in beside if len(each) > 1)
+            if len(before) > 1:
+                keys.append(f"{word} {before}")
+            for each in words[place + 1 : place + 4]:
+                if len(each) > 2:
+                    keys.append(f"{word} {each}")
+                    break
+        before = word
     return keys if len(keys) > 1 else whole_and_words(form)
 
 
 # Grades of two different forms
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _numbers(form: str) -> frozenset[str]:
+    return frozenset(_NUMBER.findall(form))
 
 
 def _never(one: str, other: str) -> int:
@@ -170,9 +178,9 @@ def _address(words: Mapping[str, int], records: int) -> Grader:
     def grade(one: str, other: str) -> int:
         """Numbers in an address are not nearly right: with none in common it is similar at best."""
         found = by_text(one, other)
-        left, right = _NUMBER.findall(one), _NUMBER.findall(other)
+        left, right = _numbers(one), _numbers(other)
         if left and right:
-            if set(left).isdisjoint(right):
+            if left.isdisjoint(right):
                 return min(found, SIMILAR)
             if found == DIFFERENT and set_ratio(one, other) >= 88:
                 return SIMILAR
@@ -201,7 +209,7 @@ def _words(words: Mapping[str, int], records: int) -> Grader:
     def grade(one: str, other: str) -> int:
         """Close where one side has (nearly) all that the other has; similar where each has something of its own."""
         (left, of_left), (right, of_right) = weighed(one), weighed(other)
-        if min(len(one), len(other)) > 3 and distance(one, other, score_cutoff=1) == 1:
+        if -2 < len(one) - len(other) < 2 and len(one) > 3 < len(other) and distance(one, other, score_cutoff=1) == 1:
             return CLOSE
         only_left = [word for word in left if word not in right]
         only_right = [word for word in right if word not in left]

@@ -10,7 +10,7 @@ import attrs
 from crmcore.domain.matching import MatchRules
 from crmcore.domain.values import FrozenMap
 from crmcore.errors import DomainError
-from crmcore.rules.duplicates.comparers import COMPARERS, Comparer
+from crmcore.rules.duplicates.comparers import COMPARERS, Comparer, whole
 from crmcore.rules.duplicates.grades import RARE_UNTIL
 
 #: What callers hand in: texts by field, one or several; None and blank are nothing.
@@ -88,6 +88,8 @@ class Preparing:
 
     def _keys_of(self, place: int, form: Form) -> list[str]:
         keys, sign = self.comparers[place].keys, chr(place)
+        if keys is whole and isinstance(form, str):
+            return [sign + form]
         # A key that came twice would pair a record with itself.
         return list(dict.fromkeys([sign + key for each in several(form) for key in keys(each)]))
 

@@ -81,14 +81,14 @@ class DuplicateIndex:
             self._packed.append(packed)
         self._numbers[id] = number
         for key in self._preparing.keys(forms):
-            self._postings.add(hash(key), number)
+            self._postings.add(key, number)
 
     def remove(self, id: str) -> None:
         """Forgets a record; one that isn't known is no error."""
         if (number := self._numbers.pop(id, None)) is None:
             return
         for key in self._preparing.keys(_unpack(self._packed[number])):
-            self._postings.remove(hash(key), number)
+            self._postings.remove(key, number)
         self._ids[number], self._packed[number] = None, ""
         self._free.append(number)
 
@@ -107,7 +107,7 @@ class DuplicateIndex:
         """The numbers of the records that share enough with these keys; see :mod:`crmcore.rules.duplicates.blocking`."""
         limit, find = self.rules.block_limit, self._postings.find
         # The record that is asked for counts, too: with it, so many have the key.
-        blocks = [block for key in keys if (block := find(hash(key))) and len(block) < limit]
+        blocks = [block for key in keys if (block := find(key)) and len(block) < limit]
         blocks.sort(key=len)
         most = log2(len(self._numbers) + 1)
         enough = needed(self.rules, len(self._numbers) + 1)
@@ -134,8 +134,9 @@ def _pack(forms: Forms) -> str:
 
 
 def _unpack(packed: str) -> Forms:
-    several = _BETWEEN_VALUES in packed
-    return tuple(
-        (tuple(text.split(_BETWEEN_VALUES)) if several and _BETWEEN_VALUES in text else text) if text else None
-        for text in packed.split(_BETWEEN_FIELDS)
-    )
+    forms = packed.split(_BETWEEN_FIELDS)
+    if _BETWEEN_VALUES in packed:
+        return tuple(
+            [tuple(text.split(_BETWEEN_VALUES)) if _BETWEEN_VALUES in text else text or None for text in forms]
+        )
+    return tuple([text or None for text in forms])
