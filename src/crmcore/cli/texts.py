@@ -188,6 +188,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "fields_left": ("Fields", "字段"),
     "rejected": ("Rejected", "未导入"),
     "import": ("Import", "导入"),
+    "rejected_of_one": ("--rejected takes one FILE at a time", "--rejected一次只能用于一个文件"),
+    "rejected_beside": (
+        "--rejected must name another file that ends in .xlsx",
+        "--rejected须指定另一个以.xlsx结尾的文件",
+    ),
     "not_a_table": ("left out, since it has no header of a known table", "没有已知表的表头,已跳过"),
     "customers": ("Customers", "客户"),
     "contacts": ("Contacts", "联系人"),
