@@ -27,6 +27,7 @@ from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
 from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
+from crmcore.cli.sampling import quality
 from crmcore.cli.sending import outbox
 from crmcore.cli.setup import init
 from crmcore.cli.shell import Shell, harmless
@@ -87,6 +88,7 @@ _VERBS = (
         move,
         outbox,
         playbook,
+        quality,
     ),
     *(recompute, remind, replay, report, show, template, tier, upgrade, verify),
 )
