@@ -25,6 +25,7 @@ from crmcore.app.objections import Objections
 from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
 from crmcore.app.orders import Orders
+from crmcore.app.quality_checks import QualityChecks
 from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
@@ -137,6 +138,7 @@ class Session:
         self.imports = Imports(crm, actor)
         self.exports = Exports(crm, actor)
         self.reports = Reports(crm, actor)
+        self.quality = QualityChecks(crm, actor)
 
 
 def open(

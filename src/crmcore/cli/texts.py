@@ -175,6 +175,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "was": ("On file", "档案"),
     "becomes": ("Becomes", "改为"),
     "source_named": ("Source", "来源"),
+    "sample_drawn": ("{count} files drawn as {sample}", "已抽取{count}份档案:{sample}"),
+    "no_samples": ("no sample was drawn yet", "还没有抽样"),
+    "checks_recorded": ("{count} files recorded", "已登记{count}份核对结果"),
     "asked": ("To be decided", "待定"),
     "import_changes": ("What changes on file", "档案变化"),
     "imports": ("Imports", "导入记录"),
@@ -486,6 +489,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "event.import.finished": ("import finished", "导入完成"),
     "event.import.undone": ("import undone", "导入撤销"),
     "event.import_undone": ("import taken back", "撤销导入"),
+    "event.quality_check.drawn": ("drawn for a check", "抽查"),
+    "event.quality_check.recorded": ("result of a check recorded", "登记抽查结果"),
     "event.row.imported": ("row taken in from a file", "导入一行"),
     # Of any record that comes to another customer
     "event.erased": ("personal data erased", "个人信息已删除"),
