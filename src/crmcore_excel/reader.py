@@ -159,7 +159,14 @@ def _sheet(head: tuple[int, str, bool, int], rows: list[tuple[Cell, ...]], check
             rows[index] = tuple(cells)
     while rows and not rows[-1]:
         rows.pop()
-    return Sheet(name=name, rows=rows, hidden=hidden, first_row=first_row, formulas=marks.formulas)
+    return Sheet(
+        name=name,
+        rows=rows,
+        hidden=hidden,
+        first_row=first_row,
+        formulas=marks.formulas,
+        from_1904=marks.from_1904,
+    )
 
 
 def _messages(stream: IO[bytes], limit: int) -> Iterator[tuple[Any, ...]]:

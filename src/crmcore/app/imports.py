@@ -251,7 +251,8 @@ class Imports(UseCases):
             return SheetPlan(
                 file=file, sheet=sheet.name, table=None, header_row=None, drafts=(), issues=(), note=note, path=path
             )
-        drafts = tuple(_follow_one_another(read_drafts(sheet, header, crm.playbook, mapped, crm.zone)))
+        read = read_drafts(sheet, header, crm.playbook, mapped, crm.zone, crm.plugins.normaliser)
+        drafts = tuple(_follow_one_another(read))
         issues = [*_column_issues(sheet, header), *(issue for draft in drafts for issue in draft.issues)]
         return SheetPlan(
             file=file,

@@ -23,6 +23,7 @@ from crmcore.domain.fields import Unclean
 from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, NEEDED_FIELDS, Playbook
 from crmcore.domain.values import fold
 from crmcore.errors import Invalid, Issue
+from crmcore.interchange.amounts import is_range
 from crmcore.interchange.cells import CellKind, CellOptions, money_unit, parse
 from crmcore.interchange.compounds import COMPOUNDS, Split
 from crmcore.interchange.dates import infer_date_order
@@ -30,6 +31,8 @@ from crmcore.interchange.headers import Header, HeaderColumn, column_letters
 from crmcore.interchange.histories import Conversation, read_history
 from crmcore.interchange.mapping import Mapped
 from crmcore.interchange.sheets import Cell, Sheet
+from crmcore.rules.findings import contact_findings, customer_findings
+from crmcore.rules.normalisation import Normaliser, PlainNormaliser
 
 _TOTALS = frozenset(
     {"合计", "总计", "小计", "共计", "累计", "总合计", "本页合计", "本页小计", "subtotal", "grand total"}
@@ -39,6 +42,8 @@ _AMOUNT = re.compile(r"[\d.,%¥$€£\s+-]*")
 
 BY_NAME: Mapping[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
 
+
+_PLAIN = PlainNormaliser()
 
 #: Lists of text that are read as what they are.
 _CELL_KINDS: Mapping[str, CellKind] = {"contact.phones": "phones", "contact.emails": "emails"}
@@ -78,6 +83,7 @@ class Draft:
 class _Row:
     """What is being gathered from one row."""
 
+    number: int
     values: dict[str, dict[str, Any]]
     references: dict[str, str]
     issues: list[Issue]
@@ -97,9 +103,16 @@ class _Row:
             own[name] = f"{own[name]}\n{value}"
 
 
-def read_drafts(sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped, zone: ZoneInfo) -> list[Draft]:
-    """The drafts of a sheet, blank rows left out, in order."""
-    reader = _Reader(sheet, header, playbook, mapped, zone)
+def read_drafts(
+    sheet: Sheet,
+    header: Header,
+    playbook: Playbook,
+    mapped: Mapped,
+    zone: ZoneInfo,
+    normaliser: Normaliser = _PLAIN,
+) -> list[Draft]:
+    """The drafts of a sheet, blank rows left out, in order. What the normaliser finds doubtful are warnings."""
+    reader = _Reader(sheet, header, playbook, mapped, zone, normaliser)
     seen: Counter[str] = Counter()
     drafts = []
     for number, cells in enumerate(sheet.rows, sheet.first_row):
@@ -112,7 +125,16 @@ def read_drafts(sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped
 class _Reader:
     """Reads row after row of one sheet with what was found out about its columns once."""
 
-    def __init__(self, sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped, zone: ZoneInfo) -> None:
+    def __init__(
+        self,
+        sheet: Sheet,
+        header: Header,
+        playbook: Playbook,
+        mapped: Mapped,
+        zone: ZoneInfo,
+        normaliser: Normaliser,
+    ) -> None:
+        self.normaliser = normaliser
         self.sheet, self.header, self.playbook, self.mapped, self.zone = sheet, header, playbook, mapped, zone
         self.entity = playbook.tables[header.table].entity
         known = [column for column in header.columns if column.field and column.field not in DERIVED_FIELDS]
@@ -138,13 +160,14 @@ class _Reader:
         factor, currency = money_unit(column.unit)
         return CellOptions(
             date_order=order,
+            from_1904=self.sheet.from_1904,
             zone=self.zone,
             currency=currency or self.mapped.currency or self.playbook.currency,
             unit=Decimal(self.mapped.units.get(field, 1)) * factor,
         )
 
     def draft(self, number: int, cells: Sequence[Cell], seen: Counter[str]) -> Draft:
-        row = _Row({}, {}, [])
+        row = _Row(number, {}, {}, [])
         if _is_total(cells):
             row.issues.append(Issue(code="total_row", sheet=self.sheet.name, row=number))
         else:
@@ -256,7 +279,21 @@ class _Reader:
                 field, self._word(field, str(parse("text", cell, options=reading)), kind.choices)
             )
         read_as = _CELL_KINDS.get(field) or cast(CellKind, kind.name)
+        if read_as == "money":
+            return lambda row, cell: self._take_amount(row, cell, field, reading)
         return lambda row, cell: row.give(field, parse(read_as, cell, options=reading))
+
+    def _take_amount(self, row: _Row, cell: Cell, field: str, reading: CellOptions) -> None:
+        try:
+            row.give(field, parse("money", cell, options=reading))
+        except Unclean:
+            if not is_range(cell, reading):
+                raise
+            # The field holds one amount, and neither end is meant more than the other.
+            entity, _, name = field.partition(".")
+            row.give(f"{entity}.custom", {f"{name}_range": str(cell).strip()})
+            column = self.places[field]
+            self._report(row, column, row.number, "amount_range", level="warning")
 
     def _converse(self, row: _Row, cell: Cell, reading: CellOptions) -> None:
         read = read_history(str(parse("text", cell, options=reading)), reading.date_order, self.zone)
@@ -289,6 +326,9 @@ class _Reader:
             for issue in _entity_issues(BY_NAME[entity], values):
                 if issue.field not in reported:
                     yield self._placed(issue, number)
+        for issue in self._findings(row.values):
+            if issue.field not in reported:
+                yield self._placed(issue, number)
         own = row.values.get(self.entity, {})
         needed = [
             (f"{self.entity}.{group[0]}", any(own.get(name) for name in group)) for group in NEEDED_FIELDS[self.entity]
@@ -301,6 +341,13 @@ class _Reader:
         for dotted in dict.fromkeys(field for field, given in needed if not given):
             if dotted not in reported:
                 yield self._placed(Issue(code="required", field=dotted), number)
+
+    def _findings(self, values: Mapping[str, Mapping[str, Any]]) -> list[Issue]:
+        """What is doubtful of the row."""
+        contact = values.get("contact", {})
+        if self.entity == "customer":
+            return customer_findings(values.get("customer", {}), [contact], self.playbook, self.normaliser)
+        return contact_findings(contact, self.normaliser)
 
     def _placed(self, issue: Issue, number: int) -> Issue:
         column = self.places.get(issue.field)

@@ -49,6 +49,7 @@ class Sheet:
     Rows end at their last filled cell and the sheet at its last filled row, so rows differ in length and a blank row
     is ``()``. In a text file a row is a record, blank lines and line breaks within quotes counted as a spreadsheet does.
     ``formulas`` are the places (row, column; from 1) whose value came from a formula, the first 100,000 of them.
+    ``from_1904`` says that a number which stands for a day counts from 1904, as in workbooks of old Macs.
     ``delimited`` says that a separator parts the cells, so that one too many moves all that follow.
     """
 
@@ -58,6 +59,7 @@ class Sheet:
     first_row: int = 1
     formulas: frozenset[tuple[int, int]] = frozenset()
     delimited: bool = False
+    from_1904: bool = False
 
     def cell(self, row: int, column: int) -> Cell:
         """The cell at a row and column as the spreadsheet numbers them; outside the rows it is blank."""
