@@ -182,6 +182,8 @@ def _sheet_parts(package: zipfile.ZipFile, parts: Parts) -> list[tuple[str, str,
         if tag == "sheet" and kind.endswith("macrosheet"):
             raise rejected("old_format", part=attributes.get("name", target))
         if tag == "sheet" and kind == "worksheet" and target in parts:
+            if any(part == target for _, part, _ in found):  # one sheet under many names multiplies its rows
+                raise rejected("duplicate_part", part=target)
             found.append((attributes.get("name", ""), target, from_1904))
     return found
 

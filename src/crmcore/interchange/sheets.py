@@ -16,6 +16,7 @@ import attrs
 from crmcore.domain.playbook import Playbook
 from crmcore.errors import Language, MissingExtra, PluginConflict
 from crmcore.interchange.csv_files import MAX_TEXT_FILE, read_records
+from crmcore.interchange.rejected_rows import RejectedRows
 from crmcore.interchange.rejections import rejected
 from crmcore.metrics.tables import Chart, Table
 from crmcore.plugins.discovery import entry_points_of, load_entry_point
@@ -86,6 +87,12 @@ class Workbooks(Protocol):
         zone: datetime.tzinfo = datetime.UTC,
     ) -> None:
         """Tables and native charts as a workbook, in place of what was there; text never becomes a formula."""
+
+    def write_rejected(
+        self, path: Path, source: Path, sheets: Sequence[RejectedRows], *, encoding: str | None = None
+    ) -> None:
+        """A copy of an imported file as a workbook: the rejected rows with their reasons, the wrong cells red."""
+        ...
 
     def template(
         self, path: Path, playbook: Playbook, table_keys: Sequence[str] | None = None, *, language: Language = "zh-CN"

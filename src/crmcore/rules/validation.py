@@ -102,9 +102,9 @@ def _custom_issues(custom: Mapping[str, Any], playbook: Playbook) -> list[Issue]
 def meant(entity: str, values: Mapping[str, Any], playbook: Playbook) -> dict[str, Any]:
     """The values with every word that the playbook knows in place of what people say for it: ``企业客户`` is enterprise."""
     return {
+        # A stage belongs to a graph of its own.
         name: (playbook.choice_key(f"{entity}.{name}", value) or value)
-        # A stage belongs to a graph of its own, and long texts have no words to look for.
-        if type(value) is str and name != "stage" and playbook.vocabulary(f"{entity}.{name}")
+        if type(value) is str and name != "stage"
         else value
         for name, value in values.items()
     }
