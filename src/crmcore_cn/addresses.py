@@ -18,7 +18,7 @@ _NO_DIVISION = re.compile(r"[\s,;/|·-]+|市辖区|(?:省|自治区)?直辖县�
 _BETWEEN = " ,;/|·-"
 #: What makes a place of its own of the name before it: 北京路, 南山大道, 西湖东路, 吉林大学.
 _OF_ITS_OWN = re.compile(
-    r"[东西南北中新老]?[一二三四五六七八九十\d]*(?:路|街|大道|道|巷|弄|胡同|村|镇|乡|站|广场|大厦|大学)"
+    r"[东西南北中新老]?[一二三四五六七八九十\d]*(?:路|街|大道|道|巷|弄|胡同|里|村|镇|乡|站|广场|大厦|大学)"
 )
 
 
@@ -34,8 +34,12 @@ class _Reading:
 def read_address(text: str) -> Normalised:
     """An address: its most exact division and the rest. Several readings are candidates; what all of them share is in the parts."""
     plain = half_width(text)
-    for pattern in (_LABEL, _COUNTRY, _POSTCODE, _COUNTRY):
+    for pattern in (_LABEL, _POSTCODE):
         plain = pattern.sub("", plain)
+    without = _POSTCODE.sub("", _COUNTRY.sub("", plain))
+    # 中国人民大学 is no 人民大学.
+    if without != plain and any(reading.division for reading in _best(without)):
+        plain = without
     readings = _best(plain)
     meant = {
         f"{code}|{reading.end}": (code, plain[reading.end :].strip(_BETWEEN))

@@ -126,11 +126,6 @@ def area_codes_of(division: str) -> tuple[str, ...]:
     )
 
 
-def within(inner: str, outer: str) -> bool:
-    """Whether a division lies in another, or is it."""
-    return inner.startswith(outer)
-
-
 def path(code: str) -> tuple[Division, ...]:
     """A division and what it lies in, the largest first."""
     known = divisions()
