@@ -35,6 +35,7 @@ class DuplicateIndex:
     ) -> None:
         self.rules = rules
         self.weights = weights or expected(rules)
+        self.weights.check(rules)
         self._preparing = Preparing.by(rules, comparers)
         self._comparing = Comparing(self._preparing, self.weights.counts)
         self._decide = lru_cache(maxsize=_REMEMBERED)(partial(self._comparing.decide, weights=self.weights))
