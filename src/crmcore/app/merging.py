@@ -31,6 +31,7 @@ from crmcore.rules.merging import (
     STAMPS,
     UNMERGED,
     Choice,
+    Source,
     Step,
     choices,
     without,
@@ -57,22 +58,39 @@ _TOLD_AT_ONCE = 400
 
 @attrs.frozen(kw_only=True)
 class Merged:
-    """Two customers that are one, or would be: the customer, the number that is absorbed, and what became of each field.
+    """Two customers that are one, or would be: ``customer`` is what ``kept`` came to by taking ``absorbed`` in.
 
     ``moved`` counts the records that change hands, by kind. ``same_people`` are pairs of ids of contacts that look like one
     person: the same name and a telephone number or an address in common; both stay.
     """
 
     customer: Customer
+    kept: Customer
     absorbed: Customer
-    fields: tuple[Choice, ...]
     moved: Mapping[str, int]
     same_people: tuple[tuple[str, str], ...]
+    decided: tuple[tuple[str, Source, str, bool], ...]
+    """Of each field whose value it has, by which rule, and whether it changes; the values are the customers'."""
+
+    @property
+    def fields(self) -> tuple[Choice, ...]:
+        """What became of each field, and why, as far as the user may see the three."""
+        return tuple(
+            Choice(
+                field=name,
+                value=getattr(self.customer, name),
+                kept=getattr(self.kept, name),
+                absorbed=getattr(self.absorbed, name),
+                source=source,
+                rule=rule,
+            )
+            for name, source, rule, _ in self.decided
+        )
 
     @property
     def changed(self) -> tuple[Choice, ...]:
-        """The fields of the customer that are kept that change."""
-        return tuple(one for one in self.fields if one.value != one.kept)
+        """The fields of the customer that is kept that change."""
+        return tuple(one for one, (_, _, _, changes) in zip(self.fields, self.decided, strict=True) if changes)
 
 
 @attrs.frozen(kw_only=True)
@@ -166,8 +184,9 @@ def plan_merge(
         counted[cls.entity] = counted.get(cls.entity, 0) + len(records)
     told = Merged(
         customer=after,
+        kept=kept,
         absorbed=absorbed,
-        fields=found,
+        decided=tuple((one.field, one.source, one.rule, one.value != one.kept) for one in found),
         moved={name: number for name, number in counted.items() if number},
         same_people=tuple(_same_people(work, kept.id, absorbed.id)),
     )

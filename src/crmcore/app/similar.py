@@ -155,6 +155,11 @@ def record_of(customer: Customer, contacts: Iterable[Contact], normaliser: Norma
     return {name: value for name, value in told.items() if value}
 
 
+def speaks_for(decision: Decision) -> bool:
+    """Whether a comparison says anything: where the names don't resemble, all the rest must."""
+    return not decision.unlike or decision.probability >= decision.rules.same
+
+
 class Resemblance:
     """Who resembles whom: an index in memory for each kind of customer, made when first asked for and kept fresh by the
     events since. One per CRM; threads take turns. ``read`` shows it everything that there is."""
@@ -256,7 +261,7 @@ def likenesses(engine: Engine, customer: Customer, contacts: Sequence[Contact]) 
         if compared is not None:
             for one, people in shown:
                 compared.add(one.id, record_of(one, people, normaliser))
-        matches = {match.id: match for match in compared.probe(record)} if compared is not None else {}
+        matches = {one.id: one for one in compared.probe(record) if speaks_for(one)} if compared is not None else {}
         found: list[Likeness] = []
         for one, people in shown:
             theirs = keys_of(one, people, normaliser)

@@ -155,7 +155,7 @@ def _preferred(shell: Shell, pairs: tuple[str, ...]) -> dict[str, Any]:
             sides[name] = value
         else:
             values.append(pair)
-    return {**sides, **read_settings(shell, tuple(values), Customer)}
+    return {**sides, **read_settings(shell, tuple(values), Customer, "--prefer")}
 
 
 def _choices(shell: Shell, merged: Merged) -> Table:
