@@ -123,6 +123,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "{label}与已有客户{number}重复,请选择处理方式",
     ),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
+    "amount_range": (
+        "{label} is a range of amounts; it is kept beside the field, which holds one",
+        "{label}是金额区间,字段只能存一个金额,已另行保留原文",
+    ),
     "ambiguous_phone": ("{label} can be read as more than one number", "{label}可以读成多个号码"),
     "no_area_code": ("{label} is a landline without its area code", "{label}缺少区号"),
     "unassigned_phone": (
@@ -261,6 +265,9 @@ PHRASES: Mapping[str, str] = {
     "numbers from headcount_low on": "不小于headcount_low的数",
     "numbers from zero on": "不小于零的数",
     "a report is restricted by a mapping of fields to values": "报表范围应写作字段与取值的对应",
+    "this store can't take what was removed out of its files; copy it to another store": (
+        "此存储无法清除文件中已删除的内容,请复制到新的存储"
+    ),
     "this is no checkpoint, or one of another version": "这不是检查点文件,或版本不同",
     "the audit has faults; look with: crmcore verify": "审计链存在问题,请先运行 crmcore verify 查看",
     "another writer began the same history": "另有写入者同时开始了同一条记录链",
@@ -350,6 +357,13 @@ PHRASES: Mapping[str, str] = {
     "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
+    "there is no such quality_check": "没有这样的抽查",
+    "there is no such sample": "没有这个抽样",
+    "there is a sample of that name already": "已有同名抽样",
+    "the customer is not in this sample": "该客户不在此抽样中",
+    "this is no worksheet of a sample": "这不是抽查核对表",
+    "a file that is right has no wrong fields": "正确的档案不应有错误字段",
+    "1 to 100": "1至100",
     "there is no such import": "没有这样的导入",
     "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crmcore.app.contacts import contact_values
 from crmcore.app.engine import UseCases
@@ -20,6 +20,7 @@ from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
 from crmcore.domain import Alias, Contact, Customer, Event
 from crmcore.domain.policies import Stage, Transition
 from crmcore.errors import DuplicateCustomer, Invalid, Issue
+from crmcore.rules.findings import customer_findings
 from crmcore.rules.stages import NO_FIELDS, Move, moved, reason_issues
 from crmcore.rules.tiering import until_issues
 from crmcore.rules.timing import day_start, zone_named
@@ -27,6 +28,9 @@ from crmcore.rules.validation import check_customer, check_number, meant
 from crmcore.rules.visits import Visit
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import And, Eq, Ge, Where
+
+if TYPE_CHECKING:  # persons are rarely erased; the others needn't wait for this
+    from crmcore.app.erasing import Erased
 
 CustomerReference: TypeAlias = Customer | str
 """A customer, its id or its number. Where a customer is handed in and what is to be changed of it was changed by somebody
@@ -83,7 +87,7 @@ def register_customer(
         if work.find(Customer, Eq("number", customer.number), limit=1) or work.get(Alias, customer.number):
             raise Invalid([Issue(code="duplicate_number", field="customer.number")])
     else:
-        number = work.draw_number("customer", on=work.today, short_name=customer.short_name)
+        number = work.draw_number("customer", customer, on=work.today)
         customer = customer.replace(number=number)
     work.begin(customer, "customer.registered")
     for contact in built:
@@ -249,6 +253,14 @@ class Customers(UseCases):
 
         return self._told(decide)
 
+    def findings(self, customer: CustomerReference) -> list[Issue]:
+        """What looks wrong of a customer and its people, as warnings: forms, contradictions, a vague need. It is kept all the same."""
+        found = self.get(customer)
+        people = self.listed(Contact, Eq("customer_id", found.id), ("created_at", "id"))
+        told = [{name: getattr(one, name) for name in one.kinds} for one in people]
+        values = {name: getattr(found, name) for name in Customer.kinds}
+        return customer_findings(values, told, self.engine.playbook, self.engine.plugins.normaliser)
+
     def move(self, customer: CustomerReference, to: str, *, reason: str | None = None, **fields: Any) -> Customer:
         """Moves to another stage of the lifecycle, by its key or any of its labels; ``fields`` are set with the move.
 
@@ -273,6 +285,19 @@ class Customers(UseCases):
             return carry_customer_on(work, changed, due_move(work, current))
 
         return self.write(decide)
+
+    def erase(
+        self,
+        customer: CustomerReference,
+        contact: Contact | str | None = None,
+        *,
+        reason: str,
+        dry_run: bool = False,
+    ) -> Erased:
+        """Erases a customer who is a person, or people at one that is none: see :func:`crmcore.app.erasing.erase`."""
+        from crmcore.app.erasing import erase
+
+        return erase(self.engine, customer, contact, reason=reason, actor=self.actor, dry_run=dry_run)
 
     def add_collaborators(self, customer: CustomerReference, *names: str) -> Customer:
         """Lets others work with the owner: a name, or name/department as ``hua/技术支持``."""

@@ -43,7 +43,7 @@ Whose: TypeAlias = tuple[str | None, str]
 STAMPS = ("id", "version", "created_at", "created_by", "updated_at", "updated_by")
 _NOTHING: tuple[Any, ...] = ((), NO_CUSTOM)
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=to_plain).encode
+encode_changes = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=to_plain).encode
 
 
 @attrs.define
@@ -259,7 +259,7 @@ class Work:
             customer_id: str | None = entity.id
         else:  # a referral hangs on the customer who made it
             customer_id = getattr(entity, "customer_id", None) or getattr(entity, "referrer_id", None)
-        kept = _encode(dict(changes))
+        kept = encode_changes(dict(changes))
         if (excess := _units(kept) - MAX_TEXT) > 0:
             raise _too_long(entity.entity, changes, excess)
         event = Event(
@@ -298,9 +298,15 @@ class Work:
         self.note(entity, action, changes, reason)
         self._announced.append(_Pending(entity, entity.version, entity, action, reason))
 
-    def draw_number(self, series: str, *, on: date, short_name: str | None = None) -> str:
-        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails."""
+    def draw_number(self, series: str, customer: Customer, *, on: date) -> str:
+        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails.
+
+        Where the series has the customer's short name and that is not Latin, it has the letters that a normaliser gives it.
+        """
         scheme = NumberScheme.parse(self.playbook.numbering[series])
+        short_name = customer.short_name
+        if "{short_name}" in scheme.pieces and not (short_name and short_name.isascii()):
+            short_name = self._plugins.normaliser.short_code(short_name or customer.name) or short_name
         scope = scheme.scope(series, on, short_name)
         counter = self.get(NumberSeries, scope)
         number = scheme.format((counter.last if counter else 0) + 1, on, short_name)
@@ -382,7 +388,7 @@ def _units(text: str) -> int:
 
 def _too_long(entity: str, changes: Mapping[str, Any], excess: int) -> Invalid:
     """The log keeps what was and what is as one text: the longest of the fields, and how long it could be."""
-    sizes = {name: _units(new if isinstance(new, str) else _encode(new)) for name, (_, new) in changes.items()}
+    sizes = {name: _units(new if isinstance(new, str) else encode_changes(new)) for name, (_, new) in changes.items()}
     name = max(sizes, key=sizes.__getitem__)
     return Invalid([Issue(code="too_long", field=f"{entity}.{name}", facts={"limit": max(sizes[name] - excess, 0)})])
 

@@ -21,6 +21,16 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "keep it where only you can read it, and a copy elsewhere: without it nobody reads what it encrypts",
         "请妥善保存,只允许本人读取,并另存副本:丢失密钥后,加密内容无法读取",
     ),
+    "encrypting": ("encrypting", "正在加密"),
+    "rekeying": ("rekeying", "正在更换密钥"),
+    "encrypted": ("{rows} rows written anew; encrypted under the key {id}", "已重写{rows}行,以密钥{id}加密"),
+    "rekeyed": ("{rows} rows written anew; all is under the key {id}", "已重写{rows}行,全部改用密钥{id}"),
+    "key_retired": ("the key {id} is used no longer", "密钥{id}已不再使用"),
+    "key_still_used": (
+        "the key {id} is still used: another program writes with it; give it the new ring, then call this again",
+        "密钥{id}仍在使用:有其他程序以其写入,请为其换上新的密钥环后重试",
+    ),
+    "may_remain": ("may still hold what was there in plain: {place}", "以下文件可能仍含明文:{place}"),
     "more": ("there is more; go on with --after {mark}", "还有更多;继续请加 --after {mark}"),
     "nothing_due": ("nothing is due by then", "届时没有到期事项"),
     "file_failed": ("{trouble}", "文件无法使用({trouble})"),
@@ -39,6 +49,21 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "upgraded": (
         "upgraded from format {source} to {target}, read back and compared; digest {digest}",
         "已由格式{source}升级至{target},并已读回核对;摘要{digest}",
+    ),
+    "erased": (
+        "{number}: erased in {records} records and {events} entries; {removed} more removed",
+        "{number}:已从{records}条记录和{events}条历史中删除,另移除{removed}项",
+    ),
+    "would_erase": (
+        "{number}: would be erased in {records} records and {events} entries; {removed} more removed",
+        "{number}:将从{records}条记录和{events}条历史中删除,另移除{removed}项",
+    ),
+    "mentioned": ("also stands in: {kind} {id}", "另见于:{kind} {id}"),
+    "outside": ("not reached: {what}", "未能触及:{what}"),
+    "cleaned": ("the files of the store were cleaned", "数据文件已清理"),
+    "not_cleaned": (
+        "the files of the store are still to be cleaned: run crmcore erase --clean",
+        "数据文件尚待清理:请运行 crmcore erase --clean",
     ),
     "verifying": ("verifying", "正在核验"),
     "verified": (
@@ -84,6 +109,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "warning.calendar_over": (
         "holidays and working days are not confirmed since {day}; a newer crmcore, or a calendar of your own, is needed",
         "节假日和调休安排在{day}之后未经确认,请更新crmcore或自定日历",
+    ),
+    "warning.encryption_pending": (
+        "not everything is encrypted yet; go on with: crmcore encrypt",
+        "尚未全部加密;请继续执行:crmcore encrypt",
     ),
     "warning.outdated": (
         "the playbook's rules have changed since what is owed was worked out: run crmcore recompute",
@@ -146,6 +175,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "was": ("On file", "档案"),
     "becomes": ("Becomes", "改为"),
     "source_named": ("Source", "来源"),
+    "sample_drawn": ("{count} files drawn as {sample}", "已抽取{count}份档案:{sample}"),
+    "no_samples": ("no sample was drawn yet", "还没有抽样"),
+    "checks_recorded": ("{count} files recorded", "已登记{count}份核对结果"),
     "asked": ("To be decided", "待定"),
     "import_changes": ("What changes on file", "档案变化"),
     "imports": ("Imports", "导入记录"),
@@ -159,6 +191,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "fields_left": ("Fields", "字段"),
     "rejected": ("Rejected", "未导入"),
     "import": ("Import", "导入"),
+    "rejected_of_one": ("--rejected takes one FILE at a time", "--rejected一次只能用于一个文件"),
+    "rejected_beside": (
+        "--rejected must name another file that ends in .xlsx",
+        "--rejected须指定另一个以.xlsx结尾的文件",
+    ),
     "not_a_table": ("left out, since it has no header of a known table", "没有已知表的表头,已跳过"),
     "customers": ("Customers", "客户"),
     "contacts": ("Contacts", "联系人"),
@@ -452,8 +489,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "event.import.finished": ("import finished", "导入完成"),
     "event.import.undone": ("import undone", "导入撤销"),
     "event.import_undone": ("import taken back", "撤销导入"),
+    "event.quality_check.drawn": ("drawn for a check", "抽查"),
+    "event.quality_check.recorded": ("result of a check recorded", "登记抽查结果"),
     "event.row.imported": ("row taken in from a file", "导入一行"),
     # Of any record that comes to another customer
+    "event.erased": ("personal data erased", "个人信息已删除"),
     "event.joined": ("came from another customer", "从其他客户转入"),
     "event.left": ("went to another customer", "转到其他客户"),
     # States of a duty
