@@ -46,7 +46,7 @@ def test_duplicates_are_listed_merged_and_parted_again(command, numbers) -> None
     parted = command("unmerge", other, "--json").json
     assert parted["restored"]["number"] == other
     assert parted["customer"]["remarks"] is None
-    assert command("unmerge", other).code == 4
+    assert command("unmerge", other).code == 1
 
 
 def test_two_that_are_not_the_same_are_told_apart(command, numbers) -> None:
