@@ -25,7 +25,7 @@ _counted = itertools.count()
 ON_ONE_STORE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
-@settings(ON_ONE_STORE, max_examples=25)
+@settings(ON_ONE_STORE, max_examples=10)
 @given(before=STEPS, after=STEPS)
 def test_a_merge_that_is_taken_back_leaves_everything_as_it_was(me: crmcore.Session, clock, before, after) -> None:
     names = [me.customers.register(name=f"示例{next(_counted)}", industry="x").number for _ in range(3)]
