@@ -14,6 +14,7 @@ import crmcore
 from crmcore.domain import NumberSeries
 from crmcore.errors import DomainError, DuplicateCustomer, Invalid, NotFound
 from crmcore.rules.duplicates import Tier
+from crmcore_cn.plugin import ChinesePlugin
 
 PHONE = "13800138000"
 KEYS = {
@@ -95,12 +96,16 @@ def test_a_hint_says_why_without_a_value(me: crmcore.Session) -> None:
 
 def test_the_hint_follows_what_was_changed_by_whomever(open_crm: Callable[..., crmcore.CRM]) -> None:
     me = open_crm().acting_as("hua")
-    number = me.customers.register(name="北方机械有限公司").number
-    assert [one.customer.number for one in me.customers.similar(name="北方机械设备有限公司")] == [number]
+    wanted = {"name": "北方机械设备有限公司", "contacts": [{"name": "王磊", "email": "wang.lei@example.com"}]}
+    kept = {"name": "北方机械有限公司", "contacts": [{"name": "王磊", "email": "wang.lee@example.com"}]}
+    number = me.customers.register(**kept).number
+    (contact,) = me.contacts.of(number)
+    assert [one.customer.number for one in me.customers.similar(**wanted)] == [number]
+    me.contacts.update(contact, name="李四", emails=["other@example.org"])
     me.customers.update(number, name="Zenith Harbor Ltd")
-    assert me.customers.similar(name="北方机械设备有限公司") == []
+    assert me.customers.similar(**wanted) == []
     assert [one.customer.number for one in me.customers.similar(name="Zenith Harbour Ltd")] == [number]
-    for place in range(200):
+    for place in range(100):
         me.customers.register(name=f"第{place}号完全不同{place * 7919}")
     me.customers.update(number, name="西部能源集团")
     assert [one.customer.number for one in me.customers.similar(name="西部能源集团")] == [number]
@@ -166,3 +171,16 @@ def test_an_import_does_not_bring_an_absorbed_customer_back(me: crmcore.Session,
     path.write_text(f"客户编号,客户名称\n{other.number},示例乙有限公司\n,示例乙有限公司\n", "utf-8")
     me.imports.plan(path, table="customers").apply()
     assert me.customers.count() == 1
+
+
+def test_the_forms_of_a_country_say_which_names_resemble(open_crm: Callable[..., crmcore.CRM]) -> None:
+    me = open_crm(plugins=[ChinesePlugin()]).acting_as("hua")
+    for name in ("深圳市腾讯计算机系统有限公司", "北京小米科技有限责任公司", "上海汽车集团股份有限公司"):
+        me.customers.register(name=name)
+    number = me.customers.register(name="天津北方机械有限公司").number
+    found = me.customers.similar(name="天津市北方机诫有限公司")
+    assert [(one.customer.number, one.tier) for one in found] == [(number, "suspect")]
+    assert found[0].names
+    assert "北方" not in found[0].explain("zh-CN")
+    me.customers.update(number, name="西部能源集团有限公司")
+    assert me.customers.similar(name="天津市北方机诫有限公司") == []
