@@ -290,6 +290,26 @@ PHRASES: Mapping[str, str] = {
     "two plugins bring keys": "两个插件都提供了密钥",
     "what a plugin brings as keys is no KeyRing": "插件提供的密钥不是KeyRing",
     "keys are a KeyRing, or named by env:NAME or file:PATH": "密钥应为KeyRing,或写作env:变量名、file:路径",
+    "this customer is registered already, by somebody else": "该客户已由他人登记",
+    "this customer is registered already as {number}: {why}": "该客户已登记,编号为{number}:{why}",
+    "the same registration number": "统一社会信用代码相同",
+    "the same name": "企业名称相同",
+    "the same telephone number": "电话相同",
+    "the same e-mail address": "邮箱相同",
+    "the same WeChat name": "微信相同",
+    # Merging
+    "a customer is not told apart from itself": "客户不能与自身标记为不同",
+    "a customer is not merged with itself": "客户不能与自身合并",
+    "the two have different registration numbers; say which one is right: prefer uscc": (
+        "两个客户的统一社会信用代码不同,请指明以哪个为准(uscc)"
+    ),
+    "{number} was absorbed by {into} already": "{number}已并入{into}",
+    "it was absorbed by {number}, which is absorbed itself: take that back first": (
+        "它所并入的{number}本身也已被合并,请先撤销那次合并"
+    ),
+    "the customer that absorbed it is not on the lists; restore it first": "合并后的客户不在册,请先恢复",
+    "no customer that goes by this was absorbed": "没有以此编号被合并的客户",
+    "an absent record can't be read; look with: crmcore check": "有一条离册记录无法读取,请用 crmcore check 查看",
     # What is expected
     "text": "文本",
     "a whole number": "整数",
@@ -495,6 +515,7 @@ MEANINGS: Mapping[str, str] = {
     "invalid": "输入有误",
     "transition_refused": "不能进入此阶段",
     "duplicate_customer": "客户已登记",
+    "merge_refused": "不能合并或撤销合并",
     "numbers_exhausted": "编号已用完",
     "not_found": "没有这样的记录",
     "forbidden": "没有权限",
@@ -658,6 +679,12 @@ class DuplicateCustomer(DomainError):
     """The customer has a file already (one customer, one file: seeds 003, 004); ``details["number"]`` is its number."""
 
     code = "duplicate_customer"
+
+
+class MergeRefused(DomainError):
+    """Two customers can't be made one, or one can't be made two again; the message says why, and what to do first."""
+
+    code = "merge_refused"
 
 
 class NumbersExhausted(DomainError):

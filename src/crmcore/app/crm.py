@@ -13,6 +13,7 @@ from crmcore.app.audit import Audit, begin_chains, chains_begun
 from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
+from crmcore.app.duplicates import Duplicates
 from crmcore.app.encryption import Rekeyed, begin, encrypt, encrypted_fields, opened_with, rekey
 from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
@@ -118,6 +119,7 @@ class Session:
         self.actor = actor
         self.customers = Customers(crm, actor)
         self.contacts = Contacts(crm, actor)
+        self.duplicates = Duplicates(crm, actor)
         self.attachments = Attachments(crm, actor)
         self.follow_ups = FollowUps(crm, actor)
         self.plans = Plans(crm, actor)

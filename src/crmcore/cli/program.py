@@ -13,6 +13,7 @@ import click
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
 from crmcore.cli.auditing import erase, verify
+from crmcore.cli.cleaning import duplicates, merge, unmerge
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
@@ -76,6 +77,7 @@ _VERBS = (
         demo,
         doctor,
         due,
+        duplicates,
         edits,
         erase,
         export,
@@ -85,11 +87,12 @@ _VERBS = (
         init,
         keys,
         list_,
+        merge,
         move,
         outbox,
         playbook,
     ),
-    *(recompute, remind, replay, report, show, template, tier, upgrade, verify),
+    *(recompute, remind, replay, report, show, template, tier, unmerge, upgrade, verify),
 )
 for verb in _VERBS:
     program.add_command(verb)

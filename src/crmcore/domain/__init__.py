@@ -2,7 +2,7 @@
 
 from crmcore.domain.audit import Chain, Erasure
 from crmcore.domain.customer import Contact, Customer
-from crmcore.domain.duplicates import AbsentRecord, Alias, MatchKey
+from crmcore.domain.duplicates import AbsentRecord, Alias, JudgedPair, MatchKey
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
@@ -41,6 +41,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     MatchKey,
     AbsentRecord,
     Alias,
+    JudgedPair,
     Chain,
     Erasure,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "ImportRun",
     "ImportedRow",
     "Instalment",
+    "JudgedPair",
     "MatchKey",
     "Money",
     "NumberSeries",

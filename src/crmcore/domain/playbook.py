@@ -19,6 +19,7 @@ from crmcore.domain.policies import (
     Cadence,
     CadencePolicy,
     CustomField,
+    Duplicates,
     Label,
     Privacy,
     Reminder,
@@ -169,6 +170,7 @@ class Playbook:
     tiering: Tiering | None = None
     assignment: tuple[Assignment, ...] = ()
     risks: Risks = attrs.field(factory=Risks)
+    duplicates: Duplicates = attrs.field(factory=Duplicates)
     scale_bands: Mapping[str, int] = attrs.field(factory=FrozenMap, converter=frozen_map)
     fields: Mapping[str, Label] = attrs.field(factory=FrozenMap, converter=frozen_map)
     choices: Mapping[str, Mapping[str, Label]] = attrs.field(factory=FrozenMap, converter=frozen_map)

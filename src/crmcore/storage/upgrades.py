@@ -83,6 +83,7 @@ STEPS: Sequence[Step] = (
             "match_keys",
             "absent_records",
             "aliases",
+            "judged_pairs",
             "chains",
             "erasures",
         ],
