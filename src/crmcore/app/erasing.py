@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from crmcore.app.absent import give_back, put_away, put_away_content
+from crmcore.app.absent import kept_content, rewrite
 from crmcore.app.engine import Engine
 from crmcore.app.finding import read_all
 from crmcore.app.work import Work, check_reason, encode_changes
@@ -327,7 +327,7 @@ class _Erasing:
                 gone.append(Delete(AbsentRecord.collection, absent.id, absent.version))
         else:
             self._scrub_absent()
-        for key in read_all(work.transaction, MatchKey, In("customer_id", tuple(self.ids[1:]))) if self.whole else ():
+        for key in read_all(work.transaction, MatchKey, In("subject_id", tuple(self.ids[1:]))) if self.whole else ():
             gone.append(Delete(MatchKey.collection, key.id, key.version))
         ids = {record.id for record in self.records} if self.whole else {person.id for person in self.people}
         ids |= {self.customer.id}
@@ -350,12 +350,10 @@ class _Erasing:
         first = And(In("customer_id", tuple(self.ids)), Eq("part", 0))
         for absent in list(read_all(self.work.transaction, AbsentRecord, first)):
             place = absent.subject, absent.subject_id
-            content = put_away_content(self.work, *place)
+            content = kept_content(self.work, *place)
             scrubbed = scrubbed_content(content, self.scrub)
             if scrubbed != content:
-                give_back(self.work, *place)
-                self.work.flush()
-                put_away(self.work, absent.customer_id, *place, scrubbed, absent.reason)
+                rewrite(self.work, absent.customer_id, *place, scrubbed, absent.reason)
                 self.work.flush()
                 self.removed += 1
 

@@ -469,6 +469,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "event.import_undone": ("import taken back", "撤销导入"),
     "event.row.imported": ("row taken in from a file", "导入一行"),
     # Of any record that comes to another customer
+    "event.customer.deleted": ("put into the bin", "移入回收站"),
+    "event.customer.restored": ("brought back from the bin", "从回收站恢复"),
     "event.erased": ("personal data erased", "个人信息已删除"),
     "event.joined": ("came from another customer", "从其他客户转入"),
     "event.left": ("went to another customer", "转到其他客户"),
