@@ -69,8 +69,8 @@ def delete_customer(work: Work, wanted: Customer | str, reason: str) -> Customer
 
 def restore_customer(work: Work, number: str, reason: str | None = None) -> Customer:
     """Restores within a unit of work; see :meth:`Customers.restore`."""
-    alias = work.get(Alias, number) or next(iter(work.find(Alias, Eq("absorbed_id", number), limit=1)), None)
-    if alias is None or alias.customer_id != alias.absorbed_id:
+    alias = _binned(work, number)
+    if alias is None:
         raise NotFound("there is no such customer in the bin", entity="customer")
     id = alias.absorbed_id
     for subject, subject_id in list(absent_subjects(work, id)):
@@ -82,6 +82,17 @@ def restore_customer(work: Work, number: str, reason: str | None = None) -> Cust
     work.flush()
     settle_scopes(work, [(id, id)])
     return customer
+
+
+def in_bin(work: Work, number: str) -> str | None:
+    """The id of a customer in the bin, by its number or id; None for one that isn't there."""
+    alias = _binned(work, number)
+    return alias.absorbed_id if alias is not None else None
+
+
+def _binned(work: Work, named: str) -> Alias | None:
+    alias = work.get(Alias, named) or next(iter(work.find(Alias, Eq("absorbed_id", named), limit=1)), None)
+    return alias if alias is not None and alias.customer_id == alias.absorbed_id else None
 
 
 def deleted_customers(work: Work) -> Iterator[Deleted]:

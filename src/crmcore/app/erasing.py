@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from crmcore.app.absent import kept_content, rewrite
+from crmcore.app.deleting import delete_customer, in_bin, restore_customer
 from crmcore.app.engine import Engine
 from crmcore.app.finding import read_all
 from crmcore.app.work import Work, check_reason, encode_changes
@@ -95,12 +96,10 @@ def erase(
     nothing more. ``reason`` is kept and must name nobody. Raises :class:`NotFound`, :class:`Invalid`, and whatever a plugin
     has against it; then nothing is changed.
     """
-    if not isinstance(reason, str) or not reason.strip():
-        raise Invalid([Issue(code="reason_required", field="erasure.reason")])
     found: list[Erased] = []
 
     def decide(work: Work) -> Erased:
-        done = _Erasing(work, customer, contact, reason).run(dry_run)
+        done = erase_within(work, customer, contact, reason, dry_run=dry_run)
         if dry_run:
             work.flush()
             found.append(done)
@@ -113,6 +112,23 @@ def erase(
         return found[0]
     cleaned, outside = clean(engine)
     return attrs.evolve(done, cleaned=cleaned, outside=(*done.outside, *outside))
+
+
+def erase_within(
+    work: Work, customer: Customer | str, contact: Contact | str | None, reason: str, *, dry_run: bool = False
+) -> Erased:
+    """Erases within a unit of work; see :func:`erase`. One in the bin is erased there. The files are still to be cleaned."""
+    if not isinstance(reason, str) or not reason.strip():
+        raise Invalid([Issue(code="reason_required", field="erasure.reason")])
+    named = customer if isinstance(customer, str) else customer.id
+    binned = in_bin(work, named)
+    if binned is not None:
+        restore_customer(work, named)
+    done = _Erasing(work, binned or customer, contact, reason).run(dry_run)
+    if binned is not None:
+        work.flush()
+        delete_customer(work, binned, reason)
+    return done
 
 
 def clean(engine: Engine) -> tuple[bool, tuple[str, ...]]:

@@ -81,6 +81,11 @@ def _pattern(given: str) -> str | None:
     return re.escape(given) if len(given) >= 2 and given != ERASED else None
 
 
+def is_erased(record: Customer | Contact) -> bool:
+    """Whether a person's data were erased from the record."""
+    return record.name == (f"{ERASED}{record.number}" if isinstance(record, Customer) else ERASED)
+
+
 def identifiers_of(record: Customer | Contact) -> list[str]:
     """By what a text names a person: a contact, or a customer that is one."""
     if isinstance(record, Contact):
