@@ -12,7 +12,7 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
-from crmcore.cli.auditing import erase, verify
+from crmcore.cli.auditing import delete, erase, restore, retain, verify
 from crmcore.cli.cleaning import duplicates, merge, unmerge
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
@@ -79,6 +79,7 @@ _VERBS = (
         due,
         duplicates,
         edits,
+        delete,
         erase,
         export,
         follow,
@@ -92,7 +93,7 @@ _VERBS = (
         outbox,
         playbook,
     ),
-    *(recompute, remind, replay, report, show, template, tier, unmerge, upgrade, verify),
+    *(recompute, remind, replay, report, restore, retain, show, template, tier, unmerge, upgrade, verify),
 )
 for verb in _VERBS:
     program.add_command(verb)
