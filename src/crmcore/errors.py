@@ -123,6 +123,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "{label}与已有客户{number}重复,请选择处理方式",
     ),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
+    "amount_range": (
+        "{label} is a range of amounts; it is kept beside the field, which holds one",
+        "{label}是金额区间,字段只能存一个金额,已另行保留原文",
+    ),
     "ambiguous_phone": ("{label} can be read as more than one number", "{label}可以读成多个号码"),
     "no_area_code": ("{label} is a landline without its area code", "{label}缺少区号"),
     "unassigned_phone": (
@@ -355,6 +359,13 @@ PHRASES: Mapping[str, str] = {
     "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
     # Messages of errors
+    "there is no such quality_check": "没有这样的抽查",
+    "there is no such sample": "没有这个抽样",
+    "there is a sample of that name already": "已有同名抽样",
+    "the customer is not in this sample": "该客户不在此抽样中",
+    "this is no worksheet of a sample": "这不是抽查核对表",
+    "a file that is right has no wrong fields": "正确的档案不应有错误字段",
+    "1 to 100": "1至100",
     "there is no such import": "没有这样的导入",
     "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",

@@ -24,7 +24,7 @@ from crmcore.domain import policies
 from crmcore.interchange.rejections import REASONS
 from crmcore.playbooks import load
 from crmcore.plugins import hookspecs
-from crmcore.rules import stages
+from crmcore.rules import normalisation, stages
 from crmcore.storage import query
 from crmcore_excel import places
 from crmcore_postgres.settings import CONNECTION_OPTIONS
@@ -267,7 +267,7 @@ def test_the_glossary_says_what_the_labels_say() -> None:
             name, _, attribute = code.partition(".")
             cls = next(
                 vars(module)[name]
-                for module in (crmcore.domain, policies, model, crmcore.metrics)
+                for module in (crmcore.domain, policies, model, crmcore.metrics, normalisation, errors)
                 if name in vars(module)
             )
             assert not attribute or attribute in attrs.fields_dict(cls)

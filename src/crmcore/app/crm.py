@@ -25,6 +25,7 @@ from crmcore.app.objections import Objections
 from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
 from crmcore.app.orders import Orders
+from crmcore.app.quality_checks import QualityChecks
 from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
 from crmcore.app.retention import RetentionRules
@@ -139,6 +140,7 @@ class Session:
         self.exports = Exports(crm, actor)
         self.reports = Reports(crm, actor)
         self.retention = RetentionRules(crm, actor)
+        self.quality = QualityChecks(crm, actor)
 
 
 def open(

@@ -21,6 +21,7 @@ from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
 from crmcore.domain import Alias, Contact, Customer, Event
 from crmcore.domain.policies import Stage, Transition
 from crmcore.errors import DuplicateCustomer, Invalid, Issue
+from crmcore.rules.findings import customer_findings
 from crmcore.rules.stages import NO_FIELDS, Move, moved, reason_issues
 from crmcore.rules.tiering import until_issues
 from crmcore.rules.timing import day_start, zone_named
@@ -87,7 +88,7 @@ def register_customer(
         if work.find(Customer, Eq("number", customer.number), limit=1) or work.get(Alias, customer.number):
             raise Invalid([Issue(code="duplicate_number", field="customer.number")])
     else:
-        number = work.draw_number("customer", on=work.today, short_name=customer.short_name)
+        number = work.draw_number("customer", customer, on=work.today)
         customer = customer.replace(number=number)
     work.begin(customer, "customer.registered")
     for contact in built:
@@ -252,6 +253,14 @@ class Customers(UseCases):
             return update_customer(work, current, changes, reason=reason)
 
         return self._told(decide)
+
+    def findings(self, customer: CustomerReference) -> list[Issue]:
+        """What looks wrong of a customer and its people, as warnings: forms, contradictions, a vague need. It is kept all the same."""
+        found = self.get(customer)
+        people = self.listed(Contact, Eq("customer_id", found.id), ("created_at", "id"))
+        told = [{name: getattr(one, name) for name in one.kinds} for one in people]
+        values = {name: getattr(found, name) for name in Customer.kinds}
+        return customer_findings(values, told, self.engine.playbook, self.engine.plugins.normaliser)
 
     def move(self, customer: CustomerReference, to: str, *, reason: str | None = None, **fields: Any) -> Customer:
         """Moves to another stage of the lifecycle, by its key or any of its labels; ``fields`` are set with the move.

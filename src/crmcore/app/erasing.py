@@ -23,6 +23,7 @@ from crmcore.domain import (
     Erasure,
     Event,
     ImportedRow,
+    JudgedPair,
     MatchKey,
     Obligation,
     Record,
@@ -353,6 +354,10 @@ class _Erasing:
                 kept = row.replace(id=f"erased:{work.new_id()}", source=self.scrub(row.source) if row.source else None)
                 gone.append(Delete(ImportedRow.collection, row.id, row.version))
                 gone.append(Insert(ImportedRow.collection, CODECS[ImportedRow].dump(kept)))
+        for pair in list(read_all(work.transaction, JudgedPair)) if self.whole else ():
+            if pair.reason is not None and pair.reason != ERASED and {pair.one_id, pair.other_id} & set(self.ids):
+                kept_pair = pair.replace(reason=ERASED, version=pair.version + 1)
+                gone.append(Update(JudgedPair.collection, CODECS[JudgedPair].dump(kept_pair), pair.version))
         for setting in list(read_all(work.transaction, Setting, Eq("id", "edits"))):
             value = self.scrub(setting.value)
             if value != setting.value:

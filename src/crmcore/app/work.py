@@ -298,9 +298,15 @@ class Work:
         self.note(entity, action, changes, reason)
         self._announced.append(_Pending(entity, entity.version, entity, action, reason))
 
-    def draw_number(self, series: str, *, on: date, short_name: str | None = None) -> str:
-        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails."""
+    def draw_number(self, series: str, customer: Customer, *, on: date) -> str:
+        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails.
+
+        Where the series has the customer's short name and that is not Latin, it has the letters that a normaliser gives it.
+        """
         scheme = NumberScheme.parse(self.playbook.numbering[series])
+        short_name = customer.short_name
+        if "{short_name}" in scheme.pieces and not (short_name and short_name.isascii()):
+            short_name = self._plugins.normaliser.short_code(short_name or customer.name) or short_name
         scope = scheme.scope(series, on, short_name)
         counter = self.get(NumberSeries, scope)
         number = scheme.format((counter.last if counter else 0) + 1, on, short_name)

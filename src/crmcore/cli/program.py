@@ -22,12 +22,13 @@ from crmcore.cli.exporting import export, template
 from crmcore.cli.importing import import_, imports
 from crmcore.cli.issues import line
 from crmcore.cli.keeping import backup, check, copy, upgrade
-from crmcore.cli.keys import keys
+from crmcore.cli.keys import encrypt, keys, rekey
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
 from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
+from crmcore.cli.sampling import quality
 from crmcore.cli.sending import outbox
 from crmcore.cli.setup import init
 from crmcore.cli.shell import Shell, harmless
@@ -70,30 +71,42 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(
-        backup,
-        check,
-        copy,
-        demo,
-        doctor,
-        due,
-        duplicates,
-        edits,
-        delete,
-        erase,
-        export,
-        follow,
-        import_,
-        imports,
-        init,
-        keys,
-        list_,
-        merge,
-        move,
-        outbox,
-        playbook,
-    ),
-    *(recompute, remind, replay, report, restore, retain, show, template, tier, unmerge, upgrade, verify),
+    backup,
+    check,
+    copy,
+    delete,
+    demo,
+    doctor,
+    due,
+    duplicates,
+    edits,
+    encrypt,
+    erase,
+    export,
+    follow,
+    import_,
+    imports,
+    init,
+    keys,
+    list_,
+    merge,
+    move,
+    outbox,
+    playbook,
+    quality,
+    recompute,
+    rekey,
+    remind,
+    replay,
+    report,
+    restore,
+    retain,
+    show,
+    template,
+    tier,
+    unmerge,
+    upgrade,
+    verify,
 )
 for verb in _VERBS:
     program.add_command(verb)

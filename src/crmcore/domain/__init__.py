@@ -10,6 +10,7 @@ from crmcore.domain.ledger import ImportedRow, ImportRun, NumberSeries, Setting
 from crmcore.domain.obligation import Obligation
 from crmcore.domain.opportunity import Instalment, Objection, Opportunity, Order
 from crmcore.domain.outbox import OutboxMessage
+from crmcore.domain.quality import QualityCheck
 from crmcore.domain.relation import ActionPlan, Attachment, Referral
 from crmcore.domain.service import Feedback, Ticket
 from crmcore.domain.user import User
@@ -31,6 +32,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     Referral,
     Attachment,
     ActionPlan,
+    QualityCheck,
     Obligation,
     Event,
     NumberSeries,
@@ -74,6 +76,7 @@ __all__ = [
     "Opportunity",
     "Order",
     "OutboxMessage",
+    "QualityCheck",
     "Record",
     "Referral",
     "Setting",

@@ -212,9 +212,10 @@ class Playbook:
         """The value that a text means: its key, a label or an alias, folded. None where none is meant."""
         if not isinstance(text, str):
             return None
-        if field not in self._texts:
-            self._texts[field] = by_text(self.vocabulary(field).items())
-        return self._texts[field].get(fold(text))
+        texts = self._texts.get(field)
+        if texts is None:
+            texts = self._texts[field] = by_text(self.vocabulary(field).items())
+        return texts.get(fold(text)) if texts else None
 
     def stage_key(self, graph: str, text: str) -> str | None:
         """The stage that a text means in the ``lifecycle`` or in a pipeline; raises KeyError for an unknown graph."""

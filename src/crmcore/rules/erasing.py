@@ -43,6 +43,9 @@ _KEPT = frozenset(
         "cycle",
         "channel",
         "media_type",
+        "sample",
+        "checked_by",
+        "wrong_fields",
     }
 )
 #: Kept texts that name nothing but records, users and words of the playbook: nobody writes a name there.

@@ -80,6 +80,7 @@ STEPS: Sequence[Step] = (
             "events",
             "imported_rows",
             "import_runs",
+            "quality_checks",
             "match_keys",
             "absent_records",
             "aliases",
