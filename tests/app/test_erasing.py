@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,14 @@ from lives import CANARY, EMAIL, NAME, PHONE, everything, lived
 
 import crmcore
 from crmcore.domain import Erasure
-from crmcore.errors import Invalid, NotFound, Veto
+from crmcore.errors import Invalid, NotFound, StoreBusy, Veto
 from crmcore.plugins import hookimpl
-from crmcore.storage.codec import CODECS
+from crmcore.storage.codec import CODECS, SCHEMA
+from crmcore.storage.keys import KeyRing
+from crmcore.testing.crashes import can_fork, crash_points
+from crmcore_sqlite.backend import SqliteBackend
+from crmcore_sqlite.settings import Settings
+from crmcore_sqlite.store import SqliteStore
 
 
 def told(crm: crmcore.CRM, word: str = CANARY) -> list[tuple[str, Any]]:
@@ -172,3 +178,89 @@ def test_no_file_of_the_store_holds_it(tmp_path: Path, clock: Callable[[], datet
     with crmcore.open(url, clock=clock) as crm:
         assert crm.audit.verify().faults == ()
         assert crm.check().findings == ()
+
+
+def test_no_file_of_a_write_ahead_log_holds_it(tmp_path: Path, clock: Callable[[], datetime.datetime]) -> None:
+    settings = Settings(str(tmp_path / "crm.db"), 5, "wal")
+    with SqliteStore(settings, SCHEMA) as store:
+        crm = crmcore.open(store, "standard", clock=clock)
+        person = lived(crm.acting_as("sales.east"))
+        assert "crm.db-wal" in holding(tmp_path, CANARY)
+        done = crm.erase(person.number, reason="本人要求")
+        assert done.cleaned
+        assert holding(tmp_path, CANARY) + holding(tmp_path, PHONE) == []
+    assert holding(tmp_path, CANARY) + holding(tmp_path, PHONE) == []
+
+
+def test_files_that_a_reader_holds_are_cleaned_later(tmp_path: Path, clock: Callable[[], datetime.datetime]) -> None:
+    url = f"sqlite:///{tmp_path.as_posix()}/crm.db?journal=truncate&wait=0.05"
+    with crmcore.open(url, "standard", clock=clock) as crm:
+        person = lived(crm.acting_as("sales.east"))
+
+        def clean(self: SqliteStore) -> Any:
+            raise StoreBusy("a reader holds the file")
+
+        original, SqliteStore.clean = SqliteStore.clean, clean  # type: ignore[method-assign]
+        try:
+            done = crm.erase(person.number, reason="本人要求")
+        finally:
+            SqliteStore.clean = original  # type: ignore[method-assign]
+        assert not done.cleaned
+        assert crm.audit.verify().uncleaned == 1
+        assert crm.clean()[0]
+        assert crm.audit.verify().uncleaned == 0
+
+
+def test_what_is_encrypted_is_erased_too(tmp_path: Path, clock: Callable[[], datetime.datetime]) -> None:
+    pytest.importorskip("cryptography", reason="encryption needs crmcore[crypto]")
+    url = f"sqlite:///{tmp_path.as_posix()}/crm.db?journal=truncate"
+    ring = KeyRing.of({"k1": bytes(range(32))})
+    with crmcore.open(url, "standard", clock=clock, keys=ring) as crm:
+        person = lived(crm.acting_as("sales.east"))
+        before = crm.audit.verify()
+        assert before.faults == ()
+        assert before.keyed
+        done = crm.erase(person.number, reason="本人要求")
+        assert done.cleaned
+        assert told(crm) == []
+        assert crm.audit.verify().faults == ()
+        assert crm.check().findings == ()
+    assert holding(tmp_path, CANARY) + holding(tmp_path, PHONE) == []
+
+
+def erase_until_killed(open_store: Callable[[Any], Any], acknowledge: Callable[[str], None]) -> None:
+    """What a process does that is killed at some call."""
+    with open_store(SCHEMA) as store:
+        crm = crmcore.open(store)
+        acknowledge("open")
+        crm.erase(crm.acting_as("x").customers.find(search=CANARY).items[0], reason="本人要求")
+        acknowledge("erased")
+
+
+@pytest.mark.skipif(not can_fork(), reason="needs processes that can be forked")
+def test_killed_at_any_call_it_is_erased_or_not_and_can_be_done_again(
+    tmp_path: Path, clock: Callable[[], datetime.datetime]
+) -> None:
+    made, used = tmp_path / "made.db", tmp_path / "used.db"
+    with crmcore.open(f"sqlite:///{made.as_posix()}?journal=truncate", "standard", clock=clock) as crm:
+        number = lived(crm.acting_as("sales.east")).number
+
+    def reset() -> None:
+        for left in tmp_path.glob("used.db*"):
+            left.unlink()
+        shutil.copy(made, used)
+
+    url = f"sqlite:///{used.as_posix()}?journal=truncate"
+    kinds = set()
+    for crash in crash_points(SqliteBackend(), url, erase_until_killed, at="calls", reset=reset, most=10):
+        with crmcore.open(url, clock=clock) as crm:
+            left = crm.read(lambda transaction: transaction.count("erasures"))
+            assert bool(told(crm)) == (not left), crash.moment
+            assert crm.audit.verify().faults == (), crash.moment
+            kinds.add((left, crm.audit.verify().uncleaned))
+            crm.erase(number, reason="本人要求")
+            assert told(crm) == []
+            assert crm.audit.verify().uncleaned == 0
+    assert {left for left, _ in kinds} == {0, 1}
+    made.unlink()
+    assert holding(tmp_path, CANARY) == []
