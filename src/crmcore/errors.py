@@ -261,6 +261,9 @@ PHRASES: Mapping[str, str] = {
     "numbers from headcount_low on": "不小于headcount_low的数",
     "numbers from zero on": "不小于零的数",
     "a report is restricted by a mapping of fields to values": "报表范围应写作字段与取值的对应",
+    "this store can't take what was removed out of its files; copy it to another store": (
+        "此存储无法清除文件中已删除的内容,请复制到新的存储"
+    ),
     "this is no checkpoint, or one of another version": "这不是检查点文件,或版本不同",
     "the audit has faults; look with: crmcore verify": "审计链存在问题,请先运行 crmcore verify 查看",
     "another writer began the same history": "另有写入者同时开始了同一条记录链",

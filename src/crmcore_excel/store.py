@@ -323,6 +323,11 @@ class ExcelStore(Store):
         now = self._now
         return now.mark.sequence > now.header.base or now.seen != now.header.fingerprint
 
+    def clean(self) -> Sequence[str]:
+        self.checkpoint()
+        with typed_errors(self.places.folder):
+            return checkpointing.forget_older(self.places)
+
     def backup(self, target: str) -> None:
         self._check_open()
         self._refresh()
@@ -353,15 +358,6 @@ class ExcelStore(Store):
                 self._writing_workbook.give()
 
     # What the doctor asks.
-
-    def scrub(self) -> list[str]:
-        try:
-            self.checkpoint()
-            checkpointing.forget_all_backups(self.places)
-        except StorageError:  # open in another program, or not to be written
-            return [str(self.places.workbook), str(self.places.folder)]
-        # What persons saved is theirs.
-        return sorted(map(str, self.places.backups.glob("*"))) if self.places.backups.exists() else []
 
     def describe(self) -> dict[str, object]:
         self._check_open()

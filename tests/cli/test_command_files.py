@@ -265,5 +265,6 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "replay",
         "tier",
         "verify",
+        "erase",
     }
     assert set(program.commands) == promised

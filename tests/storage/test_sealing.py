@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import unicodedata
 from datetime import UTC, datetime
 
 import pytest
@@ -18,8 +19,9 @@ from crmcore.storage import And, Contains, Eq, In, Insert, KeyRing, Prefix, Quer
 from crmcore.storage.codec import CODECS, SCHEMA, SEALED
 from crmcore.storage.memory import MemoryData, MemoryStore
 from crmcore.storage.schema import Row
-from crmcore.storage.sealed_rows import shapes_of
-from crmcore.storage.sealed_store import Encryption, SealedStore
+from crmcore.storage.sealed_shapes import shapes_of
+from crmcore.storage.sealed_state import Encryption
+from crmcore.storage.sealed_store import SealedStore
 from crmcore.storage.sealing import Sealer, sealed_length
 
 RING = KeyRing.of({"old": bytes(32), "new": bytes(range(32))})
@@ -31,7 +33,8 @@ FIELDS = (
 )
 PLACE = SCHEMA.collection("customers").position(SEALED)
 
-texts = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn")), min_size=1, max_size=60).filter(str.strip)
+texts = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn")), min_size=1, max_size=60)
+texts = texts.map(lambda text: unicodedata.normalize("NFC", text)).filter(str.strip)
 customers = st.builds(
     lambda **values: Customer(
         **values, created_at=NOW, created_by="a", updated_at=NOW, updated_by="a", number="1", stage="s", stage_since=NOW

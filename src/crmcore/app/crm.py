@@ -31,7 +31,7 @@ from crmcore.app.tickets import Tickets
 from crmcore.app.tiers import Tiers
 from crmcore.app.users import Users
 from crmcore.app.work import Work
-from crmcore.domain import Setting
+from crmcore.domain import Contact, Customer, Setting
 from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError, ReadOnly
 from crmcore.playbooks import Playbook, load
 from crmcore.playbooks.loading import load_or_check
@@ -42,6 +42,7 @@ from crmcore.storage.keys import KeyRing
 
 if TYPE_CHECKING:  # few stores are edited; the others needn't wait for this
     from crmcore.app.edit_reports import EditReport, KeptReport
+    from crmcore.app.erasing import Erased
 
 
 class CRM(Engine):
@@ -63,6 +64,26 @@ class CRM(Engine):
         from crmcore.app.edit_reports import kept_report
 
         return self.read(kept_report)
+
+    def erase(
+        self,
+        customer: Customer | str,
+        contact: Contact | str | None = None,
+        *,
+        reason: str,
+        by: str = "crmcore",
+        dry_run: bool = False,
+    ) -> Erased:
+        """Erases a customer who is a person, or people at one that is none: see :func:`crmcore.app.erasing.erase`."""
+        from crmcore.app.erasing import erase
+
+        return erase(self, customer, contact, reason=reason, actor=by, dry_run=dry_run)
+
+    def clean(self) -> tuple[bool, tuple[str, ...]]:
+        """Cleans the store's files of what was erased, where that could not be done at once: see :func:`crmcore.app.erasing.clean`."""
+        from crmcore.app.erasing import clean
+
+        return clean(self)
 
     @property
     def audit(self) -> Audit:

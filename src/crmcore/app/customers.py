@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crmcore.app.contacts import contact_values
 from crmcore.app.engine import UseCases
@@ -24,6 +24,9 @@ from crmcore.rules.timing import day_start, zone_named
 from crmcore.rules.validation import check_customer, check_number, meant
 from crmcore.rules.visits import Visit
 from crmcore.storage.query import And, Eq, Ge, Where
+
+if TYPE_CHECKING:  # persons are rarely erased; the others needn't wait for this
+    from crmcore.app.erasing import Erased
 
 CustomerReference: TypeAlias = Customer | str
 """A customer, its id or its number. Where a customer is handed in and what is to be changed of it was changed by somebody
@@ -254,6 +257,19 @@ class Customers(UseCases):
             return carry_customer_on(work, changed, due_move(work, current))
 
         return self.write(decide)
+
+    def erase(
+        self,
+        customer: CustomerReference,
+        contact: Contact | str | None = None,
+        *,
+        reason: str,
+        dry_run: bool = False,
+    ) -> Erased:
+        """Erases a customer who is a person, or people at one that is none: see :func:`crmcore.app.erasing.erase`."""
+        from crmcore.app.erasing import erase
+
+        return erase(self.engine, customer, contact, reason=reason, actor=self.actor, dry_run=dry_run)
 
     def add_collaborators(self, customer: CustomerReference, *names: str) -> Customer:
         """Lets others work with the owner: a name, or name/department as ``hua/技术支持``."""

@@ -15,14 +15,16 @@ from typing import TypeVar, cast
 import attrs
 
 from crmcore.domain.playbook import Playbook
-from crmcore.errors import Conflict, KeyMissing, StoreBusy
+from crmcore.errors import Conflict, KeyMissing, NotSupported, StoreBusy, StoreUnavailable
 from crmcore.storage.codec import SEALED
 from crmcore.storage.contract import Change, Store, Transaction, Update
 from crmcore.storage.keys import KeyRing
 from crmcore.storage.query import Contains, Gt, Prefix, Query, Where
 from crmcore.storage.schema import Row
 from crmcore.storage.sealed_rows import Shape
-from crmcore.storage.sealed_store import SETTING, Encryption, SealedStore, SealedTransaction
+from crmcore.storage.sealed_state import SETTING, Encryption
+from crmcore.storage.sealed_store import SealedStore
+from crmcore.storage.sealed_transaction import SealedTransaction
 from crmcore.storage.sealing import MARK
 
 T = TypeVar("T")
@@ -105,7 +107,11 @@ def encrypt(store: Store, fields: Sequence[str], progress: Progress | None = Non
     _patiently(lambda: _write_raw(store, settle))
     _follow(store)
     done = rekey(store, progress)
-    return attrs.evolve(done, remains=tuple(store.store.scrub()))
+    try:
+        remains = tuple(store.clean())
+    except (StoreBusy, NotSupported, StoreUnavailable) as problem:
+        remains = (problem.message,)
+    return attrs.evolve(done, remains=remains)
 
 
 def rekey(store: Store, progress: Progress | None = None) -> Rekeyed:
@@ -224,7 +230,7 @@ def _is_used(shapes: Iterable[str], transaction: Transaction, id: str) -> bool:
         if SEALED in columns:
             asked.append(Contains(SEALED, f'":"{id}:'))
         elif name == "events":
-            asked += [Contains("changes", f'"{mark}'), *([Prefix("salt", mark)] if "salt" in columns else [])]
+            asked += [Contains("changes", f'"{mark}'), Prefix("salt", mark), Prefix("cause", mark)]
         else:
             asked += [Prefix(column, mark) for column in ("id", "value", "content") if column in columns]
         if any(list(transaction.find(Query(name, where, limit=1))) for where in asked):

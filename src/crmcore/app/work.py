@@ -42,7 +42,7 @@ Whose: TypeAlias = tuple[str | None, str]
 STAMPS = ("id", "version", "created_at", "created_by", "updated_at", "updated_by")
 _NOTHING: tuple[Any, ...] = ((), NO_CUSTOM)
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=to_plain).encode
+encode_changes = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=to_plain).encode
 
 
 @attrs.define
@@ -246,7 +246,7 @@ class Work:
             customer_id: str | None = entity.id
         else:  # a referral hangs on the customer who made it
             customer_id = getattr(entity, "customer_id", None) or getattr(entity, "referrer_id", None)
-        kept = _encode(dict(changes))
+        kept = encode_changes(dict(changes))
         if (excess := _units(kept) - MAX_TEXT) > 0:
             raise _too_long(entity.entity, changes, excess)
         event = Event(
@@ -367,7 +367,7 @@ def _units(text: str) -> int:
 
 def _too_long(entity: str, changes: Mapping[str, Any], excess: int) -> Invalid:
     """The log keeps what was and what is as one text: the longest of the fields, and how long it could be."""
-    sizes = {name: _units(new if isinstance(new, str) else _encode(new)) for name, (_, new) in changes.items()}
+    sizes = {name: _units(new if isinstance(new, str) else encode_changes(new)) for name, (_, new) in changes.items()}
     name = max(sizes, key=sizes.__getitem__)
     return Invalid([Issue(code="too_long", field=f"{entity}.{name}", facts={"limit": max(sizes[name] - excess, 0)})])
 

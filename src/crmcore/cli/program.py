@@ -12,7 +12,7 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
-from crmcore.cli.auditing import verify
+from crmcore.cli.auditing import erase, verify
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
@@ -69,25 +69,8 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(
-        backup,
-        check,
-        copy,
-        demo,
-        doctor,
-        due,
-        edits,
-        encrypt,
-        export,
-        follow,
-        import_,
-        imports,
-        init,
-        keys,
-        list_,
-        move,
-    ),
-    *(outbox, playbook, recompute, rekey, remind, replay, report, show, template, tier, upgrade, verify),
+    *(backup, check, copy, demo, doctor, due, edits, encrypt, erase, export, follow, import_, imports, init, keys),
+    *(list_, move, outbox, playbook, recompute, rekey, remind, replay, report, show, template, tier, upgrade, verify),
 )
 for verb in _VERBS:
     program.add_command(verb)

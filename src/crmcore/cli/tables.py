@@ -46,7 +46,7 @@ EVENT_LABELS = {
     **{
         f"event.{cls.entity}.{way}": _OWN[f"event.{way}"]
         for cls in ENTITIES
-        for way in ("joined", "left", "import_undone")
+        for way in ("joined", "left", "import_undone", "erased")
     },
     **_OWN,
 }

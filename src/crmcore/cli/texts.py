@@ -50,6 +50,21 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "upgraded from format {source} to {target}, read back and compared; digest {digest}",
         "已由格式{source}升级至{target},并已读回核对;摘要{digest}",
     ),
+    "erased": (
+        "{number}: erased in {records} records and {events} entries; {removed} more removed",
+        "{number}:已从{records}条记录和{events}条历史中删除,另移除{removed}项",
+    ),
+    "would_erase": (
+        "{number}: would be erased in {records} records and {events} entries; {removed} more removed",
+        "{number}:将从{records}条记录和{events}条历史中删除,另移除{removed}项",
+    ),
+    "mentioned": ("also stands in: {kind} {id}", "另见于:{kind} {id}"),
+    "outside": ("not reached: {what}", "未能触及:{what}"),
+    "cleaned": ("the files of the store were cleaned", "数据文件已清理"),
+    "not_cleaned": (
+        "the files of the store are still to be cleaned: run crmcore erase --clean",
+        "数据文件尚待清理:请运行 crmcore erase --clean",
+    ),
     "verifying": ("verifying", "正在核验"),
     "verified": (
         "every entry is as it was written: {entries} in {chains} chains; content erased: {erased}",
@@ -432,6 +447,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "event.import_undone": ("import taken back", "撤销导入"),
     "event.row.imported": ("row taken in from a file", "导入一行"),
     # Of any record that comes to another customer
+    "event.erased": ("personal data erased", "个人信息已删除"),
     "event.joined": ("came from another customer", "从其他客户转入"),
     "event.left": ("went to another customer", "转到其他客户"),
     # States of a duty

@@ -12,7 +12,7 @@ import attrs
 from crmcore.errors import StoreClosed
 from crmcore.storage import Change, Edit, Presentation, Pushed, Query, Row, Store, Transaction, Where
 
-Call = Literal["begin", "read", "apply", "commit", "claim", "backup"]
+Call = Literal["begin", "read", "apply", "commit", "claim", "backup", "clean"]
 When = Literal["before", "after"]
 
 
@@ -80,8 +80,9 @@ class ObservedStore(Store):
         with self.calling("backup"):
             self.store.backup(target)
 
-    def scrub(self) -> list[str]:
-        return self.store.scrub()
+    def clean(self) -> Sequence[str]:
+        with self.calling("clean"):
+            return self.store.clean()
 
     def present(self, presentation: Presentation) -> None:
         self.store.present(presentation)
