@@ -260,6 +260,7 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "doctor",
         "demo",
         "playbook",
+        "quality",
         "recompute",
         "remind",
         "replay",

@@ -13,6 +13,7 @@ from crmcore.app.audit import Audit, begin_chains, chains_begun
 from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
+from crmcore.app.duplicates import Duplicates
 from crmcore.app.encryption import Rekeyed, begin, encrypt, encrypted_fields, opened_with, rekey
 from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
@@ -24,6 +25,7 @@ from crmcore.app.objections import Objections
 from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
 from crmcore.app.orders import Orders
+from crmcore.app.quality_checks import QualityChecks
 from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
@@ -118,6 +120,7 @@ class Session:
         self.actor = actor
         self.customers = Customers(crm, actor)
         self.contacts = Contacts(crm, actor)
+        self.duplicates = Duplicates(crm, actor)
         self.attachments = Attachments(crm, actor)
         self.follow_ups = FollowUps(crm, actor)
         self.plans = Plans(crm, actor)
@@ -135,6 +138,7 @@ class Session:
         self.imports = Imports(crm, actor)
         self.exports = Exports(crm, actor)
         self.reports = Reports(crm, actor)
+        self.quality = QualityChecks(crm, actor)
 
 
 def open(

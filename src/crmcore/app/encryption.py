@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 import attrs
 
 from crmcore.domain.playbook import Playbook
-from crmcore.errors import Conflict, KeyMissing, NotSupported, StoreBusy, StoreUnavailable
+from crmcore.errors import Conflict, KeyMissing, StorageError, StoreBusy
 from crmcore.storage.codec import SEALED
 from crmcore.storage.contract import Change, Store, Transaction, Update
 from crmcore.storage.keys import KeyRing
@@ -107,11 +107,15 @@ def encrypt(store: Store, fields: Sequence[str], progress: Progress | None = Non
     _patiently(lambda: _write_raw(store, settle))
     _follow(store)
     done = rekey(store, progress)
+    return attrs.evolve(done, remains=_cleaned(store.store))
+
+
+def _cleaned(store: Store) -> tuple[str, ...]:
+    """Takes what was plain out of the store's files, and says what may still hold it."""
     try:
-        remains = tuple(store.clean())
-    except (StoreBusy, NotSupported, StoreUnavailable) as problem:
-        remains = (problem.message,)
-    return attrs.evolve(done, remains=remains)
+        return tuple(store.clean())
+    except StorageError as problem:  # others use it just now, or it can't
+        return (problem.message,)
 
 
 def rekey(store: Store, progress: Progress | None = None) -> Rekeyed:

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from crmcore.app.absent import give_back, put_away, put_away_content
+from crmcore.app.absent import give_back, kept_content, put_away
 from crmcore.app.engine import Engine
 from crmcore.app.finding import read_all
 from crmcore.app.work import Work, check_reason, encode_changes
@@ -350,7 +350,7 @@ class _Erasing:
         first = And(In("customer_id", tuple(self.ids)), Eq("part", 0))
         for absent in list(read_all(self.work.transaction, AbsentRecord, first)):
             place = absent.subject, absent.subject_id
-            content = put_away_content(self.work, *place)
+            content = kept_content(self.work, *place)
             scrubbed = scrubbed_content(content, self.scrub)
             if scrubbed != content:
                 give_back(self.work, *place)

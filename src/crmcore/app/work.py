@@ -25,6 +25,7 @@ from crmcore.domain.values import NO_CUSTOM
 from crmcore.errors import Conflict, Invalid, Issue, NotFound
 from crmcore.plugins import Context, Plugins, ProposedChange
 from crmcore.rules.audit import Keys, chain_of, chained
+from crmcore.rules.normalisation import Normaliser
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.stages import Move
 from crmcore.rules.validation import meant
@@ -90,9 +91,16 @@ class Work:
         self._announced: list[_Pending] = []
         self._events: list[Event] = []
         self._removed: list[Entity] = []
+        self._findable: set[str] = set()
+        self._recalled: set[str] = set()
         self._touched: dict[Whose, None] = {}
         self._new: dict[str, list[Event]] = {}
         self._heads: dict[str, Chain] = {}
+
+    @property
+    def normaliser(self) -> Normaliser:
+        """The forms by which texts are compared."""
+        return self._plugins.normaliser
 
     # Reading
 
@@ -185,7 +193,7 @@ class Work:
     ) -> R:
         """The entity with some fields changed, and its event unless ``silent``; itself when nothing would change."""
         changes = meant(entity.entity, changes, self.playbook)
-        stamps = {"version": self._next_version(entity), "updated_at": self.now, "updated_by": self.actor}
+        stamps = {"version": self.next_version(entity), "updated_at": self.now, "updated_by": self.actor}
         changed = entity.replace(**changes, **stamps)
         different = _different(entity, changed, changes)
         if not different:
@@ -207,7 +215,7 @@ class Work:
     def move(self, move: Move, action: str) -> Any:
         """The record of a move that was decided, with its event."""
         before = move.before
-        moved = move.after.replace(version=self._next_version(before), updated_by=self.actor)
+        moved = move.after.replace(version=self.next_version(before), updated_by=self.actor)
         self.put(moved, before, action, move.reason)
         names = (name for name in type(moved).kinds if name not in STAMPS)
         different = _different(before, moved, names)
@@ -216,11 +224,14 @@ class Work:
         self.note(moved, action, different, move.reason)
         return moved
 
-    def _next_version(self, entity: Entity) -> int:
+    def next_version(self, entity: Entity) -> int:
+        """The version that a changed entity gets: one more, unless it is pending already."""
         return entity.version if entity.id in self._pending else entity.version + 1
 
-    def add(self, entity: Entity, action: str, reason: str | None = None) -> None:
-        """A new entity without an event of its own."""
+    def add(self, entity: Entity, action: str, reason: str | None = None, *, recalled: bool = False) -> None:
+        """A new entity without an event of its own; one that is ``recalled`` was there before."""
+        if recalled:
+            self._recalled.add(entity.id)
         self._pending[entity.id] = _Pending(entity, None, None, action, reason)
         self._loaded[type(entity), entity.id] = entity
 
@@ -233,12 +244,14 @@ class Work:
             pending.entity, pending.action, pending.reason = changed, action, reason
         self._loaded[type(changed), changed.id] = changed
 
-    def remove(self, entity: Entity) -> None:
-        """An entity taken away, without an event of its own."""
+    def remove(self, entity: Entity, *, findable: bool = False) -> None:
+        """An entity taken away, without an event of its own; ``findable`` leaves the keys that it is found by."""
         self._removed.append(entity)
+        if findable:
+            self._findable.add(entity.id)
         self._loaded.pop((type(entity), entity.id), None)
 
-    def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> None:
+    def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> Event:
         """The event of a change: what was done, and each field before and after. Raises :class:`Invalid` for a bad reason."""
         if reason is not None:
             check_reason(entity.entity, reason)
@@ -268,6 +281,7 @@ class Work:
             self._new[customer_id].append(event)
         if (customer_id is not None or entity.entity == "action_plan") and self.rulebook.hears(action):
             self._touched[customer_id, customer_id or entity.id] = None
+        return event
 
     def take_touched(self) -> list[Whose]:
         """Whom something new was told of that can change what is owed, since it was last asked."""
@@ -284,9 +298,15 @@ class Work:
         self.note(entity, action, changes, reason)
         self._announced.append(_Pending(entity, entity.version, entity, action, reason))
 
-    def draw_number(self, series: str, *, on: date, short_name: str | None = None) -> str:
-        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails."""
+    def draw_number(self, series: str, customer: Customer, *, on: date) -> str:
+        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails.
+
+        Where the series has the customer's short name and that is not Latin, it has the letters that a normaliser gives it.
+        """
         scheme = NumberScheme.parse(self.playbook.numbering[series])
+        short_name = customer.short_name
+        if "{short_name}" in scheme.pieces and not (short_name and short_name.isascii()):
+            short_name = self._plugins.normaliser.short_code(short_name or customer.name) or short_name
         scope = scheme.scope(series, on, short_name)
         counter = self.get(NumberSeries, scope)
         number = scheme.format((counter.last if counter else 0) + 1, on, short_name)
@@ -326,7 +346,7 @@ class Work:
                     self._plugins.check(proposed, context)
         taken = (Delete(type(one).collection, one.id, one.version) for one in self._removed)
         heads, events = self._in_chains()
-        keys = list(key_changes(self.transaction, self._keyed(), self._plugins.normaliser))
+        keys = list(key_changes(self.transaction, self._keyed(), self._plugins.normaliser, self._recalled))
         self.transaction.apply(chain(_batch(self._pending.values(), events), heads, taken, keys))
         self._pending.clear()
         self._removed.clear()
@@ -338,7 +358,8 @@ class Work:
         for item in self._pending.values():
             yield item.before, item.entity
         for gone in self._removed:
-            yield gone, None
+            if gone.id not in self._findable:
+                yield gone, None
 
     def _in_chains(self) -> tuple[list[Change], list[Event]]:
         """The events with their places in their chains, and where these end now."""
