@@ -17,7 +17,7 @@ import crmcore
 from crmcore import Money
 from crmcore.app import stores
 from crmcore.errors import Conflict, KeyMissing, KeyUnknown, MissingExtra, PlaybookError
-from crmcore.storage import Eq, In, KeyRing, Query, Update
+from crmcore.storage import And, Eq, In, KeyRing, Or, Query, Update
 from crmcore.storage.codec import to_plain
 from crmcore.storage.sealed_store import SealedStore
 
@@ -243,6 +243,13 @@ def test_equality_and_duplicates_agree_with_a_store_in_plain(tmp_path: Path, sec
                 with pytest.raises(crmcore.CRMError) as caught:
                     me.customers.register(name=name, uscc=uscc)
                 assert caught.value.code in ("duplicate_customer", "invalid")
+            me.customers.register(name="电话有限公司", contacts=[{"name": "甲", "phone": "13800138000"}])
+            (key,) = crm.read(lambda look: list(look.find(Query("match_keys", Eq("kind", "phone")))))
+            same = Or(And(Eq("kind", "phone"), Eq("value", key[6])), And(Eq("kind", "email"), Eq("value", "x")))
+            assert crm.read(lambda look, same=same: list(look.find(Query("match_keys", same)))) == [key]
+            assert "13800138000" in key[6]
+        with sealed.store.raw() as raw:  # type: ignore[attr-defined]
+            assert not any("13800138000" in str(row) for row in raw.scan("match_keys"))
         found = [
             [(one.name, one.uscc) for one in crm.acting_as("a").customers.find(**wanted)]
             for wanted in ({"search": "3 trading"}, {"order": ["-name"], "limit": 5})

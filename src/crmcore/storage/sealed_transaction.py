@@ -179,21 +179,36 @@ def fields_of(where: Where | None) -> set[str]:
 def divided(where: Where | None, shape: Shape) -> tuple[Where | None, Where | None]:
     """What of a condition a store can be asked, and what is left to be asked of opened rows; both hold where it holds."""
     parts = where.parts if isinstance(where, And) else () if where is None else (where,)
-    pushed: list[Where] = []
-    kept: list[Where] = []
-    for part in parts:
-        if not fields_of(part) & shape.columns:
-            pushed.append(part)
-            continue
-        kept.append(part)
-        values: tuple[Scalar, ...] = (
-            (part.value,) if isinstance(part, Eq) else part.values if isinstance(part, In) else ()
-        )
-        if isinstance(part, (Eq, In)) and values and all(isinstance(value, str) for value in values):
-            forms = [form for value in values for form in shape.stored_forms(part.field, cast(str, value))]
-            if forms:
-                pushed.append(In(part.field, tuple(forms)))
-    return _all(pushed), _all(kept)
+    kept = [part for part in parts if fields_of(part) & shape.columns]
+    return _all([asked for part in parts if (asked := _asked(part, shape)) is not None]), _all(kept)
+
+
+def _asked(where: Where, shape: Shape) -> Where | None:
+    """What a store can be asked in place of a condition: it holds wherever that holds. None where nothing is known."""
+    if not fields_of(where) & shape.columns:
+        return where
+    match where:
+        case And(parts):
+            return _all([asked for part in parts if (asked := _asked(part, shape)) is not None])
+        case Or(parts):
+            each = [_asked(part, shape) for part in parts]
+            return None if None in each else Or(*(asked for asked in each if asked is not None))
+        case Eq(field, value):
+            return _one_of(field, (value,), shape)
+        case In(field, values):
+            return _one_of(field, values, shape)
+        case _:
+            return None
+
+
+def _one_of(field: str, values: Iterable[Scalar], shape: Shape) -> Where | None:
+    forms: list[Scalar] = []
+    for value in values:
+        stored = shape.stored_forms(field, value) if isinstance(value, str) else []
+        if not stored:
+            return None
+        forms += stored
+    return In(field, tuple(forms))
 
 
 def _all(parts: list[Where]) -> Where | None:
