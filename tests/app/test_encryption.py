@@ -346,3 +346,37 @@ def test_a_field_that_is_encrypted_no_longer_is_written_in_plain(tmp_path: Path)
             (row,) = raw.scan("customers")
             assert row[-1] is None
             assert raw.count("customers", Eq("contract_amount", 500)) == 1
+
+
+def test_merging_the_chain_and_erasing_work_on_encrypted_values(tmp_path: Path, secrets: str) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with crmcore.open(f"sqlite:///{folder}/crm.db", secrets, keys=OLD) as crm:
+        me = crm.acting_as("a")
+        customer = fill(me)
+        other = me.customers.register(
+            name="独角兽科技(上海)", remarks="机密摘要", contacts=[{"name": "甲", "phone": "13911112222"}]
+        )
+        before = crm.check()
+        me.customers.merge(customer, other, reason="同一家")
+        assert hits(folder) == []
+        with crm.store.raw() as raw:  # type: ignore[attr-defined]
+            assert {str(row[6])[:7] for row in raw.scan("absent_records")} == {"sealed:"}
+        me.customers.unmerge(other.number, reason="弄错了")
+        assert me.customers.get(other.number).remarks == "机密摘要"
+        assert crm.audit.verify().faults == ()
+        assert [crm.check().findings, before.findings] == [(), ()]
+        me.customers.merge(customer, other, reason="同一家")
+    with crmcore.open(f"sqlite:///{folder}/crm.db", keys=BOTH) as crm:
+        assert crm.rekey().retired == ("old",)
+        me = crm.acting_as("a")
+        me.customers.unmerge(other.number, reason="又分开")
+        assert me.customers.get(other.number).remarks == "机密摘要"
+        assert crm.audit.verify().faults == ()
+        person = me.customers.register(
+            name="王小明", kind="individual", contacts=[{"name": "王小明", "phone": "13711112222"}]
+        )
+        me.customers.erase(person, reason="本人要求")
+        assert crm.audit.verify().faults == ()
+        assert crm.check().findings == ()
+    assert hits(folder) == []
