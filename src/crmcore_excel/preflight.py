@@ -28,7 +28,7 @@ from crmcore_excel.marks import Marks, scan_sheet
 
 _PROLOG = 2**16
 _MAX_INDEX_PART = 2**22
-_INDEX_TAGS = frozenset({"workbook", "sheet", "relationship"})
+_INDEX_TAGS = frozenset({"workbook", "workbookpr", "sheet", "relationship"})
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _BEFORE_ROOT = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+", re.DOTALL)
 _STRING_COUNT = re.compile(rb"""\buniqueCount=["'](\d+)["']""")
@@ -41,6 +41,7 @@ _BROKEN_ZIP = (
     *(ValueError, RuntimeError, LookupError, ArithmeticError),
 )
 
+PACKAGE = "zip"
 Parts = Mapping[str, zipfile.ZipInfo]
 
 
@@ -61,14 +62,19 @@ def preflight(file: BinaryIO, limits: Limits) -> Preflight:
     if file.read(len(OLE_MAGIC)) == OLE_MAGIC:
         return Preflight(unpacked=size, marks=dict(enumerate(read_marks(OLE_MAGIC + file.read()))))
     if _count_entries(file) > limits.parts:
-        raise rejected("bomb")
+        raise rejected("bomb", part=PACKAGE)
     try:
         with zipfile.ZipFile(file) as package:
-            return _check_package(package, size, limits)
+            try:
+                return _check_package(package, size, limits)
+            except _BROKEN_ZIP as error:
+                if isinstance(error, ImportRejected):
+                    raise
+                raise rejected("damaged", part=damaged_part(package) or PACKAGE) from error
     except ImportRejected:
         raise
     except _BROKEN_ZIP as error:
-        raise rejected("damaged") from error
+        raise rejected("damaged", part=PACKAGE) from error
 
 
 def _count_entries(file: BinaryIO) -> int:
@@ -89,10 +95,27 @@ def _check_package(package: zipfile.ZipFile, size: int, limits: Limits) -> Prefl
             with package.open(entry) as part:
                 _check_prolog(part.read(_PROLOG), entry)
     marks: dict[str | int, Marks] = {}
-    for title, name in _sheet_parts(package, parts):
+    for title, name, from_1904 in _sheet_parts(package, parts):
         with package.open(parts[name]) as part:
-            marks[title] = scan_sheet(part, name=title, max_cells=limits.cells)
+            found = scan_sheet(part, name=title, max_cells=limits.cells)
+            marks[title] = attrs.evolve(found, from_1904=from_1904)
     return Preflight(unpacked=sum(entry.file_size for entry in entries), marks=marks)
+
+
+def damaged_part(package: zipfile.ZipFile) -> str | None:
+    """The first part that doesn't unpack to what its checksum says, or is XML that is torn; read in pieces."""
+    for entry in package.infolist():
+        parser = expat.ParserCreate() if entry.filename.endswith((".xml", ".rels")) else None
+        try:
+            with package.open(entry) as part:
+                while chunk := part.read(2**20):
+                    if parser:
+                        parser.Parse(chunk)
+            if parser:
+                parser.Parse(b"", True)
+        except (*_BROKEN_ZIP, expat.ExpatError):
+            return entry.filename
+    return None
 
 
 def _canonical(name: str) -> str:
@@ -106,16 +129,16 @@ def check_directory(package: zipfile.ZipFile, size: int, limits: Limits) -> Sequ
     for entry in entries:
         name = _canonical(entry.filename)
         if ".." in name.split("/"):
-            raise rejected("unsafe_path")
+            raise rejected("unsafe_path", part=name)
         if name in seen:
             raise rejected("duplicate_part", part=name)
         seen.add(name)
         if entry.flag_bits & 1:
-            raise rejected("encrypted")
+            raise rejected("encrypted", part=name)
         if entry.file_size > max(limits.ratio_from, limits.ratio * entry.compress_size):
             raise rejected("bomb", part=name)
     if sum(entry.compress_size for entry in entries) > size:  # parts that share their bytes
-        raise rejected("bomb")
+        raise rejected("bomb", part=PACKAGE)
     if sum(entry.file_size for entry in entries) > limits.unpacked:
         raise rejected("too_large")
     return entries
@@ -132,8 +155,11 @@ def _check_prolog(head: bytes, entry: zipfile.ZipInfo) -> None:
         raise rejected("bomb", part=name)
 
 
-def _sheet_parts(package: zipfile.ZipFile, parts: Parts) -> list[tuple[str, str]]:
-    """Title and part of each worksheet of an .xlsx; none for other kinds of workbook, whose cells are not marked."""
+def _sheet_parts(package: zipfile.ZipFile, parts: Parts) -> list[tuple[str, str, bool]]:
+    """Title and part of each worksheet of an .xlsx, and whether its days count from 1904.
+
+    None for other kinds of workbook, whose cells are not marked.
+    """
     if "mimetype" in parts and package.read(parts["mimetype"]).startswith(_OPEN_DOCUMENT):
         return []
     if _CONTENT_TYPES not in parts:
@@ -149,13 +175,16 @@ def _sheet_parts(package: zipfile.ZipFile, parts: Parts) -> list[tuple[str, str]
     elements = _elements(package, parts, workbook)
     if not elements or elements[0][0] != "workbook":
         raise rejected("not_a_workbook", part=workbook)
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, str, bool]] = []
+    from_1904 = any(tag == "workbookpr" and one.get("date1904") in ("1", "true") for tag, one in elements)
     for tag, attributes in elements:
         kind, target = related.get(attributes.get("id", ""), ("", ""))
         if tag == "sheet" and kind.endswith("macrosheet"):
-            raise rejected("old_format", part=attributes.get("name"))
+            raise rejected("old_format", part=attributes.get("name", target))
         if tag == "sheet" and kind == "worksheet" and target in parts:
-            found.append((attributes.get("name", ""), target))
+            if any(part == target for _, part, _ in found):  # one sheet under many names multiplies its rows
+                raise rejected("duplicate_part", part=target)
+            found.append((attributes.get("name", ""), target, from_1904))
     return found
 
 

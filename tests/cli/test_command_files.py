@@ -238,7 +238,11 @@ def test_the_demo_makes_its_own_folder_anew_and_leaves_any_other_alone(command) 
 def test_the_verbs_are_those_that_were_promised() -> None:
     promised = {
         "init",
+        "keys",
+        "encrypt",
+        "rekey",
         "import",
+        "imports",
         "template",
         "export",
         "list",
@@ -256,9 +260,18 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "doctor",
         "demo",
         "playbook",
+        "quality",
         "recompute",
         "remind",
         "replay",
         "tier",
+        "verify",
+        "unmerge",
+        "merge",
+        "duplicates",
+        "delete",
+        "restore",
+        "retain",
+        "erase",
     }
     assert set(program.commands) == promised

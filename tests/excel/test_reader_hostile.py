@@ -2,6 +2,7 @@
 
 import random
 import struct
+import sys
 import threading
 import time
 import zipfile
@@ -113,6 +114,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "sheet part missing": (package({SHEET_PART: None}), "damaged"),
     "one part twice": (package(twice=SHEET_PART), "duplicate_part"),
     "part without a name": (nameless(), "damaged"),
+    "one sheet under two names": (
+        package({"xl/workbook.xml": BOOK.replace("</sheets>", '<sheet name="b" sheetId="2" r:id="rId1"/></sheets>')}),
+        "duplicate_part",
+    ),
     "path upwards": (package({"../../etc/cron.d/x": "x"}), "unsafe_path"),
     "path upwards, backslashes": (package({"xl\\..\\..\\x": "x"}), "unsafe_path"),
     "macro sheet": (
@@ -180,6 +185,7 @@ def test_a_hostile_file_is_rejected_with_its_reason(name: str, tmp_path: Path) -
     with pytest.raises(ImportRejected) as caught:
         read_workbook(path)
     assert caught.value.reason == reason
+    assert caught.value.part
     assert caught.value.message.startswith(REASONS[reason][0])
     assert time.monotonic() - started < 5
 
@@ -208,6 +214,18 @@ def test_a_parser_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     path.write_bytes(GOOD)
     with pytest.raises(ImportRejected) as caught:
         read_workbook(path, Limits(seconds=0.0, seconds_per_mebibyte=0.0))
+    assert caught.value.reason == "timeout"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system limits no processor time")
+def test_a_parser_that_works_too_long_is_stopped_by_its_processor_time(tmp_path: Path) -> None:
+    """A million cells take more than a second, whatever the clock on the wall shows."""
+    cells = "".join(row(number, NUMBER.format(f"A{number}")) for number in range(1, 1_000_000))
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(package(rows=cells))
+    limits = Limits(seconds=0.0, seconds_per_mebibyte=0.0001, patience=10_000, ratio=10_000)
+    with pytest.raises(ImportRejected) as caught:
+        read_workbook(path, limits)
     assert caught.value.reason == "timeout"
 
 
@@ -271,3 +289,33 @@ def test_threads_read_side_by_side(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert found == [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        (STRINGS_PART, STRINGS.format(1, "<si><t>a</t></si>")[:-8]),
+        (STRINGS_PART, STRINGS.format(1, "<si><t>&none;</t></si>")),
+        (SHEET_PART, SHEET.format(row(1, text_cell("A1", "x")), "")[:-30]),
+        ("xl/styles.xml", '<?xml version="1.0"?><styleSheet><cellXfs><xf numFmtId="1"/></cellX></styleSheet>'),
+    ],
+)
+def test_a_torn_part_is_named(part: str, content: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(package({part: content}, rows=row(1, '<c r="A1" t="s"><v>0</v></c>')))
+    with pytest.raises(ImportRejected) as caught:
+        read_workbook(path)
+    assert caught.value.reason == "damaged"
+    assert caught.value.part in (part, "客户")
+
+
+def test_a_part_that_does_not_fit_its_checksum_is_named(tmp_path: Path) -> None:
+    content = bytearray(package({SHEET_PART: SHEET.format(row(1, text_cell("A1", "x" * 500)), "")}))
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        entry = archive.getinfo(SHEET_PART)
+    content[entry.header_offset + 30 + len(SHEET_PART) + 20] ^= 0xFF
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(content)
+    with pytest.raises(ImportRejected) as caught:
+        read_workbook(path)
+    assert (caught.value.reason, caught.value.part) == ("damaged", SHEET_PART)

@@ -7,7 +7,7 @@ transaction. Whatever fails, the store is left as it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar, cast
@@ -15,14 +15,17 @@ from typing import Any, TypeAlias, TypeVar, cast
 import attrs
 
 from crmcore.app.finding import find_customer, not_named
+from crmcore.app.match_keys import key_changes
 from crmcore.app.sources import IdSource
-from crmcore.domain import Customer, Entity, Event, NumberSeries, Record
+from crmcore.domain import Chain, Customer, Entity, Event, NumberSeries, Record
 from crmcore.domain.fields import MAX_TEXT, Unclean, clean_text
 from crmcore.domain.numbering import NumberScheme
 from crmcore.domain.playbook import Playbook
 from crmcore.domain.values import NO_CUSTOM
 from crmcore.errors import Conflict, Invalid, Issue, NotFound
 from crmcore.plugins import Context, Plugins, ProposedChange
+from crmcore.rules.audit import Keys, chain_of, chained
+from crmcore.rules.normalisation import Normaliser
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.stages import Move
 from crmcore.rules.validation import meant
@@ -40,7 +43,7 @@ Whose: TypeAlias = tuple[str | None, str]
 STAMPS = ("id", "version", "created_at", "created_by", "updated_at", "updated_by")
 _NOTHING: tuple[Any, ...] = ((), NO_CUSTOM)
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=to_plain).encode
+encode_changes = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=to_plain).encode
 
 
 @attrs.define
@@ -68,6 +71,8 @@ class Work:
         today: date,
         new_id: IdSource,
         plugins: Plugins,
+        audit_keys: Keys,
+        new_salt: Callable[[], str],
     ) -> None:
         self.transaction = transaction
         self.playbook = playbook
@@ -76,14 +81,26 @@ class Work:
         self.now = now
         self.today = today
         self.new_id = new_id
+        self.audit_keys = audit_keys
+        self.new_salt = new_salt
         self._plugins = plugins
+        self.cause: str | None = None
+        """What the next changes are a part of, as their events tell."""
         self._loaded: dict[tuple[type[Entity], str], Entity] = {}
         self._pending: dict[str, _Pending] = {}
         self._announced: list[_Pending] = []
         self._events: list[Event] = []
         self._removed: list[Entity] = []
+        self._findable: set[str] = set()
+        self._recalled: set[str] = set()
         self._touched: dict[Whose, None] = {}
         self._new: dict[str, list[Event]] = {}
+        self._heads: dict[str, Chain] = {}
+
+    @property
+    def normaliser(self) -> Normaliser:
+        """The forms by which texts are compared."""
+        return self._plugins.normaliser
 
     # Reading
 
@@ -176,7 +193,7 @@ class Work:
     ) -> R:
         """The entity with some fields changed, and its event unless ``silent``; itself when nothing would change."""
         changes = meant(entity.entity, changes, self.playbook)
-        stamps = {"version": self._next_version(entity), "updated_at": self.now, "updated_by": self.actor}
+        stamps = {"version": self.next_version(entity), "updated_at": self.now, "updated_by": self.actor}
         changed = entity.replace(**changes, **stamps)
         different = _different(entity, changed, changes)
         if not different:
@@ -198,7 +215,7 @@ class Work:
     def move(self, move: Move, action: str) -> Any:
         """The record of a move that was decided, with its event."""
         before = move.before
-        moved = move.after.replace(version=self._next_version(before), updated_by=self.actor)
+        moved = move.after.replace(version=self.next_version(before), updated_by=self.actor)
         self.put(moved, before, action, move.reason)
         names = (name for name in type(moved).kinds if name not in STAMPS)
         different = _different(before, moved, names)
@@ -207,11 +224,14 @@ class Work:
         self.note(moved, action, different, move.reason)
         return moved
 
-    def _next_version(self, entity: Entity) -> int:
+    def next_version(self, entity: Entity) -> int:
+        """The version that a changed entity gets: one more, unless it is pending already."""
         return entity.version if entity.id in self._pending else entity.version + 1
 
-    def add(self, entity: Entity, action: str, reason: str | None = None) -> None:
-        """A new entity without an event of its own."""
+    def add(self, entity: Entity, action: str, reason: str | None = None, *, recalled: bool = False) -> None:
+        """A new entity without an event of its own; one that is ``recalled`` was there before."""
+        if recalled:
+            self._recalled.add(entity.id)
         self._pending[entity.id] = _Pending(entity, None, None, action, reason)
         self._loaded[type(entity), entity.id] = entity
 
@@ -224,12 +244,14 @@ class Work:
             pending.entity, pending.action, pending.reason = changed, action, reason
         self._loaded[type(changed), changed.id] = changed
 
-    def remove(self, entity: Entity) -> None:
-        """An entity taken away, without an event of its own."""
+    def remove(self, entity: Entity, *, findable: bool = False) -> None:
+        """An entity taken away, without an event of its own; ``findable`` leaves the keys that it is found by."""
         self._removed.append(entity)
+        if findable:
+            self._findable.add(entity.id)
         self._loaded.pop((type(entity), entity.id), None)
 
-    def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> None:
+    def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> Event:
         """The event of a change: what was done, and each field before and after. Raises :class:`Invalid` for a bad reason."""
         if reason is not None:
             check_reason(entity.entity, reason)
@@ -237,7 +259,7 @@ class Work:
             customer_id: str | None = entity.id
         else:  # a referral hangs on the customer who made it
             customer_id = getattr(entity, "customer_id", None) or getattr(entity, "referrer_id", None)
-        kept = _encode(dict(changes))
+        kept = encode_changes(dict(changes))
         if (excess := _units(kept) - MAX_TEXT) > 0:
             raise _too_long(entity.entity, changes, excess)
         event = Event(
@@ -250,6 +272,7 @@ class Work:
             by=self.actor,
             changes=kept,
             reason=reason,
+            cause=self.cause,
         )
         self._events.append(event)
         if action == "customer.registered":
@@ -258,6 +281,7 @@ class Work:
             self._new[customer_id].append(event)
         if (customer_id is not None or entity.entity == "action_plan") and self.rulebook.hears(action):
             self._touched[customer_id, customer_id or entity.id] = None
+        return event
 
     def take_touched(self) -> list[Whose]:
         """Whom something new was told of that can change what is owed, since it was last asked."""
@@ -274,9 +298,15 @@ class Work:
         self.note(entity, action, changes, reason)
         self._announced.append(_Pending(entity, entity.version, entity, action, reason))
 
-    def draw_number(self, series: str, *, on: date, short_name: str | None = None) -> str:
-        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails."""
+    def draw_number(self, series: str, customer: Customer, *, on: date) -> str:
+        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails.
+
+        Where the series has the customer's short name and that is not Latin, it has the letters that a normaliser gives it.
+        """
         scheme = NumberScheme.parse(self.playbook.numbering[series])
+        short_name = customer.short_name
+        if "{short_name}" in scheme.pieces and not (short_name and short_name.isascii()):
+            short_name = self._plugins.normaliser.short_code(short_name or customer.name) or short_name
         scope = scheme.scope(series, on, short_name)
         counter = self.get(NumberSeries, scope)
         number = scheme.format((counter.last if counter else 0) + 1, on, short_name)
@@ -315,11 +345,40 @@ class Work:
                     )
                     self._plugins.check(proposed, context)
         taken = (Delete(type(one).collection, one.id, one.version) for one in self._removed)
-        self.transaction.apply(chain(_batch(self._pending.values(), self._events), taken))
+        heads, events = self._in_chains()
+        keys = list(key_changes(self.transaction, self._keyed(), self._plugins.normaliser, self._recalled))
+        self.transaction.apply(chain(_batch(self._pending.values(), events), heads, taken, keys))
         self._pending.clear()
         self._removed.clear()
         self._announced.clear()
         self._events.clear()
+
+    def _keyed(self) -> Iterator[tuple[Entity | None, Entity | None]]:
+        """What is pending, before and after."""
+        for item in self._pending.values():
+            yield item.before, item.entity
+        for gone in self._removed:
+            if gone.id not in self._findable:
+                yield gone, None
+
+    def _in_chains(self) -> tuple[list[Change], list[Event]]:
+        """The events with their places in their chains, and where these end now."""
+        by_chain: dict[str, list[Event]] = {}
+        for event in self._events:
+            by_chain.setdefault(chain_of(event), []).append(event)
+        # Nothing was ever told of what this unit of work has registered.
+        unknown = [id for id in by_chain if id not in self._heads and id not in self._new]
+        for id, row in self.transaction.get_many("chains", unknown).items() if unknown else ():
+            self._heads[id] = CODECS[Chain].load(row)
+        changes: list[Change] = []
+        placed: list[Event] = []
+        for id, events in by_chain.items():
+            head = self._heads.get(id)
+            self._heads[id], following = chained(id, head, events, self.audit_keys, self.new_salt)
+            row = CODECS[Chain].dump(self._heads[id])
+            changes.append(Insert("chains", row) if head is None else Update("chains", row, head.version))
+            placed += following
+        return changes, placed
 
 
 def _units(text: str) -> int:
@@ -329,7 +388,7 @@ def _units(text: str) -> int:
 
 def _too_long(entity: str, changes: Mapping[str, Any], excess: int) -> Invalid:
     """The log keeps what was and what is as one text: the longest of the fields, and how long it could be."""
-    sizes = {name: _units(new if isinstance(new, str) else _encode(new)) for name, (_, new) in changes.items()}
+    sizes = {name: _units(new if isinstance(new, str) else encode_changes(new)) for name, (_, new) in changes.items()}
     name = max(sizes, key=sizes.__getitem__)
     return Invalid([Issue(code="too_long", field=f"{entity}.{name}", facts={"limit": max(sizes[name] - excess, 0)})])
 

@@ -27,6 +27,11 @@ GLOBAL_OPTIONS = (
     click.option(
         "--as", "acting_as", metavar="USER", help="Who is acting. [env: CRMCORE_USER; default: the login name]"
     ),
+    click.option(
+        "--keys",
+        metavar="SOURCE",
+        help="Where the keys are: env:NAME or file:PATH. [default: env:CRMCORE_KEYS where that is set]",
+    ),
     click.option("--json", is_flag=True, default=None, help="Data as one JSON document."),
     click.option(
         "--quiet", "-q", is_flag=True, default=None, help="No messages and no progress, only data and errors."
@@ -36,7 +41,7 @@ GLOBAL_OPTIONS = (
     ),
     click.option("--debug", is_flag=True, default=None, help="The traceback of an unexpected error."),
 )
-_NAMES = ("store", "playbook", "acting_as", "json", "quiet", "language", "debug")
+_NAMES = ("store", "playbook", "acting_as", "keys", "json", "quiet", "language", "debug")
 
 
 def with_global_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,7 +103,7 @@ _NOT_SETTABLE = frozenset(
 )
 
 
-def read_settings(shell: Shell, pairs: tuple[str, ...], cls: type[Entity]) -> dict[str, Any]:
+def read_settings(shell: Shell, pairs: tuple[str, ...], cls: type[Entity], option: str = "--set") -> dict[str, Any]:
     """``field=value`` pairs as fields of an entity: fields by key or label, values as an import reads them.
 
     Raises a usage error for a field that isn't there, and :class:`Invalid` with every value that doesn't fit.
@@ -117,7 +122,7 @@ def read_settings(shell: Shell, pairs: tuple[str, ...], cls: type[Entity]) -> di
         name = names.get(fold(given))
         if not equals or name is None:
             hint = f"{cls.entity} has no field {given.strip()} to set" if equals else "it is written field=value"
-            raise click.BadParameter(hint, param_hint="--set")
+            raise click.BadParameter(hint, param_hint=option)
         key = playbook.choice_key(fields[name], content)
         try:
             values[name] = key or parse(cast(CellKind, cls.kinds[name].name), content, options=options)

@@ -1,13 +1,16 @@
 """What things are: frozen values, without any behaviour that needs the world."""
 
+from crmcore.domain.audit import Chain, Erasure
 from crmcore.domain.customer import Contact, Customer
+from crmcore.domain.duplicates import AbsentRecord, Alias, JudgedPair, MatchKey
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
-from crmcore.domain.ledger import ImportedRow, NumberSeries, Setting
+from crmcore.domain.ledger import ImportedRow, ImportRun, NumberSeries, Setting
 from crmcore.domain.obligation import Obligation
 from crmcore.domain.opportunity import Instalment, Objection, Opportunity, Order
 from crmcore.domain.outbox import OutboxMessage
+from crmcore.domain.quality import QualityCheck
 from crmcore.domain.relation import ActionPlan, Attachment, Referral
 from crmcore.domain.service import Feedback, Ticket
 from crmcore.domain.user import User
@@ -29,28 +32,43 @@ ENTITIES: tuple[type[Entity], ...] = (
     Referral,
     Attachment,
     ActionPlan,
+    QualityCheck,
     Obligation,
     Event,
     NumberSeries,
     ImportedRow,
     Setting,
     OutboxMessage,
+    ImportRun,
+    MatchKey,
+    AbsentRecord,
+    Alias,
+    JudgedPair,
+    Chain,
+    Erasure,
 )
 
 __all__ = [
     "ENTITIES",
+    "AbsentRecord",
     "ActionPlan",
+    "Alias",
     "Attachment",
+    "Chain",
     "Contact",
     "Customer",
     "Entity",
+    "Erasure",
     "Event",
     "Feedback",
     "FollowUp",
     "FollowUpPlan",
     "FrozenMap",
+    "ImportRun",
     "ImportedRow",
     "Instalment",
+    "JudgedPair",
+    "MatchKey",
     "Money",
     "NumberSeries",
     "Objection",
@@ -58,6 +76,7 @@ __all__ = [
     "Opportunity",
     "Order",
     "OutboxMessage",
+    "QualityCheck",
     "Record",
     "Referral",
     "Setting",

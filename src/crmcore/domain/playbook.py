@@ -19,8 +19,11 @@ from crmcore.domain.policies import (
     Cadence,
     CadencePolicy,
     CustomField,
+    Duplicates,
     Label,
+    Privacy,
     Reminder,
+    Retention,
     Risks,
     StageGraph,
     Table,
@@ -167,12 +170,15 @@ class Playbook:
     calendar: Mapping[str, Any] = attrs.field(factory=FrozenMap, converter=frozen_map)
     tiering: Tiering | None = None
     assignment: tuple[Assignment, ...] = ()
+    retention: tuple[Retention, ...] = ()
     risks: Risks = attrs.field(factory=Risks)
+    duplicates: Duplicates = attrs.field(factory=Duplicates)
     scale_bands: Mapping[str, int] = attrs.field(factory=FrozenMap, converter=frozen_map)
     fields: Mapping[str, Label] = attrs.field(factory=FrozenMap, converter=frozen_map)
     choices: Mapping[str, Mapping[str, Label]] = attrs.field(factory=FrozenMap, converter=frozen_map)
     tables: Mapping[str, Table] = attrs.field(factory=FrozenMap, converter=frozen_map)
     custom_fields: Mapping[str, CustomField] = attrs.field(factory=FrozenMap, converter=frozen_map)
+    privacy: Privacy = attrs.field(factory=Privacy)
 
     @cached_property
     def _texts(self) -> dict[str, Mapping[str, str]]:
@@ -206,9 +212,10 @@ class Playbook:
         """The value that a text means: its key, a label or an alias, folded. None where none is meant."""
         if not isinstance(text, str):
             return None
-        if field not in self._texts:
-            self._texts[field] = by_text(self.vocabulary(field).items())
-        return self._texts[field].get(fold(text))
+        texts = self._texts.get(field)
+        if texts is None:
+            texts = self._texts[field] = by_text(self.vocabulary(field).items())
+        return texts.get(fold(text)) if texts else None
 
     def stage_key(self, graph: str, text: str) -> str | None:
         """The stage that a text means in the ``lifecycle`` or in a pipeline; raises KeyError for an unknown graph."""

@@ -274,6 +274,24 @@ class Tiering:
 
 
 @attrs.frozen(kw_only=True)
+class Retention:
+    """How long a customer is kept 保存期限: ``after`` so long, counted from ``since``, it goes to the bin or is erased.
+
+    It holds for customers of ``kind`` (any unless given) at one of ``stages`` (any unless given). ``since`` is the
+    ``last_activity``, whatever was last done about the customer, or ``closed``: when it came to a stage that ends the lifecycle,
+    won or lost; of one at another stage nothing is due then.
+    """
+
+    key: str
+    label: Label
+    after: Duration
+    since: Literal["last_activity", "closed"] = "last_activity"
+    kind: Literal["enterprise", "individual"] | None = None
+    stages: tuple[str, ...] = ()
+    action: Literal["delete", "erase"] = "erase"
+
+
+@attrs.frozen(kw_only=True)
 class Risks:
     """When a customer may be lost, and when one may want more (seed 001). A rule that isn't given finds nobody.
 
@@ -293,6 +311,30 @@ class Risks:
     referrals: int | None = None
     satisfied_stars: int | None = None
     signals: int = 1
+
+
+Found = Literal["refuse", "warn", "ignore"]
+"""What becomes of a new customer that has a value in common with one on file."""
+
+
+@attrs.frozen(kw_only=True)
+class Duplicates:
+    """What tells that a customer has a file already (一户一档: seeds 003, 004), key by key, and how strictly it is taken.
+
+    Only enterprises are known by their name: two people may share one. A shared telephone may be an agent's. ``similar`` is
+    what resembles without being equal.
+    """
+
+    uscc: Found = "refuse"
+    name: Found = "refuse"
+    phone: Found = "warn"
+    email: Found = "warn"
+    wechat: Found = "warn"
+    similar: Literal["warn", "ignore"] = "warn"
+
+    def of(self, found: Found) -> tuple[str, ...]:
+        """The keys that are taken so strictly."""
+        return tuple(key for key in ("uscc", "name", "phone", "email", "wechat") if getattr(self, key) == found)
 
 
 @attrs.frozen(kw_only=True)
@@ -318,6 +360,16 @@ class CustomField:
     key: str
     kind: Literal["text", "integer", "flag"]
     label: Label
+
+
+@attrs.frozen(kw_only=True)
+class Privacy:
+    """What is to be protected: ``encrypted`` are the dotted fields whose values are encrypted in a store that has keys.
+
+    A custom field there stands for all custom fields of its entity.
+    """
+
+    encrypted: tuple[str, ...] = ()
 
 
 def by_text(labels: Iterable[tuple[str, Label]]) -> Mapping[str, str]:
