@@ -28,6 +28,7 @@ from crmcore.app.orders import Orders
 from crmcore.app.quality_checks import QualityChecks
 from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
+from crmcore.app.retention import RetentionRules
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
 from crmcore.app.tickets import Tickets
 from crmcore.app.tiers import Tiers
@@ -141,6 +142,7 @@ class Session:
         self.imports = Imports(crm, actor)
         self.exports = Exports(crm, actor)
         self.reports = Reports(crm, actor)
+        self.retention = RetentionRules(crm, actor)
         self.quality = QualityChecks(crm, actor)
 
 
