@@ -66,6 +66,12 @@ def half_width(text: str) -> str:
     return " ".join(plain.split())
 
 
+def without_blanks(text: str) -> str:
+    """The text in half width with no blanks at all."""
+    # A mark that stood behind a blank joins the letter before it.
+    return unicodedata.normalize("NFKC", half_width(text).replace(" ", ""))
+
+
 class Normaliser(ABC):
     """The forms of one country. The methods here know none and need no library; a country's own class overrides what it knows.
 
@@ -109,7 +115,7 @@ class Normaliser(ABC):
 
     def registration(self, text: str) -> Normalised:
         """The number under which a country registers a company. Parts are the country's own, and ``province``."""
-        plain = half_width(half_width(text).upper()).replace(" ", "")
+        plain = without_blanks(without_blanks(text).upper())
         return Normalised(original=text, key=plain or None, shown=plain or text)
 
     def company_name(self, text: str) -> Normalised:
