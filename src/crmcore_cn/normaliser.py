@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from crmcore.domain.values import FrozenMap, fold
-from crmcore.rules.normalisation import Normalised, Normaliser, finding, half_width, without_blanks
+from crmcore.rules.normalisation import NameIndex, Normalised, Normaliser, finding, half_width, without_blanks
 from crmcore_cn.addresses import read_address
 from crmcore_cn.company_names import parse
 from crmcore_cn.emails import read_email
@@ -86,6 +86,12 @@ class ChineseNormaliser(Normaliser):
     def is_company(self, text: str) -> bool:
         """Whether only a company or an institution has such a name."""
         return bool(_COMPANY.search(half_width(text)))
+
+    def name_index(self) -> NameIndex:
+        """An index that knows regions, cores, trades and legal forms, and characters of the same sound or look."""
+        from crmcore_cn.name_index import NameIndex as Names  # it reads tables of characters
+
+        return Names()
 
     def person_name(self, text: str) -> Normalised:
         """The name of a person; the dot within names of minorities is one, however it is typed."""
