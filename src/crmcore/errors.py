@@ -476,6 +476,8 @@ PHRASES: Mapping[str, str] = {
     ),
     'the demo needs XlsxWriter: pip install "crmcore[excel]"': '演示需要XlsxWriter:pip install "crmcore[excel]"',
     "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
+    "an id stands on both sides": "两边有相同的编号",
+    "the weights were learned for rules with other fields": "权重来自字段不同的规则",
     'fuzzy fields need rapidfuzz: pip install "crmcore[duplicates]"': '模糊比较需要rapidfuzz:pip install "crmcore[duplicates]"',
     "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
     **{

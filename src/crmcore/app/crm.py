@@ -108,8 +108,8 @@ class CRM(Engine):
         return done
 
     def rekey(self, progress: Progress | None = None) -> Rekeyed:
-        """Gives every encrypted value the ring's current key, while others read and write; an old key that is then retired can
-        be taken out of the ring. An interruption is made good by calling it again. Raises :class:`KeyMissing`."""
+        """Gives every encrypted value the ring's current key, while others read and write. A key that is retired then opens
+        nothing here any longer; entries of the chain of events are still verified with it. An interruption is made good by calling it again. Raises :class:`KeyMissing`."""
         return rekey(self.store, progress)
 
 

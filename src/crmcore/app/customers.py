@@ -12,11 +12,12 @@ from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, find_customer, having, named_like, read_page, where_all
 from crmcore.app.histories import history_where
 from crmcore.app.loops import future_issues
-from crmcore.app.merging import Merged, Unmerged, merge, plan_merge, unmerge
+from crmcore.app.merging import Merged, merge, plan_merge
 from crmcore.app.moving import carry_on, decided, due_move, read_visits, target_of, told_automatic
 from crmcore.app.provenance import FieldSource, field_sources
 from crmcore.app.referrals import note_won
 from crmcore.app.similar import Likeness, likenesses, refuse_duplicate
+from crmcore.app.unmerging import Unmerged, unmerge
 from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
 from crmcore.domain import Alias, Contact, Customer, Event
 from crmcore.domain.policies import Stage, Transition

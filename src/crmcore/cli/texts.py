@@ -25,7 +25,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "rekeying": ("rekeying", "正在更换密钥"),
     "encrypted": ("{rows} rows written anew; encrypted under the key {id}", "已重写{rows}行,以密钥{id}加密"),
     "rekeyed": ("{rows} rows written anew; all is under the key {id}", "已重写{rows}行,全部改用密钥{id}"),
-    "key_retired": ("the key {id} is used no longer", "密钥{id}已不再使用"),
+    "key_retired": (
+        "the key {id} encrypts nothing here any longer; older entries of the log are still verified with it",
+        "密钥{id}已不再用于加密;核验较早的记录仍需要它",
+    ),
     "key_still_used": (
         "the key {id} is still used: another program writes with it; give it the new ring, then call this again",
         "密钥{id}仍在使用:有其他程序以其写入,请为其换上新的密钥环后重试",
