@@ -366,9 +366,6 @@ PHRASES: Mapping[str, str] = {
     "this is no worksheet of a sample": "这不是抽查核对表",
     "a file that is right has no wrong fields": "正确的档案不应有错误字段",
     "1 to 100": "1至100",
-    'Chinese company names need pypinyin: pip install "crmcore[cn]"': (
-        '中文企业名称需要安装可选组件:pip install "crmcore[cn]"'
-    ),
     "there is no such import": "没有这样的导入",
     "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",
