@@ -35,7 +35,7 @@ from crmcore.app.tiers import Tiers
 from crmcore.app.users import Users
 from crmcore.app.work import Work
 from crmcore.domain import Contact, Customer, Setting
-from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError, ReadOnly
+from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError, ReadOnly, StoreCorrupt
 from crmcore.playbooks import Playbook, load
 from crmcore.playbooks.loading import load_or_check
 from crmcore.plugins import Plugins, open_store
@@ -189,7 +189,8 @@ def open(
         begin(store, encrypted_fields(kept_under))
         crm = CRM(store, kept_under, registered, clock, ids or UUID7Source(), ring)
         _begin(crm)
-        crm.keep_keys()
+        with suppress(StoreCorrupt):  # what can't be read has no keys, and a check says where it is
+            crm.keep_keys()
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)
