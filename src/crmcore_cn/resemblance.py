@@ -33,8 +33,6 @@ CORE_SAME: Final = 5.0
 #: What each full share of a core that differs takes, up to a half of it and beyond.
 CORE_STEP: Final = 16.0
 CORE_REST: Final = 7.0
-#: How much less a core says that is only a place or a trade, or that was cut from a longer one.
-DESCRIPTIVE: Final = 0.4
 #: What a core at least says whose characters stand in the other name in their order.
 ABBREVIATED: Final = -1.5
 #: How much less it counts that a core stands before the same core: a town, a group.
@@ -43,6 +41,7 @@ PREFIXED: Final = 0.8
 FORM_RARE: Final = 1.0
 #: Where one name has a core and the other none.
 CORE_MISSING: Final = -3.5
+#: How much less a core says that was cut from a longer one.
 CUT: Final = 0.6
 TRADE_SAME: Final = 1.5
 TRADE_STEP: Final = 2.5
@@ -178,9 +177,8 @@ def _bodies(one: CompanyName, other: CompanyName, weights: Weights, *, cut: bool
     shorter, longer = sorted((one.core, other.core), key=len)
     if len(shorter) > 1 and longer.endswith(shorter):
         core_share *= PREFIXED
-    agreed = CORE_SAME * _rarity(one, other, weights)
-    if one.descriptive or other.descriptive:
-        agreed *= DESCRIPTIVE
+    # A place or a trade instead of a core says nothing that places and trades don't say already.
+    agreed = 0.0 if one.descriptive or other.descriptive else CORE_SAME * _rarity(one, other, weights)
     if cut:
         agreed *= CUT
     key = _core_key(core)
