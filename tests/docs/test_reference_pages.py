@@ -24,7 +24,7 @@ from crmcore.domain import policies
 from crmcore.interchange.rejections import REASONS
 from crmcore.playbooks import load
 from crmcore.plugins import hookspecs
-from crmcore.rules import stages
+from crmcore.rules import permissions, stages
 from crmcore.storage import query
 from crmcore_excel import places
 from crmcore_postgres.settings import CONNECTION_OPTIONS
@@ -145,6 +145,7 @@ def used_actions() -> Iterator[str]:
                 "announce",
                 "take",
                 "contribute",
+                "Handed",
             ):
                 continue
             for argument in node.args:
@@ -171,6 +172,8 @@ CLASSES = {
     "Risks": policies.Risks,
     "Tables": policies.Table,
     "Custom fields": policies.CustomField,
+    "Permissions": policies.Permission,
+    "Field levels": policies.FieldLevel,
     "Labels": policies.Label,
 }
 
@@ -198,6 +201,7 @@ def test_every_class_of_the_playbook_model_has_its_section() -> None:
         ("Guards", model.GUARDS),
         ("Moments", model.MOMENTS),
         ("Measures", model.MEASURES),
+        ("Actions of permissions", permissions.ACTIONS),
         ("Columns that are taken apart", model.COMPOUND_FIELDS),
         ("Columns that are worked out", model.DERIVED_FIELDS),
     ],
