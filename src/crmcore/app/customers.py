@@ -22,7 +22,7 @@ from crmcore.rules.tiering import until_issues
 from crmcore.rules.timing import day_start, zone_named
 from crmcore.rules.validation import check_customer, check_number, meant
 from crmcore.rules.visits import Visit
-from crmcore.storage.query import And, Eq, Ge, Where
+from crmcore.storage.query import And, Eq, Ge, IsNull, Ne, Where
 
 CustomerReference: TypeAlias = Customer | str
 """A customer, its id or its number. Where a customer is handed in and what is to be changed of it was changed by somebody
@@ -30,6 +30,7 @@ else since it was read, the change is refused with ``Conflict``."""
 
 #: What only a use case of its own may change: numbers are drawn, stages are moved, owners handed over.
 _FIXED = (*STAMPS, "number", "stage", "stage_since", "owner", "last_follow_up_at", "tier_reason")
+_CONFIRMED = ("confirmed_by", "confirmed_at")
 
 
 def register_customer(
@@ -42,6 +43,7 @@ def register_customer(
 ) -> Customer:
     """Registers within a unit of work; see :meth:`Customers.register`. Of an imported one nobody asks why it was lost."""
     playbook = work.playbook
+    refuse_fixed("customer", values, _CONFIRMED)
     given = meant("customer", values, playbook)
     stage = playbook.lifecycle.initial if given.get("stage") is None else given["stage"]
     given["stage"] = playbook.lifecycle.stage_key(stage) or stage
@@ -101,9 +103,12 @@ def _refuse_duplicate(work: Work, customer: Customer) -> None:
         conditions.append(And(Eq("name_key", fold(customer.name)), Eq("kind", "enterprise")))
     for condition in conditions:
         for same in work.find(Customer, condition, limit=2):
-            if same.id != customer.id:
-                told = f"this customer is registered already as {same.number}"
-                raise DuplicateCustomer(told, number=same.number, id=same.id)
+            if same.id == customer.id:
+                continue
+            if not work.sees(same):
+                raise DuplicateCustomer("this customer is registered already", number=None, id=None)
+            told = f"this customer is registered already as {same.number}"
+            raise DuplicateCustomer(told, number=same.number, id=same.id)
 
 
 def _checked(work: Work, current: Customer, changes: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
@@ -113,7 +118,8 @@ def _checked(work: Work, current: Customer, changes: Mapping[str, Any], reason: 
     hand has a reason, and that of the tier before is none for this one.
     """
     # A day without a tier would end what somebody else set.
-    refuse_fixed("customer", changes, _FIXED if "tier" in changes else (*_FIXED, "tier_until"))
+    fixed = (*_FIXED, *_CONFIRMED)
+    refuse_fixed("customer", changes, fixed if "tier" in changes else (*fixed, "tier_until"))
     told = meant("customer", changes, work.playbook)
     merged = {name: told.get(name, getattr(current, name)) for name in Customer.kinds}
     custom = told.get("custom")
@@ -137,6 +143,7 @@ def move_customer(
     work: Work, customer: Customer, to: str, fields: Mapping[str, Any] = NO_FIELDS, *, reason: str | None = None
 ) -> Customer:
     """Moves within a unit of work; see :meth:`Customers.move`."""
+    work.ask(customer, "move")
     lifecycle = work.playbook.lifecycle
     target = target_of(lifecycle, customer, to)
     told = _checked(work, customer, fields, reason)
@@ -170,6 +177,12 @@ def carry_customer_on(work: Work, customer: Customer, was_due: Transition | None
         return _moved(work, further)
 
     return carry_on(work, customer, move, was_due)
+
+
+def _against_confirming(customer: Customer, actor: str) -> str | None:
+    if customer.owner != actor:
+        return "its owner confirms it"
+    return "its owner entered it" if customer.created_by == actor else None
 
 
 class Customers(UseCases):
@@ -241,6 +254,26 @@ class Customers(UseCases):
             return carry_customer_on(work, changed, due_move(work, current))
 
         return self.write(decide)
+
+    def confirm(self, customer: CustomerReference) -> Customer:
+        """Notes that the owner went over what somebody else had entered (二次核对, seed 004). Confirmed again, it holds from now.
+
+        Raises :class:`Invalid` where somebody else than the owner would confirm, or the owner entered it.
+        """
+
+        def decide(work: Work) -> Customer:
+            current = work.current(Customer, customer, ("owner",))
+            if why := _against_confirming(current, work.actor):
+                raise Invalid([Issue(code="refused", field="customer.confirmed_by", facts={"why": why})])
+            return work.change(current, "customer.confirmed", {"confirmed_by": work.actor, "confirmed_at": work.now})
+
+        return self.write(decide)
+
+    def unconfirmed(self, owner: str | None = None) -> list[Customer]:
+        """The customers that somebody else entered and their owner, the one who acts unless given, didn't go over yet; by number."""
+        name = self.actor if owner is None else owner
+        where = And(Eq("owner", name), IsNull("confirmed_at"), Ne("created_by", name))
+        return self.listed(Customer, where, ("number",))
 
     def add_collaborators(self, customer: CustomerReference, *names: str) -> Customer:
         """Lets others work with the owner: a name, or name/department as ``hua/技术支持``."""

@@ -242,6 +242,9 @@ class ImportPlan:
         A customer that is on file already is known and left as it is. An opportunity without a customer stands alone, with
         a warning; one whose customer is nobody's is rejected. Can be called again, also after a crash.
         """
+        for sheet in self.sheets:
+            for entity in dict.fromkeys(draft.entity for draft in sheet.drafts if draft.ready):
+                self._engine.ask(entity, "import", everywhere=False)
         total, done = sum(sheet.ready for sheet in self.sheets), 0
         results = []
         for sheet in self.sheets:
@@ -320,6 +323,8 @@ class _Taking:
 
     def __init__(self, crm: Engine, work: Work, file: str, batch: Sequence[Draft]) -> None:
         self.crm, self.work, self.file, self.batch = crm, work, file, batch
+        if work.permit is not None:
+            work.permit.also = ("import",)
         self.taken = set(work.transaction.get_many("imported_rows", [draft.digest for draft in batch]))
         self.customers = self._customers(batch)
         self.opportunities = self._opportunities(batch)
@@ -332,11 +337,13 @@ class _Taking:
         names = {fold(draft.references[key]) for draft in batch for key in _NAMES if key in draft.references}
         found: dict[str, list[Customer]] = {}
         if numbers:
-            for customer in self.work.find(Customer, In("number", tuple(numbers))):
+            for customer in filter(self.work.sees, self.work.find(Customer, In("number", tuple(numbers)))):
                 found.setdefault(customer.number, []).append(customer)
         if names:
-            for customer in self.work.find(Customer, In("name_key", tuple(names))):
-                found.setdefault(fold(customer.name), []).append(customer)
+            for customer in filter(self.work.sees, self.work.find(Customer, In("name_key", tuple(names)))):
+                # What is kept back isn't guessed by naming it either.
+                if self.work.readable(customer, "name"):
+                    found.setdefault(fold(customer.name), []).append(customer)
         return found
 
     def _opportunities(self, batch: Iterable[Draft]) -> dict[str, str]:
@@ -344,9 +351,11 @@ class _Taking:
         references = [ref for draft in batch if (ref := draft.values.get("opportunity", {}).get("reference"))]
         if not references:
             return {}
-        by_id = {id: id for id in self.work.transaction.get_many("opportunities", references)}
-        found = self.work.find(Opportunity, In("reference", tuple(references)))
-        return by_id | {str(opportunity.reference): opportunity.id for opportunity in found}
+        ids = list(self.work.transaction.get_many("opportunities", references))
+        by_id = {id: id for id in ids if (one := self.work.get(Opportunity, id)) and self.work.sees(one)}
+        found = filter(self.work.sees, self.work.find(Opportunity, In("reference", tuple(references))))
+        readable = (one for one in found if self.work.readable(one, "reference"))
+        return by_id | {str(opportunity.reference): opportunity.id for opportunity in readable}
 
     def take_all(self) -> list[tuple[str, list[Issue]]]:
         """Per row what became of it, and what was found on the way."""
@@ -389,8 +398,11 @@ class _Taking:
         """A record of that parent which says all that the row says: the row of an export, come back."""
         for record in self.work.find(cls, Eq(parent, id)):
             # What this batch made or matched already answers for another row that says the same.
-            if record.id not in self.matched and all(
-                _told_alike(getattr(record, name), value) for name, value in values.items()
+            if (
+                record.id not in self.matched
+                and all(_told_alike(getattr(record, name), value) for name, value in values.items())
+                and self.work.sees(record)
+                and all(self.work.readable(record, name) for name in values)
             ):
                 self.matched.add(record.id)
                 return _Taken(record.id, known=True)
@@ -411,6 +423,9 @@ class _Taking:
         try:
             return _Taken(register_customer(self.work, values, [contact] if contact else [], imported=True).id)
         except DuplicateCustomer as duplicate:
+            if duplicate.details["id"] is None:
+                facts = {"why": duplicate.message}
+                raise Invalid([Issue(code="refused", field="customer.name", facts=facts)]) from None
             return self._on_file("customer.name", duplicate.details["id"], duplicate.details["number"])
 
     def _contact(self, draft: Draft) -> _Taken:

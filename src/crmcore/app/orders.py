@@ -51,7 +51,8 @@ def sign_order(
     for instalment in parts:
         work.begin(instalment, "instalment.agreed")
     handed = given({"number": order.number, "amount": order.amount, "signed_on": order.signed_on})
-    work.announce(order, "order.handed_over", {name: [None, value] for name, value in handed.items()})
+    with work.following():
+        work.announce(order, "order.handed_over", {name: [None, value] for name, value in handed.items()})
     return order
 
 
@@ -152,6 +153,7 @@ class Orders(UseCases):
 
         def decide(work: Work) -> Order:
             order, named = _owed(work, owed)
+            work.ask(order, "update")
             parts = _instalments(work, order)
             day = work.today if on is None else on
             issues = list(future_issues(work, "order.collected_on", day))

@@ -7,10 +7,11 @@ transaction. Whatever fails, the store is left as it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import chain
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -29,6 +30,9 @@ from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS, to_plain
 from crmcore.storage.contract import Change, Delete, Insert, Transaction, Update
 from crmcore.storage.query import Eq, Query, Where
+
+if TYPE_CHECKING:  # it works with what stands here
+    from crmcore.app.permitting import Permit
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R", bound=Record)
@@ -84,6 +88,37 @@ class Work:
         self._removed: list[Entity] = []
         self._touched: dict[Whose, None] = {}
         self._new: dict[str, list[Event]] = {}
+        self.permit: Permit | None = None
+        """Who checks each change of a record; None where everything is allowed."""
+        self._following = 0
+
+    # Permissions
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """What the library draws from what was asked for, by rule: nobody is asked whether they may. Everything else is checked."""
+        self._following += 1
+        try:
+            yield
+        finally:
+            self._following -= 1
+
+    def ask(self, record: Entity, action: str) -> None:
+        """Raises :class:`Forbidden` where the one who acts may not do that to the record."""
+        if self.permit is not None and not self._following:
+            self.permit.ask(record, action)
+
+    def sees(self, record: Entity) -> bool:
+        """Whether the one who acts sees the record."""
+        return self.permit is None or self.permit.sees(record)
+
+    def readable(self, record: Entity, field: str) -> bool:
+        """Whether the one who acts has a field of the record in full."""
+        return self.permit is None or self.permit.readable(record, field)
+
+    def _check(self, before: Entity | None, after: Entity) -> None:
+        if self.permit is not None and not self._following and isinstance(after, Record):
+            self.permit.check(before if isinstance(before, Record) else None, after)
 
     # Reading
 
@@ -126,8 +161,10 @@ class Work:
             raise not_named(cls, "number" if cls is Customer else name)
         else:
             found = self.get(cls, wanted.id)
-            if found is not None and found.version != wanted.version:
-                changed = [name for name in decided_on if getattr(found, name, None) != getattr(wanted, name, None)]
+            if found is not None and found.version != wanted.version and self.sees(found):
+                # What was kept back when it was read can't be compared.
+                compared = [name for name in decided_on if self.readable(found, name)]
+                changed = [name for name in compared if getattr(found, name, None) != getattr(wanted, name, None)]
                 if changed:
                     raise Conflict(
                         f"{', '.join(changed)} of this {cls.entity} was changed since it was read",
@@ -137,7 +174,7 @@ class Work:
                         expected=wanted.version,
                         actual=found.version,
                     )
-        if found is None:
+        if found is None or not (self._following or self.sees(found)):
             raise NotFound(f"there is no such {cls.entity.replace('_', ' ')}", entity=cls.entity)
         return found
 
@@ -212,11 +249,13 @@ class Work:
 
     def add(self, entity: Entity, action: str, reason: str | None = None) -> None:
         """A new entity without an event of its own."""
+        self._check(None, entity)
         self._pending[entity.id] = _Pending(entity, None, None, action, reason)
         self._loaded[type(entity), entity.id] = entity
 
     def put(self, changed: Entity, before: Entity, action: str, reason: str | None = None) -> None:
         """A changed entity in place of the one before, without an event of its own."""
+        self._check(before, changed)
         pending = self._pending.get(changed.id)
         if pending is None:
             self._pending[changed.id] = _Pending(changed, before.version, before, action, reason)
@@ -226,6 +265,8 @@ class Work:
 
     def remove(self, entity: Entity) -> None:
         """An entity taken away, without an event of its own."""
+        if isinstance(entity, Record):
+            self.ask(entity, "delete")
         self._removed.append(entity)
         self._loaded.pop((type(entity), entity.id), None)
 
@@ -271,6 +312,7 @@ class Work:
 
     def announce(self, entity: Record, action: str, changes: Mapping[str, Any], reason: str | None = None) -> None:
         """An event about a record that doesn't change by it; plugins are asked about it as about a change."""
+        self.ask(entity, "update")
         self.note(entity, action, changes, reason)
         self._announced.append(_Pending(entity, entity.version, entity, action, reason))
 
