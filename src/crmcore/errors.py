@@ -89,6 +89,15 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "the columns {label} say the same field; the first that is filled counts",
         "多个列对应同一字段,取先填写的一列:{label}",
     ),
+    "unheaded_cell": (
+        "column {label} has no heading and was left out, from this row on",
+        "第{label}列没有标题,从此行起未导入",
+    ),
+    "surplus_cells": (
+        "the row has more cells than the header; a separator within a text may lack its quotation marks",
+        "此行的单元格比表头多,可能是内容中的分隔符没有加引号",
+    ),
+    "total_row": ("the row is a total and no record", "此行是合计,不是一条记录"),
     "formula": ("{label} holds a formula; its last value was taken", "{label}含有公式,取其最后的值"),
     "edit_conflict": (
         "{label} was changed by somebody else in the meantime",
@@ -105,7 +114,38 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     ),
     "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
     "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
+    "kept_on_file": (
+        "{label} differs from what is on file, which was kept",
+        "{label}与档案不一致,已保留档案内容",
+    ),
+    "duplicate_asked": (
+        "{label} is on file as {number}; say what is to be done with the row",
+        "{label}与已有客户{number}重复,请选择处理方式",
+    ),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
+    "ambiguous_phone": ("{label} can be read as more than one number", "{label}可以读成多个号码"),
+    "no_area_code": ("{label} is a landline without its area code", "{label}缺少区号"),
+    "unassigned_phone": (
+        "{label} has the form of a telephone number, but no such numbers are in use",
+        "{label}形似电话号码,但号段未启用",
+    ),
+    "bad_wechat": ("{label} is not a WeChat ID", "{label}不是微信号"),
+    "registration_length": (
+        "{label} has {length} characters; a unified social credit code has 18",
+        "{label}有{length}个字符,统一社会信用代码应为18位",
+    ),
+    "bad_registration": (
+        "{label} is not a valid registration number; look at the characters {positions}",
+        "{label}不是有效的登记号码,请核对第{positions}位",
+    ),
+    "misread_registration": (
+        "{label} holds letters that no code has; read as the digits that they look like, at {positions}",
+        "{label}第{positions}位是代码中不会有的字母,已按形近数字识别",
+    ),
+    "ambiguous": ("{label} can mean: {candidates}", "{label}可能指:{candidates}"),
+    "former_division": ("{label} names a division that is now {now}", "{label}中的行政区划现为{now}"),
+    "unknown_industry": ("{label} is no industry of {standard}", "{label}不是{standard}中的行业"),
+    "contradiction": ("{label} does not go with {other}", "{label}与{other}不相符"),
 }
 
 #: What stands in English among the facts of an issue, or is the whole message of an error, in Chinese.
@@ -221,8 +261,32 @@ PHRASES: Mapping[str, str] = {
     "numbers from headcount_low on": "不小于headcount_low的数",
     "numbers from zero on": "不小于零的数",
     "a report is restricted by a mapping of fields to values": "报表范围应写作字段与取值的对应",
+    "this is no checkpoint, or one of another version": "这不是检查点文件,或版本不同",
+    "the audit has faults; look with: crmcore verify": "审计链存在问题,请先运行 crmcore verify 查看",
+    "another writer began the same history": "另有写入者同时开始了同一条记录链",
     "a search is a text": "搜索内容应为文字",
     "a workbook is written to a path": "工作簿应写入文件路径",
+    # Keys
+    "the store is encrypted; open it with its keys": "存储已加密,请提供密钥打开",
+    "nothing is encrypted in this store": "此存储没有加密内容",
+    'encryption needs the extra: pip install "crmcore[crypto]"': '加密需要安装可选组件:pip install "crmcore[crypto]"',
+    "the OpenSSL of this cryptography has no AES-GCM-SIV": "所装cryptography的OpenSSL不支持AES-GCM-SIV",
+    "there is no key in the ring": "密钥环中没有密钥",
+    "the id of a key has 1 to 32 letters, digits, - and _": "密钥标识由1至32个字母、数字、-或_组成",
+    "the current key is none of the ring": "当前密钥不在密钥环中",
+    "more than one key is marked as the current one": "标记为当前的密钥不止一个",
+    "keys are named by env:NAME or file:PATH": "密钥来源应写作env:变量名或file:路径",
+    "the keys are no JSON object of ids to base64": "密钥不是以标识对应base64的JSON对象",
+    "a key is written id:base64": "密钥应写作“标识:base64”",
+    "the file of keys %s may be read by others; let only its owner: chmod 600": (
+        "密钥文件%s可被他人读取,请只允许所有者读写:chmod 600"
+    ),
+    "no keys were given; name them: --keys env:NAME or --keys file:PATH": (
+        "没有提供密钥,请指明来源:--keys env:变量名 或 --keys file:路径"
+    ),
+    "two plugins bring keys": "两个插件都提供了密钥",
+    "what a plugin brings as keys is no KeyRing": "插件提供的密钥不是KeyRing",
+    "keys are a KeyRing, or named by env:NAME or file:PATH": "密钥应为KeyRing,或写作env:变量名、file:路径",
     # What is expected
     "text": "文本",
     "a whole number": "整数",
@@ -278,6 +342,8 @@ PHRASES: Mapping[str, str] = {
     "whoever takes over is not an active user": "接手人不是有效用户",
     "the last administrator stays": "最后一名管理员不能停用或改任",
     # Messages of errors
+    "there is no such import": "没有这样的导入",
+    "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",
     "no customer and no one opportunity goes by this number": "没有此编号对应的客户,也没有唯一对应的销售机会",
     "somebody must be acting: give the user's name": "须写明操作人的用户名",
@@ -372,6 +438,9 @@ PHRASES: Mapping[str, str] = {
     "the facts beside the data are not those of this library": "数据旁的说明不是本程序写入的",
     "the server undid the transaction": "服务器撤销了该事务",
     "the workbook was not written by this library": "该工作簿不是由本程序生成的",
+    'Chinese forms need an optional library: pip install "crmcore[cn]"': (
+        '处理中文格式需要可选组件:pip install "crmcore[cn]"'
+    ),
     'workbooks need an optional library: pip install "crmcore[excel]"': (
         '读写工作簿需要可选组件:pip install "crmcore[excel]"'
     ),
@@ -383,6 +452,7 @@ PHRASES: Mapping[str, str] = {
     ),
     'the demo needs XlsxWriter: pip install "crmcore[excel]"': '演示需要XlsxWriter:pip install "crmcore[excel]"',
     "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
+    'fuzzy fields need rapidfuzz: pip install "crmcore[duplicates]"': '模糊比较需要rapidfuzz:pip install "crmcore[duplicates]"',
     "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
     **{
         f"there is no such {named}": f"没有这样的{chinese}"
@@ -458,6 +528,10 @@ MEANINGS: Mapping[str, str] = {
     "plugin_conflict": "插件冲突",
     "plugin_load": "插件无法加载",
     "missing_extra": "缺少可选组件",
+    "invalid_keys": "密钥有误",
+    "key_missing": "缺少密钥",
+    "key_unknown": "密钥不匹配",
+    "sealed_value_broken": "加密内容已损坏",
 }
 
 
@@ -674,6 +748,29 @@ class StoreCorrupt(StorageError):
     code = "store_corrupt"
 
 
+class KeyMissing(StorageError):
+    """The store's encrypted values can't be opened, or made, without keys, and none were given."""
+
+    code = "key_missing"
+
+
+class KeyUnknown(StorageError):
+    """The key ring lacks the key, or holds another one under its id; ``details["key_id"]`` names it."""
+
+    code = "key_unknown"
+
+    @classmethod
+    def of(cls, key_id: str) -> Self:
+        """The error for a key that isn't in the ring."""
+        return cls(f"the key {key_id} is not in the key ring", key_id=key_id)
+
+
+class SealedValueBroken(StoreCorrupt):
+    """An encrypted value was changed, or is not where it was written; ``details`` name collection, field and id."""
+
+    code = "sealed_value_broken"
+
+
 class StoreFull(StorageError):
     """No space is left where the store lives."""
 
@@ -696,6 +793,12 @@ class InvalidURL(CRMError, ValueError):
     """A store URL that can't be read."""
 
     code = "invalid_url"
+
+
+class InvalidKeys(CRMError, ValueError):
+    """A key ring that can't be read or used; the message names ids of keys, never a key."""
+
+    code = "invalid_keys"
 
 
 class PlaybookError(CRMError, ValueError):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from crmcore.interchange.rejections import rejected
 from crmcore_excel.marks import MAX_FORMULAS, Marks
 
+_CONTAINER, _STREAM = "OLE container", "workbook stream"
 _STREAMS, _ENCRYPTED = ("workbook", "book"), "encryptedpackage"
 _FORMULAS = frozenset({0x0006, 0x0206, 0x0406})
 _BOOL_OR_ERROR, _SHEET, _PASSWORD, _BEGIN, _END = 0x0205, 0x0085, 0x002F, 0x0809, 0x000A
@@ -31,7 +32,7 @@ def read_marks(content: bytes) -> list[Marks]:
         for kind, start, size in _records(stream, 0, budget):
             budget -= 1
             if kind == _PASSWORD:
-                raise rejected("encrypted")
+                raise rejected("encrypted", part="FilePass")
             if kind == _SHEET and size >= 4:
                 starts.append(struct.unpack_from("<I", stream, start)[0])
         sheets = []
@@ -40,7 +41,7 @@ def read_marks(content: bytes) -> list[Marks]:
             sheets.append(marks)
             budget -= visited
     except (struct.error, IndexError) as error:
-        raise rejected("damaged") from error
+        raise rejected("damaged", part=_STREAM) from error
     return sheets
 
 
@@ -59,7 +60,7 @@ def _records(stream: bytes, start: int, budget: int) -> Iterator[tuple[int, int,
                 return
         yield kind if depth <= 1 else 0, start + 4, size
         start += 4 + size
-    raise rejected("damaged")
+    raise rejected("damaged", part=_STREAM)
 
 
 def _sheet_marks(stream: bytes, start: int, budget: int) -> tuple[Marks, int]:
@@ -92,7 +93,7 @@ class _Container:
         self.content = content
         self.shift, self.small_shift = struct.unpack_from("<HH", content, 30)
         if self.shift not in (9, 12) or self.small_shift >= self.shift:
-            raise rejected("damaged")
+            raise rejected("damaged", part=_CONTAINER)
         self.directory, _, self.small_limit, self.small_table, _, extension, _ = struct.unpack_from("<7I", content, 48)
         table_sectors = list(struct.unpack_from("<109I", content, 76))
         per_sector = (1 << self.shift) // 4 - 1
@@ -103,7 +104,7 @@ class _Container:
             table_sectors += more
         used = [sector for sector in table_sectors if sector < _CHAIN_END]
         if len(used) > len(content) >> self.shift:
-            raise rejected("damaged")
+            raise rejected("damaged", part=_CONTAINER)
         self.table = _numbers(b"".join(map(self._sector, used)))
 
     def workbook(self) -> bytes:
@@ -121,15 +122,15 @@ class _Container:
             elif kind == 2:
                 streams.setdefault(name, (start, size))
         if _ENCRYPTED in streams:
-            raise rejected("encrypted")
+            raise rejected("encrypted", part="EncryptedPackage")
         found = next((streams[name] for name in _STREAMS if name in streams), None)
         if found is None:
-            raise rejected("not_a_workbook")
+            raise rejected("not_a_workbook", part=_STREAM)
         start, size = found
         if size >= self.small_limit:
             return self._chain(start)[:size]
         if root is None:
-            raise rejected("damaged")
+            raise rejected("damaged", part=_CONTAINER)
         return self._small_chain(start, root)[:size]
 
     def _sector(self, number: int) -> bytes:
@@ -140,7 +141,7 @@ class _Container:
         pieces: list[bytes] = []
         while sector < _CHAIN_END:
             if len(pieces) > len(self.content) >> self.shift:
-                raise rejected("damaged")
+                raise rejected("damaged", part=_CONTAINER)
             pieces.append(self._sector(sector))
             sector = self.table[sector]
         return b"".join(pieces)
@@ -151,7 +152,7 @@ class _Container:
         pieces: list[bytes] = []
         while sector < _CHAIN_END:
             if len(pieces) > len(table):
-                raise rejected("damaged")
+                raise rejected("damaged", part=_CONTAINER)
             pieces.append(container[sector << self.small_shift : (sector + 1) << self.small_shift])
             sector = table[sector]
         return b"".join(pieces)

@@ -20,7 +20,7 @@ class Limits:
     """Cells of the rectangle that a sheet's filled cells span."""
     memory: int = 512 * 2**20
     """Address space of the child process, where the system can limit it."""
-    seconds: float = 10.0
+    seconds: float = 4.0
     """Wall clock of the child process, for what is small."""
     seconds_per_mebibyte: float = 0.1
     """Added for each MiB of unpacked content."""

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import attrs
 
 from crmcore.errors import ImportRejected, MissingExtra, SchemaMismatch, StorageError, StoreCorrupt, StoreUnavailable
+from crmcore.interchange.rejections import WHOLE_FILE
 from crmcore.interchange.sheets import OLE_MAGIC
 from crmcore_excel.layout import MARKS, TEXTS, Marks, SheetLayout, joined, read_marks
 from crmcore_excel.limits import Limits
@@ -148,7 +149,9 @@ def _rejected(problem: ImportRejected, path: Path) -> StorageError:
     if reason in ("not_a_workbook", "no_sheets", "old_format", "encrypted"):
         return SchemaMismatch(f"{_FOREIGN}: {problem}", path=str(path), reason=reason)
     return (
-        _damaged(path) if part is None else StoreCorrupt(f"{path}: {problem}", path=str(path), part=part, reason=reason)
+        _damaged(path)
+        if part in (None, WHOLE_FILE)
+        else StoreCorrupt(f"{path}: {problem}", path=str(path), part=part, reason=reason)
     )
 
 

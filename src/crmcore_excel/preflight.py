@@ -41,6 +41,7 @@ _BROKEN_ZIP = (
     *(ValueError, RuntimeError, LookupError, ArithmeticError),
 )
 
+PACKAGE = "zip"
 Parts = Mapping[str, zipfile.ZipInfo]
 
 
@@ -61,14 +62,19 @@ def preflight(file: BinaryIO, limits: Limits) -> Preflight:
     if file.read(len(OLE_MAGIC)) == OLE_MAGIC:
         return Preflight(unpacked=size, marks=dict(enumerate(read_marks(OLE_MAGIC + file.read()))))
     if _count_entries(file) > limits.parts:
-        raise rejected("bomb")
+        raise rejected("bomb", part=PACKAGE)
     try:
         with zipfile.ZipFile(file) as package:
-            return _check_package(package, size, limits)
+            try:
+                return _check_package(package, size, limits)
+            except _BROKEN_ZIP as error:
+                if isinstance(error, ImportRejected):
+                    raise
+                raise rejected("damaged", part=damaged_part(package) or PACKAGE) from error
     except ImportRejected:
         raise
     except _BROKEN_ZIP as error:
-        raise rejected("damaged") from error
+        raise rejected("damaged", part=PACKAGE) from error
 
 
 def _count_entries(file: BinaryIO) -> int:
@@ -95,6 +101,22 @@ def _check_package(package: zipfile.ZipFile, size: int, limits: Limits) -> Prefl
     return Preflight(unpacked=sum(entry.file_size for entry in entries), marks=marks)
 
 
+def damaged_part(package: zipfile.ZipFile) -> str | None:
+    """The first part that doesn't unpack to what its checksum says, or is XML that is torn; read in pieces."""
+    for entry in package.infolist():
+        parser = expat.ParserCreate() if entry.filename.endswith((".xml", ".rels")) else None
+        try:
+            with package.open(entry) as part:
+                while chunk := part.read(2**20):
+                    if parser:
+                        parser.Parse(chunk)
+            if parser:
+                parser.Parse(b"", True)
+        except (*_BROKEN_ZIP, expat.ExpatError):
+            return entry.filename
+    return None
+
+
 def _canonical(name: str) -> str:
     return name.replace("\\", "/").lstrip("/").lower()
 
@@ -106,16 +128,16 @@ def check_directory(package: zipfile.ZipFile, size: int, limits: Limits) -> Sequ
     for entry in entries:
         name = _canonical(entry.filename)
         if ".." in name.split("/"):
-            raise rejected("unsafe_path")
+            raise rejected("unsafe_path", part=name)
         if name in seen:
             raise rejected("duplicate_part", part=name)
         seen.add(name)
         if entry.flag_bits & 1:
-            raise rejected("encrypted")
+            raise rejected("encrypted", part=name)
         if entry.file_size > max(limits.ratio_from, limits.ratio * entry.compress_size):
             raise rejected("bomb", part=name)
     if sum(entry.compress_size for entry in entries) > size:  # parts that share their bytes
-        raise rejected("bomb")
+        raise rejected("bomb", part=PACKAGE)
     if sum(entry.file_size for entry in entries) > limits.unpacked:
         raise rejected("too_large")
     return entries
@@ -153,7 +175,7 @@ def _sheet_parts(package: zipfile.ZipFile, parts: Parts) -> list[tuple[str, str]
     for tag, attributes in elements:
         kind, target = related.get(attributes.get("id", ""), ("", ""))
         if tag == "sheet" and kind.endswith("macrosheet"):
-            raise rejected("old_format", part=attributes.get("name"))
+            raise rejected("old_format", part=attributes.get("name", target))
         if tag == "sheet" and kind == "worksheet" and target in parts:
             found.append((attributes.get("name", ""), target))
     return found

@@ -11,6 +11,7 @@ import os
 import pickle
 import subprocess
 import threading
+import zipfile
 from collections.abc import Iterator
 from io import BytesIO
 from multiprocessing.spawn import get_executable
@@ -22,7 +23,7 @@ from crmcore.interchange.rejections import rejected
 from crmcore.interchange.sheets import Cell, CellError, Sheet
 from crmcore_excel.limits import Limits
 from crmcore_excel.marks import Marks
-from crmcore_excel.preflight import Preflight, preflight
+from crmcore_excel.preflight import Preflight, damaged_part, preflight
 
 _CHILD = Path(__file__).with_name("_child.py")
 _NO_MARKS = Marks()
@@ -49,7 +50,7 @@ def read_workbook(path: Path, limits: Limits | None = None) -> list[Sheet]:
         checked = preflight(file, limits)
         sheets = _parse(file, parser, checked, limits)
     if not sheets:
-        raise rejected("no_sheets")
+        raise rejected("no_sheets", part="workbook")
     return sheets
 
 
@@ -81,9 +82,21 @@ def _parse(file: BinaryIO, parser: str, checked: Preflight, limits: Limits) -> l
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
-    if sheets is None:
-        raise rejected("timeout" if late.is_set() else "parser_died")
-    return sheets
+    if isinstance(sheets, list):
+        return sheets
+    reason, part = sheets or ("timeout" if late.is_set() else "parser_died", None)
+    if part is None and reason == "damaged":
+        part = _damaged_part(file)
+    raise rejected(reason, part=part or "workbook")
+
+
+def _damaged_part(file: BinaryIO) -> str | None:
+    """What is torn in a workbook that the parser couldn't make sense of, where that is a part of a zip."""
+    try:
+        with zipfile.ZipFile(file) as package:
+            return damaged_part(package)
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return None
 
 
 def _start(arguments: list[str], file: BinaryIO) -> subprocess.Popen[bytes]:
@@ -106,8 +119,8 @@ def _start(arguments: list[str], file: BinaryIO) -> subprocess.Popen[bytes]:
         raise PluginError(message, plugin="crmcore_excel") from error
 
 
-def _collect(stream: IO[bytes], checked: Preflight, limits: Limits) -> list[Sheet] | None:
-    """The sheets that the child sent, or None where it went silent before its end."""
+def _collect(stream: IO[bytes], checked: Preflight, limits: Limits) -> list[Sheet] | tuple[str, str | None] | None:
+    """The sheets that the child sent, or why it failed and where; None where it went silent before its end."""
     sheets: list[Sheet] = []
     head: tuple[int, str, bool, int] | None = None
     rows: list[tuple[Cell, ...]] = []
@@ -121,7 +134,7 @@ def _collect(stream: IO[bytes], checked: Preflight, limits: Limits) -> list[Shee
         if kind == "sheet":
             head = (content[0], content[1], content[2], content[3])
         elif kind == "failed":
-            raise rejected(content[0], part=content[1])
+            return content[0], content[1]
         else:
             return sheets
     return None

@@ -7,6 +7,8 @@ import datetime
 import pytest
 
 import crmcore
+from crmcore.errors import ImportRejected
+from crmcore.interchange.rejections import REASONS
 
 pytest.importorskip("python_calamine")
 
@@ -44,9 +46,10 @@ def test_a_template_whose_rows_name_no_customer_is_reported_row_by_row(take):
     assert errors == [(3, "required", "customer.name"), (4, "required", "customer.name")]
 
 
-def test_the_lower_level_of_a_two_level_header_counts(take):
-    _, sheet, result = take("ydh_客户导入模板.xlsx")
-    assert (sheet.table, sheet.header_row, sheet.rows, result.created) == ("customers", 2, 0, 0)
+def test_a_template_that_nobody_filled_is_refused_at_the_lower_level_of_its_header(take):
+    with pytest.raises(ImportRejected) as caught:
+        take("ydh_客户导入模板.xlsx")
+    assert (caught.value.reason, caught.value.part) == ("no_rows", "客户数据!2")
 
 
 def test_phones_e_mail_and_wechat_go_where_they_belong(take):
@@ -69,9 +72,11 @@ def test_no_file_is_a_success_of_no_rows(shared_data):
             me = crm.acting_as("importer")
             try:
                 result = me.imports.plan(path).apply()
-            except crmcore.CRMError as error:
-                assert error.details["reason"], path.name
+            except ImportRejected as error:
+                assert error.reason in {*REASONS, "no_header"}, path.name
+                assert error.part, path.name
                 continue
+            assert result.created + result.rejected, path.name
             for sheet in result.sheets:
                 named = {issue.row for issue in sheet.issues if issue.level == "error"}
                 assert len(named) == sheet.rejected, path.name

@@ -145,6 +145,7 @@ READS: Mapping[str, Call] = {
     "customers.count": lambda me, r, _: me.customers.count(),
     "customers.stages": lambda me, r, _: me.customers.stages(r.customer.id),
     "customers.timeline": lambda me, r, _: me.customers.timeline(r.customer.id),
+    "customers.sources": lambda me, r, _: me.customers.sources(r.customer.id),
     "customers.unconfirmed": lambda me, r, _: me.customers.unconfirmed(OWNER),
     "contacts.of": lambda me, r, _: me.contacts.of(r.customer.id),
     "attachments.of": lambda me, r, _: me.attachments.of(r.customer.id),
@@ -172,6 +173,7 @@ READS: Mapping[str, Call] = {
     "obligations.explain": lambda me, r, _: me.obligations.explain(r.obligation.id).text(),
     "obligations.outdated": lambda me, r, _: me.obligations.outdated(),
     "obligations.reminders": lambda me, r, _: me.obligations.reminders(me.crm.now() - timedelta(days=40)),
+    "imports.runs": lambda me, r, _: me.imports.runs(),
     "notifications.find": lambda me, r, _: me.notifications.find(),
     "notifications.facts": lambda me, r, _: me.notifications.facts(),
     "tiers.explain": lambda me, r, _: me.tiers.explain(r.customer.id).text(),
@@ -369,7 +371,10 @@ WRITES: Mapping[str, tuple[Call, Needed]] = {
     ),
 }
 #: Use cases that neither list holds, and why.
-ELSEWHERE = {"customers.confirm": "only the owner does it, whatever the roles: it has a test of its own"}
+ELSEWHERE = {
+    "customers.confirm": "only the owner does it, whatever the roles: it has a test of its own",
+    "imports.undo": "it needs an import of the user's own: it has a test of its own",
+}
 
 
 def refused() -> None:

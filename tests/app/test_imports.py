@@ -196,12 +196,6 @@ def test_a_review_goes_nowhere_where_it_can_t_be_written(us, tmp_path):
     assert [found.name for found in tmp_path.iterdir() if found.suffix == ".xlsx"] == ["review.xlsx"]
 
 
-def test_a_history_joins_the_remarks(us, tmp_path):
-    path = write(tmp_path / "c.csv", ["客户名称", "交往记录", "备注"], ["甲", "2024-04-20,电话", "喜欢喝茶"])
-    assert us.imports.plan(path).apply().created == 1
-    assert us.customers.find().items[0].remarks == "喜欢喝茶\n2024-04-20,电话"
-
-
 def test_a_heading_that_stands_twice_is_named(us, tmp_path):
     path = write(
         tmp_path / "c.csv", ["客户名称", "公司名称", "手机", "联系电话"], ["甲", "乙", "13800138000", "13900139000"]
@@ -231,3 +225,64 @@ def test_a_number_that_people_would_take_for_another_is_named_and_its_neighbours
         (3, "bad_number_format", "customer.number")
     ]
     assert us.customers.register(name="丁公司").number == "C2023100900008"
+
+
+def test_a_file_of_headings_alone_is_refused_and_one_among_others_is_noted(us, tmp_path):
+    empty = write(tmp_path / "empty.csv", ["客户名称", "联系电话"], ["", "\u00a0"])
+    with pytest.raises(ImportRejected) as caught:
+        us.imports.plan(empty)
+    assert (caught.value.reason, caught.value.part, caught.value.file) == ("no_rows", "empty!1", "empty.csv")
+    full = write(tmp_path / "full.csv", ["客户名称", "联系电话"], ["甲公司", "13800138000"])
+    plan = us.imports.plan([empty, full])
+    assert [(sheet.rows, bool(sheet.note)) for sheet in plan.sheets] == [(0, True), (1, False)]
+    assert plan.apply().created == 1
+
+
+def test_a_row_longer_than_its_header_is_refused_where_a_separator_may_have_moved_it(us, tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text("客户名称,年营业额,备注\n甲公司,¥1,200,好\n乙公司,¥900,好,,\n", "utf-8")
+    result = us.imports.plan(path).apply()
+    assert (result.created, result.rejected) == (1, 1)
+    assert [(issue.code, issue.row, issue.column) for issue in result.issues] == [("surplus_cells", 2, 4)]
+
+
+def test_what_stands_under_no_heading_of_a_workbook_is_named_once_a_column(us, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (
+        ["客户名称", None, "联系人"],
+        ["甲", "内", "张", "外"],
+        ["乙", "内", "李"],
+        ["丙", None, "王", None, "远"],
+    ):
+        book.active.append(row)
+    book.save(tmp_path / "c.xlsx")
+    result = us.imports.plan(tmp_path / "c.xlsx").apply()
+    assert (result.created, result.rejected) == (3, 0)
+    assert [(issue.code, issue.row, issue.column, issue.facts["label"]) for issue in result.issues] == [
+        ("unheaded_cell", 2, 2, "B"),
+        ("unheaded_cell", 2, 4, "D"),
+        ("unheaded_cell", 4, 5, "E"),
+    ]
+
+
+def test_a_total_below_the_rows_is_no_customer(us, tmp_path):
+    path = write(
+        tmp_path / "c.csv",
+        ["序号", "客户名称", "年营业额"],
+        ["1", "甲公司", "100"],
+        ["2", "合计", "一百"],
+        ["", "合 计:", "¥1,100.00"],
+        ["小计", "", "5%"],
+    )
+    result = us.imports.plan(path).apply()
+    assert (result.created, result.rejected) == (1, 3)
+    assert [issue.row for issue in result.issues if issue.code == "total_row"] == [4, 5]
+
+
+def test_a_phone_kept_as_text_by_a_mark_is_a_phone(us, tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text('客户名称,联系电话\n="甲公司",="13800138000"\n乙公司,\'13900139000\n', "utf-8")
+    assert us.imports.plan(path).apply().created == 2
+    found = {customer.name: us.contacts.of(customer)[0].phones for customer in us.customers.find()}
+    assert found == {"甲公司": ("13800138000",), "乙公司": ("13900139000",)}

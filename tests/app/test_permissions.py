@@ -384,6 +384,30 @@ def test_an_import_neither_finds_nor_guesses_what_is_kept_back(told: dict[str, S
     assert (result.created, result.known) == (1, 0)
 
 
+def test_who_took_rows_in_may_take_them_back(story: Story, tmp_path: Path) -> None:
+    crm, r = story
+    sheet = tmp_path / "contacts.csv"
+    sheet.write_text(f"客户编号,联系人\n{r.customer.number},新联系人\n", "utf-8")
+    me, other = crm.acting_as("市场"), crm.acting_as(OWNER)
+    result = me.imports.plan(sheet, table="contacts").apply()
+    assert (result.created, len(me.imports.runs())) == (1, 1)
+    assert other.imports.runs() == []
+    with pytest.raises(NotFound):
+        other.imports.undo(result.run or "")
+    assert me.imports.undo(result.run or "").removed == 1
+    assert [one.name for one in crm.acting_as("admin").contacts.of(r.customer.id)] == ["司马相如"]
+
+
+def test_an_import_compares_nothing_that_is_kept_back(story: Story, tmp_path: Path) -> None:
+    crm, r = story
+    sheet = tmp_path / "customers.csv"
+    for amount in (777, 7771101):
+        sheet.write_text(f"客户编号,客户名称,合同金额\n{r.customer.number},{r.customer.name},{amount}\n", "utf-8")
+        plan = crm.acting_as("数据").imports.plan(sheet, table="customers", duplicates="update")
+        told = [(issue.code, issue.facts.get("why")) for issue in plan.apply().issues if issue.level == "error"]
+        assert told == [("refused", "forbidden")]
+
+
 def test_a_masked_export_does_not_come_back_as_data(story: Story, tmp_path: Path) -> None:
     crm, r = story
     mine = crm.acting_as("财务")

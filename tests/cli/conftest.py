@@ -16,7 +16,16 @@ import pytest
 import crmcore
 from crmcore.cli.program import run
 
-_VARIABLES = ("CRMCORE_STORE", "CRMCORE_USER", "LC_ALL", "LC_MESSAGES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE")
+_VARIABLES = (
+    "CRMCORE_STORE",
+    "CRMCORE_USER",
+    "CRMCORE_KEYS",
+    "LC_ALL",
+    "LC_MESSAGES",
+    "FORCE_COLOR",
+    "NO_COLOR",
+    "TTY_COMPATIBLE",
+)
 
 
 class Outcome(NamedTuple):

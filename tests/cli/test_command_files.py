@@ -238,7 +238,9 @@ def test_the_demo_makes_its_own_folder_anew_and_leaves_any_other_alone(command) 
 def test_the_verbs_are_those_that_were_promised() -> None:
     promised = {
         "init",
+        "keys",
         "import",
+        "imports",
         "template",
         "export",
         "list",
@@ -260,5 +262,6 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "remind",
         "replay",
         "tier",
+        "verify",
     }
     assert set(program.commands) == promised

@@ -118,9 +118,9 @@ def test_every_action_has_its_line() -> None:
 def test_every_action_has_its_words_in_both_languages() -> None:
     section = sections(REFERENCE / "hooks.md")["Actions"]
     listed = {*codes(section), *re.findall(r"`(obligation\.\w+)`", section)}
-    kept = {f"{cls.entity}.{way}" for cls in crmcore.domain.ENTITIES for way in ("joined", "left")}
+    kept = {f"{cls.entity}.{way}" for cls in crmcore.domain.ENTITIES for way in ("joined", "left", "import_undone")}
     assert {f"event.{action}" for action in listed | kept} <= EVENT_LABELS.keys()
-    own = {key.removeprefix("event.") for key in EVENT_LABELS} - {"joined", "left"}
+    own = {key.removeprefix("event.") for key in EVENT_LABELS} - {"joined", "left", "import_undone"}
     assert own == listed | kept
     for label in EVENT_LABELS.values():
         assert label.en.isascii()
@@ -170,6 +170,7 @@ CLASSES = {
     "Reminders": policies.Reminder,
     "Assignment": policies.Assignment,
     "Risks": policies.Risks,
+    "Privacy": policies.Privacy,
     "Tables": policies.Table,
     "Custom fields": policies.CustomField,
     "Permissions": policies.Permission,

@@ -21,7 +21,18 @@ SOURCE = Path(__file__).parents[2] / "src"
 ENGLISH = re.compile(r"[A-Za-z]{2,}")
 NAME = re.compile(r"[a-z]+(?:[._][a-z]+)+")
 PHRASED = ("why", "limit", "expected")
-NOBODY_NAMES = ("event", "number_series", "imported_row", "setting")
+NOBODY_NAMES = (
+    "event",
+    "number_series",
+    "imported_row",
+    "setting",
+    "match_key",
+    "absent_record",
+    "alias",
+    "chain",
+    "erasure",
+    "import_run",
+)
 CLASSES = {
     name
     for name, cls in vars(errors).items()

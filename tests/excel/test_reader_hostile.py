@@ -180,6 +180,7 @@ def test_a_hostile_file_is_rejected_with_its_reason(name: str, tmp_path: Path) -
     with pytest.raises(ImportRejected) as caught:
         read_workbook(path)
     assert caught.value.reason == reason
+    assert caught.value.part
     assert caught.value.message.startswith(REASONS[reason][0])
     assert time.monotonic() - started < 5
 
@@ -271,3 +272,33 @@ def test_threads_read_side_by_side(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert found == [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        (STRINGS_PART, STRINGS.format(1, "<si><t>a</t></si>")[:-8]),
+        (STRINGS_PART, STRINGS.format(1, "<si><t>&none;</t></si>")),
+        (SHEET_PART, SHEET.format(row(1, text_cell("A1", "x")), "")[:-30]),
+        ("xl/styles.xml", '<?xml version="1.0"?><styleSheet><cellXfs><xf numFmtId="1"/></cellX></styleSheet>'),
+    ],
+)
+def test_a_torn_part_is_named(part: str, content: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(package({part: content}, rows=row(1, '<c r="A1" t="s"><v>0</v></c>')))
+    with pytest.raises(ImportRejected) as caught:
+        read_workbook(path)
+    assert caught.value.reason == "damaged"
+    assert caught.value.part in (part, "客户")
+
+
+def test_a_part_that_does_not_fit_its_checksum_is_named(tmp_path: Path) -> None:
+    content = bytearray(package({SHEET_PART: SHEET.format(row(1, text_cell("A1", "x" * 500)), "")}))
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        entry = archive.getinfo(SHEET_PART)
+    content[entry.header_offset + 30 + len(SHEET_PART) + 20] ^= 0xFF
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(content)
+    with pytest.raises(ImportRejected) as caught:
+        read_workbook(path)
+    assert (caught.value.reason, caught.value.part) == ("damaged", SHEET_PART)

@@ -110,10 +110,10 @@ def test_rows_are_numbered_as_a_spreadsheet_numbers_them() -> None:
     [
         (b'a,b\n"c,d\n1,2\n', "open_quote", "row 2"),
         (b'a,b\n1,"2', "open_quote", "row 2"),
-        (b"a,b\n\0,1\n", "not_text", None),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\x90\xff\xfe", "not_text", None),
-        ("Café,Müller,Señor,naïve\n".encode("cp1252"), "bad_encoding", None),
-        (b"a,\xff\xff\xff\n", "bad_encoding", None),
+        (b"a,b\n\0,1\n", "not_text", "line 2"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\x90\xff\xfe", "not_text", "line 3"),
+        ("Café,Müller,Señor,naïve\n".encode("cp1252"), "bad_encoding", "line 1"),
+        (b"a\n,\xff\xff\xff\n", "bad_encoding", "line 2"),
         (('a,"' + "x" * 200_000 + '"\n').encode(), "bad_csv", "row 1"),
     ],
 )
@@ -130,6 +130,11 @@ def test_an_encoding_that_is_given_is_the_last_word() -> None:
         with pytest.raises(ImportRejected) as caught:
             read_records(western, encoding=encoding)
         assert caught.value.reason == "bad_encoding"
+
+
+def test_a_cell_kept_as_text_by_an_equals_sign_is_the_text() -> None:
+    content = b'a,b,c\n="0013",="say ""x""",=1+1\n"=""0014""",=",x="1"\n'
+    assert read_records(content) == [("a", "b", "c"), ("0013", 'say "x"', "=1+1"), ("0014", '="', 'x="1"')]
 
 
 def test_a_quotation_mark_inside_a_field_is_a_character() -> None:

@@ -77,7 +77,7 @@ def test_files_that_are_not_there_or_are_folders(tmp_path: Path) -> None:
 
 def test_text_is_one_sheet_named_as_the_file(tmp_path: Path) -> None:
     path = file(tmp_path, "客户.csv", "PK,名称\n1,甲\n".encode("gb18030"))
-    assert read_sheets(str(path)) == [Sheet(name="客户", rows=[("PK", "名称"), ("1", "甲")])]
+    assert read_sheets(str(path)) == [Sheet(name="客户", rows=[("PK", "名称"), ("1", "甲")], delimited=True)]
     assert read_sheets(path, encoding="gb18030")[0].rows[1] == ("1", "甲")
 
 

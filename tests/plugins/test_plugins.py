@@ -10,9 +10,20 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 import crmcore
-from crmcore.errors import BackendNotFound, Forbidden, InvalidURL, PluginConflict, PluginError, PluginLoadError, Veto
+from crmcore.errors import (
+    BackendNotFound,
+    Forbidden,
+    InvalidKeys,
+    InvalidURL,
+    PluginConflict,
+    PluginError,
+    PluginLoadError,
+    Veto,
+)
 from crmcore.notify import Delivery, Notifier
 from crmcore.plugins import PlaybookSource, Plugins, discovery, find_backend, hookspecs, installed, schemes
+from crmcore.rules.normalisation import Normaliser, PlainNormaliser
+from crmcore.storage import KeyRing
 
 
 def entries(monkeypatch, *claims: tuple[str, str, str]) -> None:
@@ -158,6 +169,31 @@ def test_hook_crm_playbooks_brings_one_along():
         crmcore.open("memory:", "ours", plugins=[Bringing(), Bringing()])
 
 
+class Keeping:
+    def __init__(self, ring: object) -> None:
+        self.ring = ring
+
+    @crmcore.hookimpl
+    def crm_keys(self):
+        return self.ring
+
+
+def test_hook_crm_keys_brings_the_keys_unless_some_are_given():
+    ours, given = KeyRing.of({"ours": bytes(32)}), KeyRing.of({"given": bytes(32)})
+    with crmcore.open("memory:", plugins=[Keeping(None), Keeping(ours)]) as crm:
+        assert crm.keys == ours
+    with crmcore.open("memory:", plugins=[Keeping(ours)], keys=given) as crm:
+        assert crm.keys == given
+    with crmcore.open("memory:") as crm:
+        assert crm.keys is None
+    with pytest.raises(PluginConflict, match="two plugins"):
+        crmcore.open("memory:", plugins=[Keeping(ours), Keeping(given)])
+    with pytest.raises(PluginError, match="no KeyRing"):
+        crmcore.open("memory:", plugins=[Keeping("k:secret")])
+    with pytest.raises(InvalidKeys):
+        crmcore.open("memory:", keys=b"secret")  # type: ignore[arg-type]
+
+
 def test_two_crms_have_plugins_of_their_own():
     with crmcore.open("memory:", plugins=[Breaking()]) as one, crmcore.open("memory:") as other:
         assert one.plugins.checks
@@ -230,3 +266,39 @@ def test_hook_crm_notifiers_names_what_is_broken_and_keeps_the_others():
     assert [type(fault) for fault in taken.faults] == [PluginConflict]
     with crmcore.open("memory:", plugins=[Offering()]) as crm, pytest.raises(PluginError, match="Offering failed"):
         crm.acting_as("a").notifications.deliver()
+
+
+class Country(Normaliser):
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+class Forms:
+    def __init__(self, *offered: object) -> None:
+        self.offered = offered
+
+    @crmcore.hookimpl
+    def crm_normalisers(self):
+        return self.offered
+
+
+def test_hook_crm_normalisers_uses_the_first_that_is_offered():
+    assert Plugins([Forms(), Forms(Country("a"), Country("b")), Forms(Country("c"))]).normaliser.key == "a"
+    assert isinstance(Plugins([Forms()]).normaliser, PlainNormaliser)
+    with pytest.raises(PluginError, match="int is no Normaliser"):
+        _ = Plugins([Forms(3)]).normaliser
+
+
+class Said:
+    def __init__(self, name: str, said: list[str]) -> None:
+        self.name, self.said = name, said
+
+    @crmcore.hookimpl
+    def crm_opened(self):
+        self.said.append(self.name)
+
+
+def test_plugins_are_called_in_the_order_in_which_they_were_named():
+    said: list[str] = []
+    with crmcore.open("memory:", plugins=[Said("one", said), Said("two", said)]):
+        assert said == ["one", "two"]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
+from crmcore.app.audit import Audit, begin_chains, chains_begun
 from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
+from crmcore.app.encryption import Rekeyed, begin, encrypt, encrypted_fields, opened_with, rekey
 from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
 from crmcore.app.feedback import Feedbacks
@@ -28,14 +31,16 @@ from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
 from crmcore.app.tickets import Tickets
 from crmcore.app.tiers import Tiers
 from crmcore.app.users import Users
+from crmcore.app.work import Work
 from crmcore.domain import Entity, Setting
-from crmcore.errors import DomainError, InvalidURL, PlaybookError
+from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError, ReadOnly
 from crmcore.playbooks import Playbook, load
 from crmcore.playbooks.loading import load_or_check
 from crmcore.plugins import Plugins, open_store
 from crmcore.rules.permissions import Decision
 from crmcore.storage.codec import CODECS, SCHEMA
 from crmcore.storage.contract import Insert, Store, Transaction, Update
+from crmcore.storage.keys import KeyRing
 
 if TYPE_CHECKING:  # few stores are edited; the others needn't wait for this
     from crmcore.app.edit_reports import EditReport, KeptReport
@@ -64,9 +69,29 @@ class CRM(Engine):
 
         return self.read(kept_report)
 
+    @property
+    def audit(self) -> Audit:
+        """Whether what happened is still on file as it was written."""
+        return Audit(self)
+
     def check(self, progress: Progress | None = None) -> Checked:
         """Whether the store is whole: see :func:`crmcore.app.checking.check`."""
         return check(self, progress)
+
+    def encrypt(self, progress: Progress | None = None) -> Rekeyed:
+        """Encrypts the fields that the playbook names (``[privacy]``) in a store in which they lie in plain, and decrypts others.
+
+        A new store that is opened with keys has them encrypted from the start. Others may read and write meanwhile, if they were
+        opened with the keys. An interruption is made good by calling it again. Raises :class:`KeyMissing`, :class:`MissingExtra`.
+        """
+        done = encrypt(self.store, encrypted_fields(self.playbook), progress)
+        _present(self)
+        return done
+
+    def rekey(self, progress: Progress | None = None) -> Rekeyed:
+        """Gives every encrypted value the ring's current key, while others read and write; an old key that is then retired can
+        be taken out of the ring. An interruption is made good by calling it again. Raises :class:`KeyMissing`."""
+        return rekey(self.store, progress)
 
 
 class Session:
@@ -120,6 +145,7 @@ def open(
     ids: IdSource | None = None,
     switch_playbook: bool = False,
     edited_by: str | None = None,
+    keys: KeyRing | str | None = None,
 ) -> CRM:
     """Opens a CRM on a store.
 
@@ -130,22 +156,30 @@ def open(
     hooks, named one by one; ``crmcore.plugins.installed().plugins`` are all that are installed. ``clock`` gives aware
     moments; ``ids`` gives ids.
 
+    ``keys`` are a :class:`KeyRing`, or say where one is: ``env:NAME``, ``file:/path``; without it what a plugin's ``crm_keys``
+    brings. They are kept in memory alone. With them a new store has the playbook's ``privacy.encrypted`` fields encrypted; one
+    that is encrypted isn't opened without.
+
     What people changed in the store with another program is taken in first, in the name of ``edited_by`` (``workbook`` unless
     given); ``edit_report`` of the CRM tells what became of it. Raises :class:`BackendNotFound`, :class:`InvalidURL`,
-    :class:`PlaybookError` or a :class:`StorageError`.
+    :class:`PlaybookError`, :class:`InvalidKeys` or a :class:`StorageError`.
     """
     registered = Plugins(plugins)
     extra = registered.playbook_texts()
+    ring = _key_ring(keys, registered)
     # A playbook at fault is reported before a store is made.
     chosen = None if playbook is None else load_or_check(playbook, extra)
     if not isinstance(url, (str, Store)):
         raise InvalidURL("a store is named by a URL such as sqlite:///crm.db, or is one that is open")
     store = open_store(url, SCHEMA) if isinstance(url, str) else url
     try:
+        store = opened_with(store, ring)
         settled = _settle_playbook(store, _playbook_name(playbook), switch=switch_playbook)
-        crm = CRM(store, chosen or load(settled, extra), registered, clock, ids or UUID7Source())
-        if not crm.read(crm.kept_rules):
-            crm.write("crmcore", crm.keep_rules)
+        kept_under = chosen or load(settled, extra)
+        begin(store, encrypted_fields(kept_under))
+        crm = CRM(store, kept_under, registered, clock, ids or UUID7Source(), ring)
+        _begin(crm)
+        crm.keep_keys()
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)
@@ -155,6 +189,31 @@ def open(
             store.close()
         raise
     return crm
+
+
+def _begin(crm: CRM) -> None:
+    """Writes down, in a store that is new, under which rules what is owed is worked out, and begins the chains of the audit."""
+
+    def is_begun(transaction: Transaction) -> bool:
+        return crm.kept_rules(transaction) is not None and chains_begun(transaction) is not None
+
+    def begin(work: Work) -> None:
+        if crm.kept_rules(work.transaction) is None:
+            crm.begin(work)
+        if chains_begun(work.transaction) is None:
+            begin_chains(work)
+
+    if not crm.read(is_begun):
+        with suppress(ReadOnly):  # then it stays as it is, which the audit tells
+            crm.write("crmcore", begin)
+
+
+def _key_ring(keys: KeyRing | str | None, plugins: Plugins) -> KeyRing | None:
+    if isinstance(keys, str):
+        return KeyRing.read(keys)
+    if keys is not None and not isinstance(keys, KeyRing):
+        raise InvalidKeys("keys are a KeyRing, or named by env:NAME or file:PATH")
+    return keys or plugins.keys()
 
 
 def _take_in(crm: CRM, edited_by: str | None) -> None:

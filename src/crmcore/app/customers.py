@@ -11,6 +11,7 @@ from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, having, named_like, read_page, where_all
 from crmcore.app.loops import future_issues
 from crmcore.app.moving import carry_on, decided, due_move, read_visits, target_of, told_automatic
+from crmcore.app.provenance import FieldSource, field_sources
 from crmcore.app.referrals import note_won
 from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
 from crmcore.domain import Contact, Customer, Event
@@ -29,7 +30,7 @@ CustomerReference: TypeAlias = Customer | str
 else since it was read, the change is refused with ``Conflict``."""
 
 #: What only a use case of its own may change: numbers are drawn, stages are moved, owners handed over.
-_FIXED = (*STAMPS, "number", "stage", "stage_since", "owner", "last_follow_up_at", "tier_reason")
+FIXED = (*STAMPS, "number", "stage", "stage_since", "owner", "last_follow_up_at", "tier_reason")
 _CONFIRMED = ("confirmed_by", "confirmed_at")
 
 
@@ -118,7 +119,7 @@ def _checked(work: Work, current: Customer, changes: Mapping[str, Any], reason: 
     hand has a reason, and that of the tier before is none for this one.
     """
     # A day without a tier would end what somebody else set.
-    fixed = (*_FIXED, *_CONFIRMED)
+    fixed = (*FIXED, *_CONFIRMED)
     refuse_fixed("customer", changes, fixed if "tier" in changes else (*fixed, "tier_until"))
     told = meant("customer", changes, work.playbook)
     merged = {name: told.get(name, getattr(current, name)) for name in Customer.kinds}
@@ -185,6 +186,17 @@ def _against_confirming(customer: Customer, actor: str) -> str | None:
     return "its owner entered it" if customer.created_by == actor else None
 
 
+def update_customer(
+    work: Work, current: Customer, changes: Mapping[str, Any], *, reason: str | None = None
+) -> Customer:
+    """Changes fields within a unit of work; see :meth:`Customers.update`."""
+    told = _checked(work, current, changes, reason)
+    changed = work.change(current, "customer.updated", told, reason=reason)
+    if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
+        _refuse_duplicate(work, changed)
+    return carry_customer_on(work, changed, due_move(work, current))
+
+
 class Customers(UseCases):
     """The use cases about customers, for one user."""
 
@@ -213,6 +225,11 @@ class Customers(UseCases):
         """The customer as it is now, by number, by id or by itself. Raises :class:`NotFound`."""
         return self.customer(customer)
 
+    def sources(self, customer: CustomerReference) -> Mapping[str, FieldSource]:
+        """Where each field of the customer that holds something has its value from: by whom, when, of which list and row."""
+        found = self.customer(customer)
+        return self.engine.read(lambda transaction: field_sources(transaction, found))
+
     def update(self, customer: CustomerReference, *, reason: str | None = None, **changes: Any) -> Customer:
         """Changes fields. Stage, owner and number have use cases of their own. Raises :class:`Invalid`, :class:`Conflict`.
 
@@ -222,11 +239,7 @@ class Customers(UseCases):
 
         def decide(work: Work) -> Customer:
             current = work.current(Customer, customer, changes)
-            told = _checked(work, current, changes, reason)
-            changed = work.change(current, "customer.updated", told, reason=reason)
-            if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
-                _refuse_duplicate(work, changed)
-            return carry_customer_on(work, changed, due_move(work, current))
+            return update_customer(work, current, changes, reason=reason)
 
         return self.write(decide)
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from crmcore.app.finding import read_all
 from crmcore.app.work import Whose, Work
 from crmcore.domain import Event, Obligation
+from crmcore.domain.event import standing
 from crmcore.rules.obligations import Settlement, derive, settle
 from crmcore.rules.rulebook import Rulebook
 from crmcore.storage.contract import Transaction
@@ -58,8 +59,9 @@ def settlements_of(transaction: Transaction, scopes: Sequence[Whose], rulebook: 
 
 
 def histories_of(transaction: Transaction, scopes: Sequence[Whose]) -> dict[Whose, list[Event]]:
-    """Every event of each customer, or of an action that belongs to none."""
-    return _of_each(transaction, Event, scopes, In("action", _ACTIONS))
+    """Every event of each customer, or of an action that belongs to none, but those that were taken back."""
+    found = _of_each(transaction, Event, scopes, In("action", _ACTIONS))
+    return {scope: standing(events) for scope, events in found.items()}
 
 
 def histories_of_all(transaction: Transaction, everybody: Sequence[Whose]) -> Iterator[list[Event]]:

@@ -9,13 +9,15 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
+from crmcore.app import match_keys
+from crmcore.app.chain_keys import keys_of
 from crmcore.app.duties import settle_touched
 from crmcore.app.finding import find_customer, find_one
-from crmcore.app.sources import Clock, IdSource
+from crmcore.app.sources import Clock, IdSource, new_salt
 from crmcore.app.work import Work
-from crmcore.domain import ENTITIES, Customer, Entity, Setting
+from crmcore.domain import ENTITIES, Chain, Customer, Entity, Setting
 from crmcore.domain.fields import Unclean, clean_instant
-from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound
+from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound, StoreBusy
 from crmcore.playbooks import Playbook
 from crmcore.plugins import Plugins
 from crmcore.rules.permissions import Rights, rights_of
@@ -23,9 +25,11 @@ from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.timing import local_day, zone_named
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Insert, Store, Transaction
+from crmcore.storage.keys import KeyRing
 from crmcore.storage.memory import MemoryData, MemoryStore
 from crmcore.storage.query import Query, Where
 from crmcore.storage.schema import Row
+from crmcore.storage.sealed_store import refuse_sealed
 
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
@@ -41,14 +45,25 @@ _ENTITY_OF = {cls.collection: cls.entity for cls in ENTITIES}
 class Engine:
     """A store, a playbook, plugins, a clock. May be shared by threads."""
 
-    def __init__(self, store: Store, playbook: Playbook, plugins: Plugins, clock: Clock, ids: IdSource) -> None:
+    def __init__(
+        self,
+        store: Store,
+        playbook: Playbook,
+        plugins: Plugins,
+        clock: Clock,
+        ids: IdSource,
+        keys: KeyRing | None = None,
+    ) -> None:
         self.store = store
+        self.keys = keys
         self.playbook = playbook
         self.plugins = plugins
         self.zone = zone_named(playbook.timezone)
         self.rulebook = Rulebook(playbook)
         self.clock = clock
         self.new_id = ids
+        self.new_salt = new_salt
+        self.audit_keys = keys_of(keys)
         self._closed = False
         self._rights: dict[tuple[str, ...], Rights] = {}
 
@@ -82,6 +97,34 @@ class Engine:
     def ask_by(self, fields: Iterable[str]) -> None:
         """Raises :class:`Forbidden` where one of the dotted fields is kept back from the user in any record."""
 
+    def begin(self, work: Work) -> None:
+        """Notes in a new store under which rules, and with keys of which forms, it is kept."""
+        self.keep_rules(work)
+        if not work.find(Customer, limit=1):
+            self._note_keys(work)
+
+    def keep_keys(self) -> None:
+        """Makes the keys by which customers are found again, where the store never had any: it is new, or from an older format."""
+        if self.read(match_keys.made_by) is None:
+            self.make_keys()
+
+    def make_keys(self) -> int:
+        """Makes all keys anew, by the forms that the plugins bring; gives how many differed."""
+
+        def write(some: Callable[[Transaction], int]) -> int:
+            return self.write("crmcore", lambda work: some(work.transaction))
+
+        made = match_keys.refresh(write, self.plugins.normaliser)
+        self.write("crmcore", self._note_keys)
+        return made
+
+    def _note_keys(self, work: Work) -> None:
+        kept, by = work.get(Setting, match_keys.MADE_BY), self.plugins.normaliser.key
+        if kept is None:
+            work.add(Setting(id=match_keys.MADE_BY, value=by), "setting.kept")
+        elif kept.value != by:
+            work.put(kept.replace(value=by, version=kept.version + 1), kept, "setting.kept")
+
     def now(self) -> datetime:
         """The clock's moment: UTC, in milliseconds. Raises :class:`Invalid` (``clock``) for what is no moment to keep."""
         try:
@@ -108,6 +151,7 @@ class Engine:
     def _try(self, actor: str, decide: Callable[[Work], T]) -> T:
         try:
             with self.store.transaction(write=True) as transaction:
+                refuse_sealed(transaction)
                 now = self.now()  # once it has its turn, so that moments follow each other as units of work do
                 work = Work(
                     transaction,
@@ -118,11 +162,15 @@ class Engine:
                     today=local_day(now, self.zone),
                     new_id=self.new_id,
                     plugins=self.plugins,
+                    audit_keys=self.audit_keys,
+                    new_salt=self.new_salt,
                 )
                 result = decide(work)
                 settle_touched(work)
                 work.flush()
         except DuplicateKey as taken:
+            if taken.details["collection"] == Chain.collection:  # somebody began the chain at the same moment
+                raise StoreBusy("another writer began the same history") from taken
             entity = _ENTITY_OF[taken.details["collection"]]
             fields = taken.details["fields"]
             raise Invalid([Issue(code="duplicate_number", field=f"{entity}.{name}") for name in fields]) from taken
@@ -134,7 +182,9 @@ class Engine:
         with self.store.transaction() as source, store.transaction(write=True) as target:
             for name in self.store.schema.collections:
                 target.apply(Insert(name, row) for row in source.scan(name))
-        return Engine(store, self.playbook, self.plugins, self.clock, self.new_id)
+        copied = Engine(store, self.playbook, self.plugins, self.clock, self.new_id, self.keys)
+        copied.new_salt = self.new_salt
+        return copied
 
     def read(self, look: Callable[[Transaction], T], action: str = "read") -> T:
         """Looks at one state of the store. ``action`` is what is done with what is seen, where that is more than reading it."""

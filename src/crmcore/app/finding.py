@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import attrs
 
-from crmcore.domain import Customer, Entity
+from crmcore.domain import Alias, Customer, Entity
 from crmcore.domain.playbook import FIELD_KINDS, Playbook
 from crmcore.domain.values import fold
 from crmcore.errors import DomainError, QueryError
@@ -72,6 +72,17 @@ def read_all(
     """The entities that the condition holds for, one by one as they are read."""
     load: Callable[[Row], E] = CODECS[cls].load
     return map(load, transaction.find(Query(cls.collection, where, tuple(order), None, limit)))
+
+
+class Marked(Transaction):
+    """A transaction that lets the library at its own marks, which tell nothing of a customer, whoever reads through it."""
+
+    marks: Transaction
+
+
+def marks_of(transaction: Transaction) -> Transaction:
+    """Where the marks of imports are read, of which nothing is told but what is asked of them by id."""
+    return transaction.marks if isinstance(transaction, Marked) else transaction
 
 
 def where_all(parts: Iterable[Where | None]) -> Where | None:
@@ -152,7 +163,8 @@ def customers_of(transaction: Transaction, records: Iterable[Any]) -> dict[str, 
 def find_customer(transaction: Transaction, customer: Customer | str) -> Customer | None:
     """The customer as the transaction sees it, by itself, by number or by id.
 
-    A text in the form of an id is one; any other is a number before it is an id.
+    A text in the form of an id is one; any other is a number before it is an id. What named a customer that was absorbed
+    names the one that absorbed it.
     """
     load: Callable[[Row], Customer] = CODECS[Customer].load
     if not isinstance(customer, (str, Customer)):
@@ -160,5 +172,16 @@ def find_customer(transaction: Transaction, customer: Customer | str) -> Custome
     if isinstance(customer, str) and not _ID.fullmatch(customer):
         for row in transaction.find(Query("customers", Eq("number", customer), limit=1)):
             return load(row)
-    found = transaction.get("customers", customer if isinstance(customer, str) else customer.id)
+    named = customer if isinstance(customer, str) else customer.id
+    found = transaction.get("customers", named)
+    if found is None and (alias := _alias(transaction, named)):
+        found = transaction.get("customers", alias.customer_id)
     return load(found) if found else None
+
+
+def _alias(transaction: Transaction, named: str) -> Alias | None:
+    """What became of a customer that is named by a former number or by the id that it had."""
+    load: Callable[[Row], Alias] = CODECS[Alias].load
+    if not _ID.fullmatch(named) and (row := transaction.get("aliases", named)):
+        return load(row)
+    return next(map(load, transaction.find(Query("aliases", Eq("absorbed_id", named), limit=1))), None)

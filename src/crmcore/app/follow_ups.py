@@ -65,8 +65,9 @@ def log_follow_up(
         "last_follow_up_at": follow_up.at if latest else last,
         "first_contact_on": min(customer.first_contact_on or day, day),
     }
+    # What an import did can be undone, so its event tells all of it.
     with work.following():
-        touched = work.change(customer, "customer.followed_up", seen, silent=True)
+        touched = work.change(customer, "customer.followed_up", seen, silent=not imported)
     carry_customer_on(work, touched, due_move(work, customer))
     return follow_up
 

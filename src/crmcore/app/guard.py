@@ -14,6 +14,7 @@ import attrs
 
 from crmcore.app.duties import settle_touched
 from crmcore.app.engine import Engine
+from crmcore.app.finding import Marked
 from crmcore.app.permitting import Permit, demand, own_where, refuse, standing_of
 from crmcore.app.sight import BY_COLLECTION, Sight
 from crmcore.app.work import Work
@@ -30,15 +31,15 @@ T = TypeVar("T")
 
 NOT_ASKED = "the roles {roles} may not look for, sort or group by {what}"
 #: What an event tells of its subject: nobody looks for it from whom anything is kept back.
-_TELLING = ("changes", "reason", "salt", "content", "digest")
+_TELLING = ("changes", "reason", "cause", "salt", "content", "digest")
 
 
-class GuardedTransaction(Transaction):
+class GuardedTransaction(Marked):
     """A transaction as one user may see it; only for reading."""
 
     def __init__(self, plain: Transaction, sight: Sight) -> None:
         super().__init__(plain.schema)
-        self._plain = plain
+        self._plain = self.marks = plain
         self._sight = sight
 
     def get(self, collection: str, id: str) -> Row | None:

@@ -1,7 +1,8 @@
-"""Taking files in: plan what would happen, see every bad cell, then apply the good rows.
+"""Taking files in: plan what would happen, see every bad cell and every difference, apply the good rows, undo what was done.
 
 A row that was taken in once is never taken in again: its digest is kept in the same transaction as the record. So an
-import that was cut off goes on where it stopped, and importing the same file again changes nothing.
+import that was cut off goes on where it stopped, and importing the same file again changes nothing. The events of a row
+name it as their cause; the differences that a plan shows and the undoing of an import are read from them.
 """
 
 from __future__ import annotations
@@ -9,26 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
-from crmcore.app.customers import register_customer
 from crmcore.app.engine import Engine, UseCases
-from crmcore.app.follow_ups import add_plan, log_follow_up
-from crmcore.app.opportunities import open_opportunity
+from crmcore.app.import_differences import RowDifference, differences
+from crmcore.app.import_rows import Answer, Duplicates, Outcome, Taking, Update, placed
+from crmcore.app.import_undo import ImportUndone, undo
 from crmcore.app.work import Work
-from crmcore.domain import Contact, Customer, Entity, FollowUp, FollowUpPlan, ImportedRow, Opportunity, Referral
+from crmcore.domain import ImportRun
 from crmcore.domain.playbook import FIELD_KINDS
 from crmcore.domain.values import fold
-from crmcore.errors import DomainError, DuplicateCustomer, ImportRejected, Invalid, Issue
+from crmcore.errors import DomainError, ImportRejected, Invalid, Issue, NotFound
 from crmcore.interchange.dates import DateOrder
 from crmcore.interchange.drafts import Draft, plain_heading, read_drafts
 from crmcore.interchange.headers import Header, HeaderColumn, Vocabulary, explain_no_header, find_header
 from crmcore.interchange.mapping import Mapped, read_mapping
+from crmcore.interchange.rejections import WHOLE_FILE, reason_text, rejected
 from crmcore.interchange.sheets import Sheet, read_sheets
-from crmcore.rules.timing import day_start
-from crmcore.storage.query import Eq, In
+from crmcore.storage.query import Eq
 
 BATCH = 250
 """Rows per transaction: few enough that others get their turn, many enough that the disk is not asked for each."""
@@ -42,7 +43,7 @@ Progress = Callable[[int, int], None]
 
 @attrs.frozen(kw_only=True)
 class SheetPlan:
-    """What one sheet of one file would bring. ``table`` is None where no header was found; ``note`` then says why."""
+    """What one sheet of one file would bring. ``table`` is None where no header was found; ``note`` says why it brings nothing."""
 
     file: str
     sheet: str
@@ -70,22 +71,34 @@ class SheetPlan:
 
 @attrs.frozen(kw_only=True)
 class SheetResult:
-    """What became of one sheet. ``known`` rows were taken in before, or are customers on file already."""
+    """What became of one sheet. ``known`` rows were taken in before, or bring nothing to what is on file already; ``asked`` ones
+    wait for an answer.
+    """
 
     file: str
     sheet: str
     table: str | None
     created: int
+    updated: int
     known: int
+    asked: int
     rejected: int
     issues: tuple[Issue, ...]
 
 
 @attrs.frozen(kw_only=True)
 class ImportResult:
-    """What became of all of them. Every row is created, known or rejected; every rejection has its issues."""
+    """What became of all of them. Every row is created, updated, known, asked about or rejected; every rejection has its
+    issues. ``run`` is the id under which the import can be undone; None where it took nothing in.
+    """
 
     sheets: tuple[SheetResult, ...]
+    run: str | None = attrs.field(default=None, eq=False)
+    _undo: Callable[[], ImportUndone] = attrs.field(default=ImportUndone, repr=False, eq=False)
+
+    def undo(self) -> ImportUndone:
+        """Takes the import back; see :meth:`Imports.undo`."""
+        return self._undo()
 
     @property
     def created(self) -> int:
@@ -93,9 +106,19 @@ class ImportResult:
         return sum(sheet.created for sheet in self.sheets)
 
     @property
+    def updated(self) -> int:
+        """Rows that brought something to a record on file."""
+        return sum(sheet.updated for sheet in self.sheets)
+
+    @property
     def known(self) -> int:
         """Rows that were there already."""
         return sum(sheet.known for sheet in self.sheets)
+
+    @property
+    def asked(self) -> int:
+        """Rows about something on file, of which somebody is to say what becomes of them."""
+        return sum(sheet.asked for sheet in self.sheets)
 
     @property
     def rejected(self) -> int:
@@ -108,8 +131,19 @@ class ImportResult:
         return tuple(issue for sheet in self.sheets for issue in sheet.issues)
 
 
+@attrs.frozen
+class Question:
+    """A row about something that is on file: of which file and sheet, and the number or reference under which it is."""
+
+    file: str
+    sheet: str
+    row: int
+    number: str
+    digest: str = attrs.field(repr=False)
+
+
 class Imports(UseCases):
-    """Planning imports, for one user."""
+    """Planning imports and undoing them, for one user."""
 
     def plan(
         self,
@@ -121,18 +155,26 @@ class Imports(UseCases):
         sheet: str | None = None,
         date_order: DateOrder | None = None,
         currency: str | None = None,
+        duplicates: Duplicates = "skip",
+        update: Update = "fill",
+        source: str | None = None,
     ) -> ImportPlan:
         """Reads files and checks every row; stores nothing.
 
         ``table`` is a table of the playbook, where the header leaves a doubt; ``sheet`` names one sheet. ``mapping`` says what
-        strange headers and values mean (:mod:`crmcore.interchange.mapping`). Raises :class:`ImportRejected` for a file
-        that can't be read or has no header, naming why.
+        strange headers and values mean (:mod:`crmcore.interchange.mapping`). ``duplicates`` is what is done with a row about
+        something on file, ``update`` how it is put together with that (:data:`crmcore.rules.updating.UPDATES`); ``source`` is
+        what people call the list that the rows come from. Raises :class:`ImportRejected` for a file that can't be read or
+        has no header, and where none of them has a row, naming why.
         """
+        for given, known, name in ((duplicates, Duplicates, "duplicates"), (update, Update, "update")):
+            if given not in get_args(known):
+                raise DomainError(f"{name} is one of {', '.join(get_args(known))}")
         paths = _paths(files)
         mapped = read_mapping(mapping)
-        given = {"table": table, "date_order": date_order, "currency": currency}
+        said = {"table": table, "date_order": date_order, "currency": currency}
         mapped = read_mapping(
-            {**attrs.asdict(mapped, recurse=False), **{key: value for key, value in given.items() if value}}
+            {**attrs.asdict(mapped, recurse=False), **{key: value for key, value in said.items() if value}}
         )
         crm = self.engine
         if mapped.table is not None and mapped.table not in crm.playbook.tables:
@@ -146,9 +188,9 @@ class Imports(UseCases):
         for path in paths:
             try:
                 sheets = [found for found in read_sheets(path, encoding=encoding) if not found.hidden]
-            except ImportRejected as rejected:
-                told = rejected.message
-                raise ImportRejected(rejected.reason, told, part=rejected.part, file=_shown(path)) from rejected
+            except ImportRejected as problem:
+                told = problem.message
+                raise ImportRejected(problem.reason, told, part=problem.part, file=_shown(path)) from problem
             if sheet is not None:
                 sheets = [found for found in sheets if found.name == sheet]
                 if not sheets:
@@ -156,11 +198,35 @@ class Imports(UseCases):
             own = [self._plan_sheet(_shown(path), found, vocabularies, mapped) for found in sheets]
             if all(item.table is None for item in own):
                 note = (own[0].note if own else None) or "there is no sheet with anything in it"
-                raise ImportRejected("no_header", note, file=_shown(path))
+                named = ", ".join(item.sheet for item in own) or WHOLE_FILE
+                raise ImportRejected("no_header", note, part=named, file=_shown(path))
             plans += own
+        if plans and not any(item.rows for item in plans):
+            empty = next(item for item in plans if item.table is not None)
+            raise rejected("no_rows", part=f"{empty.sheet}!{empty.header_row}", file=empty.file)
         rank = {key: _ORDER.index(found.entity) for key, found in crm.playbook.tables.items() if found.entity in _ORDER}
         plans.sort(key=lambda item: rank.get(item.table or "", len(_ORDER)))
-        return ImportPlan(self.engine, self.actor, tuple(plans))
+        return ImportPlan(self.engine, self.actor, tuple(plans), duplicates=duplicates, update=update, source=source)
+
+    def runs(self) -> list[ImportRun]:
+        """Every import that took something in, the latest first."""
+        return self.listed(ImportRun, None, ("-at", "-id"))
+
+    def undo(self, run: ImportRun | str, progress: Progress | None = None) -> ImportUndone:
+        """Takes an import back: what it made goes, what it changed is as it was before.
+
+        A record that somebody has edited since, or on which something else hangs by now, stays, and so does a field that was
+        changed since; the result lists them. Numbers that were drawn are not drawn again. The rows can be taken in again
+        afterwards. Can be called again, also after a crash. Raises :class:`NotFound`, and :class:`DomainError` for an import
+        that is undone already.
+        """
+        wanted = run if isinstance(run, str) else run.id
+        found = next(iter(self.listed(ImportRun, Eq("id", wanted))), None)
+        if found is None:
+            raise NotFound("there is no such import", entity="import_run")
+        if found.undone_at is not None:
+            raise DomainError("this import is undone already")
+        return undo(self.engine, self.actor, found, progress)
 
     def _plan_sheet(self, file: str, sheet: Sheet, vocabularies: Mapping[str, Vocabulary], mapped: Mapped) -> SheetPlan:
         crm = self.engine
@@ -174,10 +240,16 @@ class Imports(UseCases):
         if header is None:
             note = explain_no_header(sheet, vocabularies) if sheet.rows else "the sheet is blank"
             return SheetPlan(file=file, sheet=sheet.name, table=None, header_row=None, drafts=(), issues=(), note=note)
-        drafts = tuple(read_drafts(sheet, header, crm.playbook, mapped, crm.zone))
+        drafts = tuple(_follow_one_another(read_drafts(sheet, header, crm.playbook, mapped, crm.zone)))
         issues = [*_column_issues(sheet, header), *(issue for draft in drafts for issue in draft.issues)]
         return SheetPlan(
-            file=file, sheet=sheet.name, table=header.table, header_row=header.row, drafts=drafts, issues=tuple(issues)
+            file=file,
+            sheet=sheet.name,
+            table=header.table,
+            header_row=header.row,
+            drafts=drafts,
+            issues=tuple(issues),
+            note=None if drafts else reason_text("no_rows"),
         )
 
 
@@ -225,36 +297,49 @@ def _column_issues(sheet: Sheet, header: Header) -> Iterator[Issue]:
 
 
 class ImportPlan:
-    """What files would bring: look at ``sheets`` and ``issues``, then :meth:`apply`."""
+    """What files would bring: look at ``sheets``, ``issues``, ``differences()`` and ``questions()``, then :meth:`apply`."""
 
-    def __init__(self, engine: Engine, actor: str, sheets: tuple[SheetPlan, ...]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        actor: str,
+        sheets: tuple[SheetPlan, ...],
+        *,
+        duplicates: Duplicates = "skip",
+        update: Update = "fill",
+        source: str | None = None,
+    ) -> None:
         self._engine, self._actor = engine, actor
         self.sheets = sheets
+        self.duplicates, self.update, self.source = duplicates, update, source
 
     @property
     def issues(self) -> tuple[Issue, ...]:
         """Everything found, in the order of the sheets."""
         return tuple(issue for sheet in self.sheets for issue in sheet.issues)
 
-    def apply(self, progress: Progress | None = None) -> ImportResult:
+    def apply(self, progress: Progress | None = None, answers: Mapping[Question, Answer] | None = None) -> ImportResult:
         """Takes the good rows in, a batch per transaction; a bad one never takes its neighbours down.
 
-        A customer that is on file already is known and left as it is. An opportunity without a customer stands alone, with
-        a warning; one whose customer is nobody's is rejected. Can be called again, also after a crash.
+        What is done with a row about something on file is the plan's ``duplicates``; ``answers`` say it row by row. An
+        opportunity without a customer stands alone, with a warning; one whose customer is nobody's is rejected. Can be called
+        again, also after a crash.
         """
         for sheet in self.sheets:
             for entity in dict.fromkeys(draft.entity for draft in sheet.drafts if draft.ready):
                 self._engine.ask(entity, "import", everywhere=False)
+        run = self._run()
+        told = _answers(answers)
         total, done = sum(sheet.ready for sheet in self.sheets), 0
         results = []
         for sheet in self.sheets:
-            counts = {"created": 0, "known": 0, "rejected": sheet.rejected}
+            counts = dict.fromkeys((*get_args(Outcome), "rejected"), 0) | {"rejected": sheet.rejected}
             issues = list(sheet.issues)
             # Conversations go in as they took place, whatever the order of the sheet: one may carry out what another planned.
             ready = sorted((draft for draft in sheet.drafts if draft.ready), key=_held_at)
             for start in range(0, len(ready), BATCH):
                 batch = ready[start : start + BATCH]
-                for outcome, found in self._apply_batch(sheet.file, batch):
+                for outcome, found in self._apply_batch(run, sheet.file, batch, told):
                     counts[outcome] += 1
                     issues += found
                 done += len(batch)
@@ -263,29 +348,128 @@ class ImportPlan:
             results.append(
                 SheetResult(file=sheet.file, sheet=sheet.sheet, table=sheet.table, issues=tuple(issues), **counts)
             )
-        return ImportResult(sheets=tuple(results))
+        kept = self._finish(run)
+        imports = Imports(self._engine, self._actor)
+        return ImportResult(
+            sheets=tuple(results),
+            run=run.id if kept else None,
+            undo=(lambda: imports.undo(run)) if kept else ImportUndone,
+        )
 
-    def rehearse(self, progress: Progress | None = None) -> ImportResult:
+    def rehearse(
+        self, progress: Progress | None = None, answers: Mapping[Question, Answer] | None = None
+    ) -> ImportResult:
         """What :meth:`apply` would do, tried on a copy of the store in memory: stores nothing."""
-        return ImportPlan(self._engine.copied_to_memory(), self._actor, self.sheets).apply(progress)
+        return self._on(self._engine.copied_to_memory()).apply(progress, answers)
 
-    def _apply_batch(self, file: str, batch: Sequence[Draft]) -> list[tuple[str, list[Issue]]]:
+    def differences(self, answers: Mapping[Question, Answer] | None = None) -> list[RowDifference]:
+        """What each row would change, field by field, before and after: found on a copy of the store, and nothing is stored."""
+        copied = self._engine.copied_to_memory()
+        result = self._on(copied).apply(answers=answers)
+        return differences(copied, result.run) if result.run else []
+
+    def questions(self) -> list[Question]:
+        """Every row that is about something on file, whatever the plan's ``duplicates`` say; nothing is stored."""
+        asking = ImportPlan(
+            self._engine.copied_to_memory(), self._actor, self.sheets, duplicates="ask", update=self.update
+        )
+        found = []
+        for sheet, result in zip(self.sheets, asking.apply().sheets, strict=True):
+            digests = {draft.row: draft.digest for draft in sheet.drafts}
+            found += [
+                Question(sheet.file, sheet.sheet, issue.row, str(issue.facts["number"]), digests[issue.row])
+                for issue in result.issues
+                if issue.code == "duplicate_asked" and issue.row is not None
+            ]
+        return found
+
+    def _on(self, engine: Engine) -> ImportPlan:
+        return ImportPlan(
+            engine, self._actor, self.sheets, duplicates=self.duplicates, update=self.update, source=self.source
+        )
+
+    def _run(self) -> ImportRun:
+        return ImportRun(
+            id=self._engine.new_id(),
+            at=self._engine.now(),
+            by=self._actor,
+            files=tuple(dict.fromkeys(sheet.file for sheet in self.sheets)),
+            source=self.source,
+            duplicates=self.duplicates,
+            update=self.update,
+        )
+
+    def _finish(self, run: ImportRun) -> bool:
+        """Notes when the run ended; whether it took anything in."""
+
+        def decide(work: Work) -> bool:
+            kept = work.get(ImportRun, run.id)
+            if kept is not None:
+                work.put(kept.replace(finished_at=work.now, version=kept.version + 1), kept, "import.finished")
+            return kept is not None
+
+        return self._engine.write(self._actor, decide)
+
+    def _apply_batch(
+        self, run: ImportRun, file: str, batch: Sequence[Draft], answers: Mapping[str, Answer]
+    ) -> list[tuple[str, list[Issue]]]:
         try:
-            return self._take(file, batch)
+            return self._take(run, file, batch, answers)
         except DomainError:
             # Some row was refused by a rule that only the store can tell: each gets a transaction of its own.
-            return [self._apply_one(file, draft) for draft in batch]
+            return [self._apply_one(run, file, draft, answers) for draft in batch]
 
-    def _apply_one(self, file: str, draft: Draft) -> tuple[str, list[Issue]]:
+    def _apply_one(
+        self, run: ImportRun, file: str, draft: Draft, answers: Mapping[str, Answer]
+    ) -> tuple[str, list[Issue]]:
         try:
-            return self._take(file, [draft])[0]
+            return self._take(run, file, [draft], answers)[0]
         except Invalid as invalid:
-            return "rejected", [_at(issue, draft) for issue in invalid.issues]
+            return "rejected", [placed(issue, draft) for issue in invalid.issues]
         except DomainError as error:
-            return "rejected", [_at(Issue(code="refused", field=draft.entity, facts={"why": error.code}), draft)]
+            return "rejected", [placed(Issue(code="refused", field=draft.entity, facts={"why": error.code}), draft)]
 
-    def _take(self, file: str, batch: Sequence[Draft]) -> list[tuple[str, list[Issue]]]:
-        return self._engine.write(self._actor, lambda work: _Taking(self._engine, work, file, batch).take_all())
+    def _take(
+        self, run: ImportRun, file: str, batch: Sequence[Draft], answers: Mapping[str, Answer]
+    ) -> list[tuple[str, list[Issue]]]:
+        def decide(work: Work) -> list[tuple[str, list[Issue]]]:
+            return [*Taking(self._engine, work, run, file, batch, answers).take_all()]
+
+        return self._engine.write(self._actor, decide)
+
+
+def _answers(answers: Mapping[Question, Answer] | None) -> dict[str, Answer]:
+    """The answers by the digest of the row."""
+    found: dict[str, Answer] = {}
+    for question, answer in (answers or {}).items():
+        if not isinstance(question, Question) or answer not in get_args(Answer):
+            raise DomainError(f"an answer is one of {', '.join(get_args(Answer))}, by its question")
+        found[question.digest] = answer
+    return found
+
+
+def _follow_one_another(drafts: Iterable[Draft]) -> Iterator[Draft]:
+    """The rows of a sheet, each that is about the customer of a row above with that row's digest: one customer, several
+    people, a row for each. A customer is told by its number, else an enterprise by its name."""
+    first: dict[str, str] = {}
+    for draft in drafts:
+        key = _customer_key(draft)
+        if key is None or not draft.ready:
+            yield draft
+        elif key in first:
+            yield attrs.evolve(draft, follows=first[key])
+        else:
+            first[key] = draft.digest
+            yield draft
+
+
+def _customer_key(draft: Draft) -> str | None:
+    told = draft.values.get("customer", {})
+    if draft.entity != "customer" or not told.get("name"):
+        return None
+    if number := told.get("number"):
+        return f"number {number}"
+    return f"name {fold(told['name'])}" if told.get("kind", "enterprise") == "enterprise" else None
 
 
 def _shown(path: Path) -> str:
@@ -296,185 +480,3 @@ def _shown(path: Path) -> str:
 def _held_at(draft: Draft) -> datetime:
     at = draft.values.get("follow_up", {}).get("at")
     return at if isinstance(at, datetime) else datetime.min.replace(tzinfo=UTC)
-
-
-def _at(issue: Issue, draft: Draft) -> Issue:
-    return attrs.evolve(issue, sheet=draft.sheet, row=draft.row, facts={"label": issue.field, **issue.facts})
-
-
-def _told_alike(kept: Any, told: Any) -> bool:
-    """Whether a cell says what is on file; a cell tells moments to the second."""
-    if isinstance(kept, datetime) and isinstance(told, datetime):
-        return kept.replace(microsecond=0) == told.replace(microsecond=0)
-    return bool(kept == told)
-
-
-@attrs.frozen
-class _Taken:
-    """The record that a row became, or was already (``known``), and what was found on the way."""
-
-    id: str
-    issues: tuple[Issue, ...] = ()
-    known: bool = False
-
-
-class _Taking:
-    """One batch being taken in, within one unit of work."""
-
-    def __init__(self, crm: Engine, work: Work, file: str, batch: Sequence[Draft]) -> None:
-        self.crm, self.work, self.file, self.batch = crm, work, file, batch
-        if work.permit is not None:
-            work.permit.also = ("import",)
-        self.taken = set(work.transaction.get_many("imported_rows", [draft.digest for draft in batch]))
-        self.customers = self._customers(batch)
-        self.opportunities = self._opportunities(batch)
-        self.matched: set[str] = set()
-
-    def _customers(self, batch: Iterable[Draft]) -> dict[str, list[Customer]]:
-        """The customers that the batch names, by number and by folded name."""
-        numbers = {draft.references[key] for draft in batch for key in _NUMBERS if key in draft.references}
-        numbers |= {number for draft in batch if (number := draft.values.get("customer", {}).get("number"))}
-        names = {fold(draft.references[key]) for draft in batch for key in _NAMES if key in draft.references}
-        found: dict[str, list[Customer]] = {}
-        if numbers:
-            for customer in filter(self.work.sees, self.work.find(Customer, In("number", tuple(numbers)))):
-                found.setdefault(customer.number, []).append(customer)
-        if names:
-            for customer in filter(self.work.sees, self.work.find(Customer, In("name_key", tuple(names)))):
-                # What is kept back isn't guessed by naming it either.
-                if self.work.readable(customer, "name"):
-                    found.setdefault(fold(customer.name), []).append(customer)
-        return found
-
-    def _opportunities(self, batch: Iterable[Draft]) -> dict[str, str]:
-        """The ids of the opportunities on file that the batch refers to, by reference; our own exports refer by id."""
-        references = [ref for draft in batch if (ref := draft.values.get("opportunity", {}).get("reference"))]
-        if not references:
-            return {}
-        ids = list(self.work.transaction.get_many("opportunities", references))
-        by_id = {id: id for id in ids if (one := self.work.get(Opportunity, id)) and self.work.sees(one)}
-        found = filter(self.work.sees, self.work.find(Opportunity, In("reference", tuple(references))))
-        readable = (one for one in found if self.work.readable(one, "reference"))
-        return by_id | {str(opportunity.reference): opportunity.id for opportunity in readable}
-
-    def take_all(self) -> list[tuple[str, list[Issue]]]:
-        """Per row what became of it, and what was found on the way."""
-        return [self._take(draft) for draft in self.batch]
-
-    def _take(self, draft: Draft) -> tuple[str, list[Issue]]:
-        if draft.digest in self.taken:
-            return "known", []
-        taken = _TAKERS[draft.entity](self, draft)
-        source = f"{self.file} {draft.sheet}!{draft.row}"
-        marked = ImportedRow(id=draft.digest, record_id=taken.id, source=source, at=self.work.now)
-        self.work.add(marked, "row.imported")
-        return "known" if taken.known else "created", [_at(issue, draft) for issue in taken.issues]
-
-    def _on_file(self, field: str, id: str, number: str) -> _Taken:
-        facts = {"label": self.crm.playbook.label(field, "zh-CN"), "number": number}
-        return _Taken(id, (Issue(code="duplicate", field=field, level="warning", facts=facts),), known=True)
-
-    def _named(self, draft: Draft, number: str = "customer_number", name: str = "customer_name") -> Customer | None:
-        """The customer that a row names, None where it names none; raises :class:`Invalid` for nobody or for several."""
-        for key, form in ((number, str), (name, fold)):
-            wanted = draft.references.get(key)
-            if wanted is None:
-                continue
-            found = self.customers.get(form(wanted), [])
-            if len(found) == 1:
-                return self.work.get(Customer, found[0].id)
-            code = "unknown_customer" if not found else "ambiguous_customer"
-            label = self.crm.playbook.label(f"{draft.entity}.{key}", "zh-CN")
-            raise Invalid([Issue(code=code, field=f"{draft.entity}.{key}", facts={"label": label})])
-        return None
-
-    def _owner(self, draft: Draft, number: str = "customer_number", name: str = "customer_name") -> Customer:
-        customer = self._named(draft, number, name)
-        if customer is None:
-            raise Invalid([Issue(code="required", field=f"{draft.entity}.{name}")])
-        return customer
-
-    def _same(self, cls: type[Entity], parent: str, id: str, values: Mapping[str, Any]) -> _Taken | None:
-        """A record of that parent which says all that the row says: the row of an export, come back."""
-        for record in self.work.find(cls, Eq(parent, id)):
-            # What this batch made or matched already answers for another row that says the same.
-            if (
-                record.id not in self.matched
-                and all(_told_alike(getattr(record, name), value) for name, value in values.items())
-                and self.work.sees(record)
-                and all(self.work.readable(record, name) for name in values)
-            ):
-                self.matched.add(record.id)
-                return _Taken(record.id, known=True)
-        return None
-
-    def _made(self, id: str) -> _Taken:
-        self.matched.add(id)
-        return _Taken(id)
-
-    def _customer(self, draft: Draft) -> _Taken:
-        contact = dict(draft.values.get("contact", {}))
-        values = dict(draft.values.get("customer", {}))
-        if on_file := self.customers.get(values.get("number", "")):
-            return self._on_file("customer.number", on_file[0].id, on_file[0].number)
-        if contact and not contact.get("name"):
-            # A telephone without a name still belongs to somebody there.
-            contact["name"] = values["name"]
-        try:
-            return _Taken(register_customer(self.work, values, [contact] if contact else [], imported=True).id)
-        except DuplicateCustomer as duplicate:
-            if duplicate.details["id"] is None:
-                facts = {"why": duplicate.message}
-                raise Invalid([Issue(code="refused", field="customer.name", facts=facts)]) from None
-            return self._on_file("customer.name", duplicate.details["id"], duplicate.details["number"])
-
-    def _contact(self, draft: Draft) -> _Taken:
-        customer, values = self._owner(draft), draft.values.get("contact", {})
-        same = self._same(Contact, "customer_id", customer.id, values)
-        whole = {**values, "customer_id": customer.id}
-        return same or self._made(self.work.create(Contact, "contact.added", whole).id)
-
-    def _opportunity(self, draft: Draft) -> _Taken:
-        customer = self._named(draft)
-        values = dict(draft.values.get("opportunity", {}))
-        reference = values.get("reference")
-        if reference in self.opportunities:
-            return self._on_file("opportunity.reference", self.opportunities[reference], reference)
-        values["name"] = values.get("name") or values.get("product") or reference
-        since = values.get("closed_on") or values.get("opened_on")
-        if since is not None:
-            values["stage_since"] = day_start(since, self.crm.zone)
-        alone = Issue(code="no_customer", field="opportunity.customer_name", level="warning")
-        opened = open_opportunity(self.work, values, customer, imported=True)
-        if reference:
-            self.opportunities[reference] = opened.id
-        return _Taken(opened.id, () if customer else (alone,))
-
-    def _plan(self, draft: Draft) -> _Taken:
-        customer, values = self._owner(draft), dict(draft.values.get("follow_up_plan", {}))
-        same = self._same(FollowUpPlan, "customer_id", customer.id, values)
-        return same or self._made(add_plan(self.work, customer, values, imported=True).id)
-
-    def _follow_up(self, draft: Draft) -> _Taken:
-        customer, values = self._owner(draft), dict(draft.values.get("follow_up", {}))
-        same = self._same(FollowUp, "customer_id", customer.id, values)
-        return same or self._made(log_follow_up(self.work, customer, values, imported=True).id)
-
-    def _referral(self, draft: Draft) -> _Taken:
-        referrer = self._owner(draft, "referrer_number", "referrer_name")
-        values = draft.values.get("referral", {})
-        same = self._same(Referral, "referrer_id", referrer.id, values)
-        whole = {**values, "referrer_id": referrer.id}
-        return same or self._made(self.work.create(Referral, "referral.made", whole).id)
-
-
-_NUMBERS, _NAMES = ("customer_number", "referrer_number"), ("customer_name", "referrer_name")
-
-_TAKERS: Mapping[str, Callable[[_Taking, Draft], _Taken]] = {
-    "customer": _Taking._customer,
-    "contact": _Taking._contact,
-    "opportunity": _Taking._opportunity,
-    "follow_up_plan": _Taking._plan,
-    "follow_up": _Taking._follow_up,
-    "referral": _Taking._referral,
-}

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from crmcore.app.work import Work
 from crmcore.domain import Attachment, Customer, Event, Opportunity
+from crmcore.domain.event import standing
 from crmcore.domain.policies import StageGraph, Transition
 from crmcore.errors import TransitionRefused
 from crmcore.rules.stages import NO_EVIDENCE, NO_FIELDS, Move, decide, due, unknown_stage
@@ -104,7 +105,7 @@ def read_visits(transaction: Transaction, record: Customer | Opportunity, now: d
         # An opportunity may have had another customer before, or none.
         where = And(In("action", ("opportunity.opened", "opportunity.moved")), Eq("subject_id", record.id))
     load: Callable[[Row], Event] = CODECS[Event].load
-    return visits(map(load, transaction.find(Query("events", where))), now)
+    return visits(standing(map(load, transaction.find(Query("events", where)))), now)
 
 
 def customer_of(record: Customer | Opportunity) -> str | None:

@@ -189,8 +189,8 @@ class Obligations(UseCases):
     def recompute(self, *, dry_run: bool = False, progress: Progress | None = None) -> Recomputed:
         """Derives everything that is owed anew from what happened, after the playbook was changed; a batch per transaction.
 
-        What ended is judged by the playbook as it is now, too: :meth:`Reports.replay` says beforehand what that makes of it. With
-        ``dry_run`` nothing is written.
+        What ended is judged by the playbook as it is now, too: :meth:`Reports.replay` says beforehand what that makes of it. The
+        keys by which customers are found again are made anew, too. With ``dry_run`` nothing is written.
         """
         self.engine.ask("obligation", "update")
         crm = self.engine.plain
@@ -210,6 +210,7 @@ class Obligations(UseCases):
                 progress(start + len(batch), len(scopes))
         if not dry_run:
             crm.write(self.actor, crm.keep_rules)
+            crm.make_keys()
         return Recomputed(looked_at=len(scopes), begun=begun, changed=changed, gone=gone)
 
 

@@ -22,7 +22,7 @@ from crmcore.rules.visits import Visit
 from crmcore.storage.query import Where
 
 #: What a move and a move alone changes.
-_FIXED = (*STAMPS, "stage", "stage_since", "outcome", "pipeline")
+FIXED = (*STAMPS, "stage", "stage_since", "outcome", "pipeline")
 
 
 def _pipeline(work: Work, key: Any) -> StageGraph:
@@ -102,7 +102,7 @@ def move_opportunity(
 def _moved(
     work: Work, graph: StageGraph, opportunity: Opportunity, target: str, fields: Mapping[str, Any], reason: str | None
 ) -> Opportunity:
-    refuse_fixed("opportunity", fields, _FIXED)
+    refuse_fixed("opportunity", fields, FIXED)
     told = meant("opportunity", fields, work.playbook)
     moved: Opportunity = work.move(decided(work, graph, opportunity, target, told, reason=reason), "opportunity.moved")
     if moved.customer_id is not None and moved.customer_id != opportunity.customer_id:
@@ -131,6 +131,21 @@ def take_customer_along(work: Work, customer_id: str) -> None:
             bring_customer(work, customer, lifecycle.stage(target), reason="opportunity won")
 
 
+def update_opportunity(
+    work: Work, current: Opportunity, changes: Mapping[str, Any], *, reason: str | None = None
+) -> Opportunity:
+    """Changes fields within a unit of work; see :meth:`Opportunities.update`."""
+    changed = work.change(current, "opportunity.updated", changes, reason=reason)
+    if changed.customer_id != current.customer_id:
+        if changed.customer_id is not None:
+            work.current(Customer, changed.customer_id)
+        if changed.outcome == "won":
+            if changed.customer_id is None:
+                raise _no_customer()
+            take_customer_along(work, changed.customer_id)
+    return carry_opportunity_on(work, changed, due_move(work, current))
+
+
 class Opportunities(UseCases):
     """The use cases about sales opportunities, for one user."""
 
@@ -156,17 +171,8 @@ class Opportunities(UseCases):
         """Changes fields. The stage is moved, not updated."""
 
         def decide(work: Work) -> Opportunity:
-            refuse_fixed("opportunity", changes, _FIXED)
-            current = work.current(Opportunity, opportunity, changes)
-            changed = work.change(current, "opportunity.updated", changes, reason=reason)
-            if changed.customer_id != current.customer_id:
-                if changed.customer_id is not None:
-                    work.current(Customer, changed.customer_id)
-                if changed.outcome == "won":
-                    if changed.customer_id is None:
-                        raise _no_customer()
-                    take_customer_along(work, changed.customer_id)
-            return carry_opportunity_on(work, changed, due_move(work, current))
+            refuse_fixed("opportunity", changes, FIXED)
+            return update_opportunity(work, work.current(Opportunity, opportunity, changes), changes, reason=reason)
 
         return self.write(decide)
 

@@ -170,6 +170,12 @@ class Permit:
         """Whether the user has the field of that record in full."""
         return self.standing.rights.level(record.entity, field, self._reach(record)) >= Level.READ
 
+    def must_read(self, record: Record, fields: Iterable[str]) -> None:
+        """Raises :class:`Forbidden` for a field that the user doesn't have in full."""
+        for field in fields:
+            if not self.readable(record, field):
+                refuse(self.standing.rights, f"{record.entity}.{field}", "the roles {roles} may not write {what}")
+
     def sees(self, record: Entity) -> bool:
         """Whether the user sees the record."""
         return self.sight.allowed(record, self._reach(record))

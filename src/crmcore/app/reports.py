@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from crmcore.app.duties import histories_of_all
 from crmcore.app.engine import UseCases
+from crmcore.app.finding import marks_of
 from crmcore.app.scope import Of, Scope, checked_of
 from crmcore.app.work import Whose
 from crmcore.domain import (
@@ -450,4 +451,4 @@ def _day_after(day: date | None) -> date | None:
 
 
 def _imported(scope: Scope) -> frozenset[str]:
-    return frozenset(row.record_id for row in Scope(scope.transaction, {}).all(ImportedRow))
+    return frozenset(row.record_id for row in Scope(marks_of(scope.transaction), {}).all(ImportedRow))

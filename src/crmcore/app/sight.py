@@ -17,7 +17,7 @@ from crmcore.domain.fields import Kind
 from crmcore.domain.values import NO_CUSTOM, FrozenMap
 from crmcore.plugins import AccessRequest, Plugins
 from crmcore.rules.masking import mask_custom, mask_text, masked, unseen
-from crmcore.rules.permissions import OPEN, Level, Scope, Standing, concealable, parent_of, people_of
+from crmcore.rules.permissions import Level, Scope, Standing, concealable, parent_of, people_of
 from crmcore.storage.codec import CODECS, SEALED
 from crmcore.storage.contract import Transaction
 from crmcore.storage.schema import Row
@@ -47,8 +47,7 @@ class Sight:
     def scope(self, entity: str) -> Scope:
         """How far one sees among the records of an entity."""
         rights = self.standing.rights
-        scope = rights.scope(entity, "read")
-        return scope if entity in OPEN else min(scope, rights.scope(entity, self.action))
+        return min(rights.scope(entity, "read"), rights.scope(entity, self.action))
 
     @property
     def asks(self) -> bool:
@@ -59,7 +58,7 @@ class Sight:
         """Whether one may see some rows of the collection and not others."""
         cls = BY_COLLECTION[collection]
         if self._plugins.permits:
-            return cls.entity not in OPEN
+            return True
         if cls is Event:
             return any(self.scope(entity) < Scope.ALL for entity in _TOLD)
         return self.scope(cls.entity) < Scope.ALL
@@ -111,11 +110,10 @@ class Sight:
 
     def _records(self, cls: type[Entity], rows: Iterable[Row]) -> Iterator[Row]:
         load: Callable[[Row], Entity] = CODECS[cls].load
-        opened = cls.entity in OPEN
         for batch in _batches(rows):
             records = list(map(load, batch))
             for row, record, reach in zip(batch, records, self.reaches(records), strict=True):
-                if opened or self.allowed(record, reach):
+                if self.allowed(record, reach):
                     show = self._show(cls, reach)
                     yield show(row) if show else row
 
@@ -126,7 +124,7 @@ class Sight:
         key = cls.entity, reach
         if key not in self._shows:
             level = self.standing.rights.level
-            named = self.standing.rights.levels.get(cls.entity, OPEN.get(cls.entity, ()))
+            named = self.standing.rights.levels.get(cls.entity, ())
             self._shows[key] = _shower(cls, named, lambda name: level(cls.entity, name, reach))
         return self._shows[key]
 
@@ -167,8 +165,12 @@ class Sight:
     def _told(self, event: Event, reach: Scope) -> Event:
         """An event with what is kept back of its subject kept back from what it tells."""
         cls = BY_ENTITY.get(event.subject)
+        if self.standing.rights.conceals:
+            # By the digests of an imported row, or of what was changed, what is kept back could be guessed.
+            telling = [name for name in ("cause", "salt", "content") if getattr(event, name) is not None]
+            event = event.replace(**dict.fromkeys(telling)) if telling else event
         if cls is None or not self.standing.rights.levels.get(event.subject):
-            return event.replace(salt=None) if event.salt is not None else event
+            return event
         level = self.standing.rights.level
         changes: dict[str, list[Any]] = {}
         for name, (before, after) in changes_of(event).items():
@@ -185,8 +187,7 @@ class Sight:
         if reason is not None and least < Level.READ:
             reason = mask_text(reason) if least is Level.MASKED else None
         told = json.dumps(changes, ensure_ascii=False, separators=(",", ":"))
-        # With the salt a content that is kept back could be guessed by its digest.
-        return event.replace(changes=told, reason=reason, salt=None, content=None)
+        return event.replace(changes=told, reason=reason)
 
     def _own_fields(self, cls: type[Entity], values: Any, reach: Scope) -> Any:
         if not isinstance(values, Mapping):

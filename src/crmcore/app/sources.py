@@ -1,4 +1,4 @@
-"""Where time and ids come from when the host hands in none of its own."""
+"""Where time, ids and chance come from when the host hands in none of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ Clock: TypeAlias = Callable[[], datetime]
 """Gives the present moment, aware."""
 IdSource: TypeAlias = Callable[[], str]
 """Gives a new id at each call: unique for ever, and sortable by the time it was given."""
+
+
+def new_salt() -> str:
+    """128 bits that nobody can guess, as 32 hexadecimal digits."""
+    return os.urandom(16).hex()
 
 
 def system_clock() -> datetime:

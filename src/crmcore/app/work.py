@@ -7,7 +7,7 @@ transaction. Whatever fails, the store is left as it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import chain
@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 import attrs
 
 from crmcore.app.finding import find_customer, not_named
+from crmcore.app.match_keys import key_changes
 from crmcore.app.sources import IdSource
-from crmcore.domain import Customer, Entity, Event, NumberSeries, Record
+from crmcore.domain import Chain, Customer, Entity, Event, NumberSeries, Record
 from crmcore.domain.fields import MAX_TEXT, Unclean, clean_text
 from crmcore.domain.numbering import NumberScheme
 from crmcore.domain.playbook import Playbook
 from crmcore.domain.values import NO_CUSTOM
 from crmcore.errors import Conflict, Invalid, Issue, NotFound
 from crmcore.plugins import Context, Plugins, ProposedChange
+from crmcore.rules.audit import Keys, chain_of, chained
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.stages import Move
 from crmcore.rules.validation import meant
@@ -72,6 +74,8 @@ class Work:
         today: date,
         new_id: IdSource,
         plugins: Plugins,
+        audit_keys: Keys,
+        new_salt: Callable[[], str],
     ) -> None:
         self.transaction = transaction
         self.playbook = playbook
@@ -80,7 +84,11 @@ class Work:
         self.now = now
         self.today = today
         self.new_id = new_id
+        self.audit_keys = audit_keys
+        self.new_salt = new_salt
         self._plugins = plugins
+        self.cause: str | None = None
+        """What the next changes are a part of, as their events tell."""
         self._loaded: dict[tuple[type[Entity], str], Entity] = {}
         self._pending: dict[str, _Pending] = {}
         self._announced: list[_Pending] = []
@@ -88,6 +96,7 @@ class Work:
         self._removed: list[Entity] = []
         self._touched: dict[Whose, None] = {}
         self._new: dict[str, list[Event]] = {}
+        self._heads: dict[str, Chain] = {}
         self.permit: Permit | None = None
         """Who checks each change of a record; None where everything is allowed."""
         self._following = 0
@@ -115,6 +124,11 @@ class Work:
     def readable(self, record: Entity, field: str) -> bool:
         """Whether the one who acts has a field of the record in full."""
         return self.permit is None or self.permit.readable(record, field)
+
+    def must_read(self, record: Record, fields: Iterable[str]) -> None:
+        """Raises :class:`Forbidden` where a field of the record, which is to be compared, is kept back from the one who acts."""
+        if self.permit is not None:
+            self.permit.must_read(record, fields)
 
     def _check(self, before: Entity | None, after: Entity) -> None:
         if self.permit is not None and not self._following and isinstance(after, Record):
@@ -291,6 +305,7 @@ class Work:
             by=self.actor,
             changes=kept,
             reason=reason,
+            cause=self.cause,
         )
         self._events.append(event)
         if action == "customer.registered":
@@ -357,11 +372,39 @@ class Work:
                     )
                     self._plugins.check(proposed, context)
         taken = (Delete(type(one).collection, one.id, one.version) for one in self._removed)
-        self.transaction.apply(chain(_batch(self._pending.values(), self._events), taken))
+        heads, events = self._in_chains()
+        keys = list(key_changes(self.transaction, self._keyed(), self._plugins.normaliser))
+        self.transaction.apply(chain(_batch(self._pending.values(), events), heads, taken, keys))
         self._pending.clear()
         self._removed.clear()
         self._announced.clear()
         self._events.clear()
+
+    def _keyed(self) -> Iterator[tuple[Entity | None, Entity | None]]:
+        """What is pending, before and after."""
+        for item in self._pending.values():
+            yield item.before, item.entity
+        for gone in self._removed:
+            yield gone, None
+
+    def _in_chains(self) -> tuple[list[Change], list[Event]]:
+        """The events with their places in their chains, and where these end now."""
+        by_chain: dict[str, list[Event]] = {}
+        for event in self._events:
+            by_chain.setdefault(chain_of(event), []).append(event)
+        # Nothing was ever told of what this unit of work has registered.
+        unknown = [id for id in by_chain if id not in self._heads and id not in self._new]
+        for id, row in self.transaction.get_many("chains", unknown).items() if unknown else ():
+            self._heads[id] = CODECS[Chain].load(row)
+        changes: list[Change] = []
+        placed: list[Event] = []
+        for id, events in by_chain.items():
+            head = self._heads.get(id)
+            self._heads[id], following = chained(id, head, events, self.audit_keys, self.new_salt)
+            row = CODECS[Chain].dump(self._heads[id])
+            changes.append(Insert("chains", row) if head is None else Update("chains", row, head.version))
+            placed += following
+        return changes, placed
 
 
 def _units(text: str) -> int:

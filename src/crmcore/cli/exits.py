@@ -10,6 +10,7 @@ from crmcore.errors import (
     CRMError,
     DuplicateKey,
     Forbidden,
+    InvalidKeys,
     InvalidURL,
     PlaybookError,
     QueryError,
@@ -34,6 +35,7 @@ EXIT_CODES: Mapping[int, str] = {
 # The first class that fits decides; what is not named here is a plain failure.
 _BY_ERROR: tuple[tuple[type[CRMError], int], ...] = (
     (InvalidURL, USAGE),
+    (InvalidKeys, USAGE),
     (BackendNotFound, USAGE),
     (PlaybookError, USAGE),
     (QueryError, USAGE),

@@ -31,7 +31,7 @@ _STATES = {
 @with_global_options
 def upgrade(shell: Shell, dry_run: bool, no_backup: bool) -> None:
     """Brings the store to the format of this program, after a backup beside it."""
-    with _progress(shell, "upgrading") as progress:
+    with progress_of(shell, "upgrading") as progress:
         done = stores.upgrade(
             shell.store, dry_run=dry_run, backup=not no_backup, progress=progress, allowed=shell.allowed("update")
         )
@@ -83,7 +83,7 @@ def upgrade(shell: Shell, dry_run: bool, no_backup: bool) -> None:
 def copy(shell: Shell, source: str, target: str) -> None:
     """Copies everything from the store SOURCE into the new store TARGET and proves that both hold the same."""
     origin, destination = store_url(source), store_url(target)
-    with _progress(shell, "copying") as progress:
+    with progress_of(shell, "copying") as progress:
         done = stores.copy(origin, destination, progress=progress, allowed=shell.allowed("read"))
     if shell.json:
         shell.write_json(done)
@@ -112,7 +112,7 @@ def check(shell: Shell) -> int:
     """Looks whether the store is whole: file, rows, what names what, what is owed. Writes nothing."""
     crm = shell.open()
     shell.me.ask("setting", "read")
-    with _progress(shell, "checking") as progress:
+    with progress_of(shell, "checking") as progress:
         found = crm.check(progress)
     told = [finding.text(shell.language) for finding in found.findings]
     if shell.json:
@@ -133,6 +133,7 @@ def check(shell: Shell) -> int:
 
 
 @contextmanager
-def _progress(shell: Shell, key: str) -> Iterator[stores.Progress | None]:
+def progress_of(shell: Shell, key: str) -> Iterator[stores.Progress | None]:
+    """A bar for what tells collection and rows; None where nobody would see it."""
     with shell.progress(shell.text(key)) as tell:
         yield (lambda _, done: tell(done, None)) if tell else None

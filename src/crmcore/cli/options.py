@@ -27,6 +27,11 @@ GLOBAL_OPTIONS = (
     click.option(
         "--as", "acting_as", metavar="USER", help="Who is acting. [env: CRMCORE_USER; default: the login name]"
     ),
+    click.option(
+        "--keys",
+        metavar="SOURCE",
+        help="Where the keys are: env:NAME or file:PATH. [default: env:CRMCORE_KEYS where that is set]",
+    ),
     click.option("--json", is_flag=True, default=None, help="Data as one JSON document."),
     click.option(
         "--quiet", "-q", is_flag=True, default=None, help="No messages and no progress, only data and errors."
@@ -36,7 +41,7 @@ GLOBAL_OPTIONS = (
     ),
     click.option("--debug", is_flag=True, default=None, help="The traceback of an unexpected error."),
 )
-_NAMES = ("store", "playbook", "acting_as", "json", "quiet", "language", "debug")
+_NAMES = ("store", "playbook", "acting_as", "keys", "json", "quiet", "language", "debug")
 
 
 def with_global_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,14 +12,16 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
+from crmcore.cli.auditing import verify
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
 from crmcore.cli.exits import BROKEN_PIPE, FAILURE, INTERRUPTED, OK, USAGE, exit_code
 from crmcore.cli.exporting import export, template
-from crmcore.cli.importing import import_
+from crmcore.cli.importing import import_, imports
 from crmcore.cli.issues import line
 from crmcore.cli.keeping import backup, check, copy, upgrade
+from crmcore.cli.keys import keys
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
@@ -30,7 +32,7 @@ from crmcore.cli.setup import init
 from crmcore.cli.shell import Shell, harmless
 from crmcore.cli.tiering import tier
 from crmcore.errors import CRMError, ImportRejected, Invalid, TransitionRefused
-from crmcore.interchange.rejections import REASONS, reason_text
+from crmcore.interchange.rejections import REASONS, WHOLE_FILE, reason_text
 
 
 class Program(click.Group):
@@ -67,8 +69,26 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(backup, check, copy, demo, doctor, due, edits, export, follow, import_, init, list_, move, outbox, playbook),
-    *(recompute, remind, replay, report, show, template, tier, upgrade),
+    *(
+        backup,
+        check,
+        copy,
+        demo,
+        doctor,
+        due,
+        edits,
+        export,
+        follow,
+        import_,
+        imports,
+        init,
+        keys,
+        list_,
+        move,
+        outbox,
+        playbook,
+    ),
+    *(recompute, remind, replay, report, show, template, tier, upgrade, verify),
 )
 for verb in _VERBS:
     program.add_command(verb)
@@ -130,7 +150,9 @@ def _report(shell: Shell, error: CRMError) -> None:
         return
     message = error.text(shell.language)
     if isinstance(error, ImportRejected) and error.reason in REASONS:
-        message = reason_text(error.reason, shell.language) + (f" ({error.part})" if error.part else "")
+        message = reason_text(error.reason, shell.language) + (
+            f" ({error.part})" if error.part not in (None, WHOLE_FILE) else ""
+        )
         message = f"{error.reason}: {error.file}: {message}" if error.file else f"{error.reason}: {message}"
     _complain(error.code, message)
 

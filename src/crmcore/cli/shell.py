@@ -26,12 +26,13 @@ from crmcore.app import stores
 from crmcore.app.crm import CRM, Session
 from crmcore.app.permitting import ask_at
 from crmcore.cli.texts import text
-from crmcore.errors import PHRASES, CRMError, Language, NotSupported, StorageError, StoreUnavailable
+from crmcore.errors import PHRASES, CRMError, KeyMissing, Language, NotSupported, StorageError, StoreUnavailable
 from crmcore.metrics import Table
 from crmcore.playbooks import Playbook, load
 from crmcore.plugins import Plugins, find_backend, installed
 from crmcore.storage.codec import to_plain
 from crmcore.storage.contract import Store
+from crmcore.storage.keys import KeyRing
 from crmcore.storage.url import StoreURL
 
 LANGUAGES = ("en", "zh-CN")
@@ -103,6 +104,19 @@ class Shell:
         except (OSError, KeyError, ImportError):
             raise click.UsageError("nobody is logged in; say who is acting with --as") from None
 
+    @cached_property
+    def keys(self) -> str | None:
+        """Where the keys are; None leaves that to a plugin."""
+        given: str | None = self._given.get("keys")
+        return given or ("env:CRMCORE_KEYS" if os.environ.get("CRMCORE_KEYS") else None)
+
+    def key_ring(self) -> KeyRing:
+        """The ring that was named, or a plugin's. Raises :class:`KeyMissing` where there is none."""
+        ring = KeyRing.read(self.keys) if self.keys else Plugins(self.plugins()).keys()
+        if ring is None:
+            raise KeyMissing("no keys were given; name them: --keys env:NAME or --keys file:PATH")
+        return ring
+
     @property
     def json(self) -> bool:
         return bool(self._given.get("json"))
@@ -140,7 +154,9 @@ class Shell:
                 # Another playbook has other permissions.
                 stores.ask(self.store, self.allowed("update"))
             logging.getLogger("crmcore").addHandler(self._warnings)
-            self._crm = crmcore.open(self.store, self.wanted_playbook, plugins=self.plugins(), switch_playbook=switch)
+            self._crm = crmcore.open(
+                self.store, self.wanted_playbook, plugins=self.plugins(), switch_playbook=switch, keys=self.keys
+            )
             self.known_playbook = self._crm.playbook
             self._tell_edits(self._crm)
         return self._crm

@@ -43,7 +43,11 @@ FOLLOW_UP_COLUMNS = ("at", "method", "summary", "result", "next_step", "next_on"
 
 _OWN = {key: Label(zh=chinese, en=english) for key, (english, chinese) in TEXTS.items() if key.startswith("event.")}
 EVENT_LABELS = {
-    **{f"event.{cls.entity}.{way}": _OWN[f"event.{way}"] for cls in ENTITIES for way in ("joined", "left")},
+    **{
+        f"event.{cls.entity}.{way}": _OWN[f"event.{way}"]
+        for cls in ENTITIES
+        for way in ("joined", "left", "import_undone")
+    },
     **_OWN,
 }
 """What an event is called, by ``event.`` and its action."""

@@ -1,10 +1,12 @@
 """What things are: frozen values, without any behaviour that needs the world."""
 
+from crmcore.domain.audit import Chain, Erasure
 from crmcore.domain.customer import Contact, Customer
+from crmcore.domain.duplicates import AbsentRecord, Alias, MatchKey
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
-from crmcore.domain.ledger import ImportedRow, NumberSeries, Setting
+from crmcore.domain.ledger import ImportedRow, ImportRun, NumberSeries, Setting
 from crmcore.domain.obligation import Obligation
 from crmcore.domain.opportunity import Instalment, Objection, Opportunity, Order
 from crmcore.domain.outbox import OutboxMessage
@@ -35,22 +37,34 @@ ENTITIES: tuple[type[Entity], ...] = (
     ImportedRow,
     Setting,
     OutboxMessage,
+    ImportRun,
+    MatchKey,
+    AbsentRecord,
+    Alias,
+    Chain,
+    Erasure,
 )
 
 __all__ = [
     "ENTITIES",
+    "AbsentRecord",
     "ActionPlan",
+    "Alias",
     "Attachment",
+    "Chain",
     "Contact",
     "Customer",
     "Entity",
+    "Erasure",
     "Event",
     "Feedback",
     "FollowUp",
     "FollowUpPlan",
     "FrozenMap",
+    "ImportRun",
     "ImportedRow",
     "Instalment",
+    "MatchKey",
     "Money",
     "NumberSeries",
     "Objection",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from crmcore.domain.fields import count, instant, optional_text, text, whole
 from crmcore.errors import StoreCorrupt
 
 
-@entity(collection="events", indexes=[("customer_id", "at"), ("action", "at")])
+@entity(collection="events", indexes=[("customer_id", "at"), ("action", "at"), "cause"])
 class Event(Entity):
     """One change, written in the same transaction as the change and never altered.
 
@@ -34,6 +35,8 @@ class Event(Entity):
     by: str = text()
     changes: str | None = optional_text()
     reason: str | None = optional_text()
+    cause: str | None = optional_text()
+    """What it is a part of: the id of the imported row that brought it."""
     sequence: int | None = count()
     """Its place in the chain, from 1, without a gap."""
     salt: str | None = optional_text()
@@ -42,6 +45,17 @@ class Event(Entity):
     """A salted digest of what was changed and why."""
     digest: str | None = optional_text()
     """A keyed digest over this event and the digest before it."""
+
+
+UNDONE = "import_undone"
+"""What was done, in the action of an event that takes back what a row did to a record: ``customer.import_undone``."""
+
+
+def standing(events: Iterable[Event]) -> list[Event]:
+    """The events without those that were taken back, and without what took them back: as if they had never been."""
+    told = list(events)
+    undone = {(event.cause, event.subject_id) for event in told if event.action.endswith(UNDONE)}
+    return [event for event in told if (event.cause, event.subject_id) not in undone] if undone else told
 
 
 def changes_of(event: Event) -> dict[str, tuple[Any, Any]]:

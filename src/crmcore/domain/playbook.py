@@ -21,6 +21,7 @@ from crmcore.domain.policies import (
     CustomField,
     Label,
     Permission,
+    Privacy,
     Reminder,
     Risks,
     StageGraph,
@@ -176,6 +177,7 @@ class Playbook:
     tables: Mapping[str, Table] = attrs.field(factory=FrozenMap, converter=frozen_map)
     custom_fields: Mapping[str, CustomField] = attrs.field(factory=FrozenMap, converter=frozen_map)
     permissions: tuple[Permission, ...] = ()
+    privacy: Privacy = attrs.field(factory=Privacy)
 
     @cached_property
     def _texts(self) -> dict[str, Mapping[str, str]]:

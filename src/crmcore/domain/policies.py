@@ -349,6 +349,16 @@ class Permission:
     fields: Mapping[str, Mapping[str, FieldLevel]] = attrs.field(factory=FrozenMap, converter=frozen_map)
 
 
+@attrs.frozen(kw_only=True)
+class Privacy:
+    """What is to be protected: ``encrypted`` are the dotted fields whose values are encrypted in a store that has keys.
+
+    A custom field there stands for all custom fields of its entity.
+    """
+
+    encrypted: tuple[str, ...] = ()
+
+
 def by_text(labels: Iterable[tuple[str, Label]]) -> Mapping[str, str]:
     """The key that each spelling means, folded; of two claims the first."""
     found: dict[str, str] = {}

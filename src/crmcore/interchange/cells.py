@@ -295,7 +295,7 @@ def _phones(cell: Cell, options: CellOptions) -> tuple[str, ...]:
     """
     if isinstance(cell, (bool, date, time)):
         raise Unclean("bad_phone")
-    text = unicodedata.normalize("NFKC", _as_text(cell))
+    text = unicodedata.normalize("NFKC", _as_text(cell)).lstrip("'‘’`")  # marks that keep a number text
     if whole := _ZERO_DECIMALS.fullmatch(text):
         text = whole[1]
     numbers: list[str] = []

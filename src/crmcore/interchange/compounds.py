@@ -89,15 +89,9 @@ def _registered_on(cell: Cell, options: CellOptions, playbook: Playbook, entity:
     yield "customer.first_contact_on", day
 
 
-def _history(cell: Cell, options: CellOptions, playbook: Playbook, entity: str) -> Parts:
-    """交往记录: kept whole among the remarks."""
-    yield "customer.remarks", parse("text", cell, options=options)
-
-
 COMPOUNDS: Mapping[str, Split] = {
     "reach": _reach,
     "headcount": _headcount,
     "grading": _grading,
     "registered_on": _registered_on,
-    "history": _history,
 }

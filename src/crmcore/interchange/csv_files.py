@@ -24,6 +24,7 @@ _SAMPLE_CHARACTERS = 2**18
 _HEAD = 5
 _END = "\0"  # No text holds it, so it shows whether the last quotation mark was closed.
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n?", re.IGNORECASE)  # Excel's own way to name a delimiter
+_KEPT_AS_TEXT = re.compile(r'="((?:[^"]|"")*)"')
 _DOUBLE_BYTE = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -41,7 +42,7 @@ def read_records(
     """
     text = decode(content, encoding=encoding)
     if "\0" in text:
-        raise rejected("not_text")
+        raise rejected("not_text", part=_line(text[: text.index("\0")].encode()))
     named = _SEPARATOR_LINE.match(text)
     separator = delimiter or (named[1] if named else sniff_delimiter(text))
     records: list[tuple[str | None, ...]] = []
@@ -52,7 +53,8 @@ def read_records(
         cells += len(record)
         if number > MAX_ROWS or cells > MAX_CELLS:
             raise rejected("too_large", part=f"row {number}")
-        records.append(tuple([cell or None for cell in record]))
+        cells_kept = map(_unwrapped, record) if '="' in "".join(record) else record
+        records.append(tuple([cell or None for cell in cells_kept]))
     if named:
         records[0] = ()
     while records and not records[-1]:
@@ -70,21 +72,35 @@ def decode(content: bytes, *, encoding: str | None = None) -> str:
     if candidate:
         try:
             return content.decode(candidate).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            raise rejected("bad_encoding", part=_line(content[: error.start])) from error
         except (UnicodeError, LookupError) as error:
             raise rejected("bad_encoding") from error
     try:
         return content.decode("utf-8")
-    except UnicodeDecodeError:
-        pass  # Not UTF-8: the double-byte encoding is tried next.
+    except UnicodeDecodeError as error:
+        strange = error.start  # Not UTF-8: the double-byte encoding is tried next.
     if b"\0" in content:
-        raise rejected("not_text")
+        raise rejected("not_text", part=_line(content[: content.index(b"\0")]))
     try:
         text = content.decode("gb18030")
     except UnicodeDecodeError as error:
-        raise rejected("bad_encoding") from error
+        raise rejected("bad_encoding", part=_line(content[: max(strange, error.start)])) from error
     if not _looks_chinese(content):
-        raise rejected("bad_encoding")
+        raise rejected("bad_encoding", part=_line(content[:strange]))
     return text
+
+
+def _line(before: bytes) -> str:
+    """The line that comes to stand after these bytes."""
+    lines = before.count(b"\n") + 1
+    return f"line {lines}"
+
+
+def _unwrapped(cell: str) -> str:
+    """A cell such as ``="0013"``, by which programs keep a spreadsheet from reading a number, as the text it stands for."""
+    found = _KEPT_AS_TEXT.fullmatch(cell)
+    return found[1].replace('""', '"') if found else cell
 
 
 def _marked(content: bytes) -> str | None:

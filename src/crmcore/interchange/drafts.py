@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -20,19 +21,28 @@ from crmcore.domain import ENTITIES, Entity, Money
 from crmcore.domain.entity import clean_fields
 from crmcore.domain.fields import Unclean
 from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, NEEDED_FIELDS, Playbook
+from crmcore.domain.values import fold
 from crmcore.errors import Invalid, Issue
 from crmcore.interchange.cells import CellKind, CellOptions, money_unit, parse
 from crmcore.interchange.compounds import COMPOUNDS
 from crmcore.interchange.dates import infer_date_order
-from crmcore.interchange.headers import Header, HeaderColumn
+from crmcore.interchange.headers import Header, HeaderColumn, column_letters
+from crmcore.interchange.histories import Conversation, read_history
 from crmcore.interchange.mapping import Mapped
 from crmcore.interchange.sheets import Cell, Sheet
+
+_TOTALS = frozenset(
+    {"合计", "总计", "小计", "共计", "累计", "总合计", "本页合计", "本页小计", "subtotal", "grand total"}
+)
+_AMOUNT = re.compile(r"[\d.,%¥$€£\s+-]*")
 
 BY_NAME: Mapping[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
 
 
 #: Lists of text that are read as what they are.
 _CELL_KINDS: Mapping[str, CellKind] = {"contact.phones": "phones", "contact.emails": "emails"}
+#: Columns that are no field of an entity and hold dates.
+_DATED = ("customer.registered_on", "customer.history")
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +61,10 @@ class Draft:
     references: Mapping[str, str]
     issues: tuple[Issue, ...]
     digest: str
+    history: tuple[Conversation, ...] = ()
+    """Earlier conversations that a cell of the row holds (交往记录), the oldest first."""
+    follows: str | None = None
+    """The digest of the row above that is about the same customer: this one brings another person there."""
 
     @property
     def ready(self) -> bool:
@@ -65,6 +79,7 @@ class _Row:
     values: dict[str, dict[str, Any]]
     references: dict[str, str]
     issues: list[Issue]
+    history: tuple[Conversation, ...] = ()
 
     def give(self, field: str, value: Any) -> None:
         """Keeps a value: lists, custom fields and remarks grow, anything else stays with the first that was given."""
@@ -86,7 +101,7 @@ def read_drafts(sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped
     seen: Counter[str] = Counter()
     drafts = []
     for number, cells in enumerate(sheet.rows, sheet.first_row):
-        if number < header.first_data_row or not any(cell not in (None, "") for cell in cells):
+        if number < header.first_data_row or all(map(_is_blank, cells)):
             continue
         drafts.append(reader.draft(number, cells, seen))
     return drafts
@@ -103,12 +118,16 @@ class _Reader:
         self.columns = sorted(known, key=lambda column: column.field in COMPOUND_FIELDS)
         self.own = {column.field for column in self.columns}
         self.readings = {column.column: self._reading(column) for column in self.columns}
+        headed = {column.column for column in header.columns}
+        self.width = max(headed)
+        self.left_out: set[int] = set()
+        self.unheaded = [place for place in range(1, self.width) if place not in headed]
 
     def _reading(self, column: HeaderColumn) -> CellOptions:
         field = column.field or ""
         kind = FIELD_KINDS.get(field)
         order = None
-        if (kind is not None and kind.name in ("day", "instant")) or field == "customer.registered_on":
+        if (kind is not None and kind.name in ("day", "instant")) or field in _DATED:
             place = column.column - 1
             cells = [row[place] for row in self.sheet.rows if len(row) > place]
             order = self.mapped.date_order or infer_date_order(cells)
@@ -122,19 +141,10 @@ class _Reader:
 
     def draft(self, number: int, cells: Sequence[Cell], seen: Counter[str]) -> Draft:
         row = _Row({}, {}, [])
-        for column in self.columns:
-            cell = cells[column.column - 1] if column.column <= len(cells) else None
-            if cell is None or (isinstance(cell, str) and not cell.strip()):
-                if column.required:
-                    self._report(row, column, number, "required")
-                continue
-            try:
-                self._take(row, column, cell)
-            except Unclean as problem:
-                self._report(row, column, number, problem.code, **problem.facts)
-            if (number, column.column) in self.sheet.formulas:
-                self._report(row, column, number, "formula", level="warning")
-        row.issues += self._check(row, number)
+        if _is_total(cells):
+            row.issues.append(Issue(code="total_row", sheet=self.sheet.name, row=number))
+        else:
+            self._read(row, number, cells)
         content = _canonical(self.header.table, row)
         digest = hashlib.sha256(f"{content}#{seen[content]}".encode()).hexdigest()
         seen[content] += 1
@@ -147,7 +157,48 @@ class _Reader:
             references=row.references,
             issues=tuple(row.issues),
             digest=digest,
+            history=row.history,
         )
+
+    def _read(self, row: _Row, number: int, cells: Sequence[Cell]) -> None:
+        """Every cell into the row, with all that is wrong."""
+        for column in self.columns:
+            cell = cells[column.column - 1] if column.column <= len(cells) else None
+            if _is_blank(cell):
+                if column.required:
+                    self._report(row, column, number, "required")
+                continue
+            try:
+                self._take(row, column, cell)
+            except Unclean as problem:
+                self._report(row, column, number, problem.code, **problem.facts)
+            if (number, column.column) in self.sheet.formulas:
+                self._report(row, column, number, "formula", level="warning")
+        row.issues += self._unheaded(number, cells)
+        row.issues += self._check(row, number)
+
+    def _unheaded(self, number: int, cells: Sequence[Cell]) -> Iterator[Issue]:
+        """What stands under no heading: in a text file a row that is too long, else each such column once."""
+        beyond = range(self.width + 1, len(cells) + 1)
+        filled = [
+            place for place in (*self.unheaded, *beyond) if place <= len(cells) and not _is_blank(cells[place - 1])
+        ]
+        if not filled:
+            return
+        if self.sheet.delimited and filled[-1] > self.width:
+            yield Issue(code="surplus_cells", sheet=self.sheet.name, row=number, column=filled[-1])
+            return
+        for place in filled:
+            if place not in self.left_out:
+                self.left_out.add(place)
+                yield Issue(
+                    code="unheaded_cell",
+                    level="warning",
+                    sheet=self.sheet.name,
+                    row=number,
+                    column=place,
+                    facts={"label": column_letters(place)},
+                )
 
     def _report(
         self, row: _Row, column: HeaderColumn, number: int, code: str, level: Any = "error", **facts: Any
@@ -173,6 +224,12 @@ class _Reader:
             cell = self.mapped.values.get(field, {}).get(cell.strip(), cell)
             if not cell.strip():
                 return
+        if field == "customer.history":
+            read = read_history(str(parse("text", cell, options=reading)), reading.date_order, self.zone)
+            row.history += read.conversations
+            if read.rest:
+                row.give("customer.remarks", read.rest)
+            return
         if field in COMPOUND_FIELDS:
             entity, _, name = field.partition(".")
             if name in ("customer_number", "customer_name", "referrer_number", "referrer_name"):
@@ -241,6 +298,20 @@ class _Reader:
         )
 
 
+def _is_blank(cell: Cell) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def _is_total(cells: Sequence[Cell]) -> bool:
+    """Whether the row sums up what stands above it: the word for that, and nothing but numbers beside it."""
+    filled = [cell for cell in cells if not _is_blank(cell)]
+    return (
+        isinstance(filled[0], str)
+        and fold(filled[0]).rstrip(":：") in _TOTALS
+        and all(not isinstance(cell, str) or _AMOUNT.fullmatch(cell) for cell in filled[1:])
+    )
+
+
 def plain_heading(text: str) -> str:
     """A heading without its required marks, as it is called in a message."""
     return text.replace("*", "").replace("*", "").strip()
@@ -255,7 +326,8 @@ def _entity_issues(cls: type[Entity], values: Mapping[str, Any]) -> Iterable[Iss
 
 
 def _canonical(table: str, row: _Row) -> str:
-    return json.dumps([table, row.values, row.references], sort_keys=True, ensure_ascii=False, default=_plain)
+    told = [table, row.values, row.references, *map(attrs.astuple, row.history)]
+    return json.dumps(told, sort_keys=True, ensure_ascii=False, default=_plain)
 
 
 def _plain(value: Any) -> Any:

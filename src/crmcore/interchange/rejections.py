@@ -43,6 +43,7 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "a field is longer than 131,072 characters; a quotation mark may be missing",
         "某一字段过长,可能缺少引号",
     ),
+    "no_rows": ("there is a header, and no row below it", "只有表头,下面没有数据行"),
 }
 """Reason: its text in English and Chinese. A reason, once published, keeps its meaning."""
 
@@ -52,9 +53,13 @@ def reason_text(reason: str, language: Language = "en") -> str:
     return REASONS[reason][1 if language_of(language) == "zh-CN" else 0]
 
 
-def rejected(reason: str, *, part: str | None = None) -> ImportRejected:
+WHOLE_FILE = "file"
+"""The part that is at fault where no smaller one is."""
+
+
+def rejected(reason: str, *, part: str = WHOLE_FILE, file: str | None = None) -> ImportRejected:
     """The error to raise. ``part`` is a place in the file (a sheet, a zip part, ``row 7``), never what stands there."""
-    if part is not None:  # The name is the file's own: it may hold anything.
-        part = "".join(character if character.isprintable() else "?" for character in part[:100])
+    # The name is the file's own: it may hold anything.
+    part = "".join(character if character.isprintable() else "?" for character in part[:100]) or WHOLE_FILE
     message = reason_text(reason)
-    return ImportRejected(reason, f"{message} ({part})" if part else message, part=part)
+    return ImportRejected(reason, message if part == WHOLE_FILE else f"{message} ({part})", part=part, file=file)

@@ -48,6 +48,7 @@ class Sheet:
     Rows end at their last filled cell and the sheet at its last filled row, so rows differ in length and a blank row
     is ``()``. In a text file a row is a record, blank lines and line breaks within quotes counted as a spreadsheet does.
     ``formulas`` are the places (row, column; from 1) whose value came from a formula, the first 100,000 of them.
+    ``delimited`` says that a separator parts the cells, so that one too many moves all that follow.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Sheet:
     hidden: bool = False
     first_row: int = 1
     formulas: frozenset[tuple[int, int]] = frozenset()
+    delimited: bool = False
 
     def cell(self, row: int, column: int) -> Cell:
         """The cell at a row and column as the spreadsheet numbers them; outside the rows it is blank."""
@@ -106,7 +108,7 @@ def read_sheets(path: Path | str, *, encoding: str | None = None) -> list[Sheet]
         content = path.read_bytes()
     except OSError as error:
         raise rejected("unreadable") from error
-    return [Sheet(name=path.stem, rows=read_records(content, encoding=encoding))]
+    return [Sheet(name=path.stem, rows=read_records(content, encoding=encoding), delimited=True)]
 
 
 def workbooks() -> Workbooks:

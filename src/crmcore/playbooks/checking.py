@@ -56,6 +56,13 @@ _SET_BY_ITSELF = {
     *("confirmed_by", "confirmed_at"),
     *("answered_at", "solved_at", "closed_at", "succeeded_on"),
 }
+#: Fields by which the program finds, numbers or moves records, and reasons, which events tell too: they stay in plain.
+_IN_PLAIN = {
+    *(name for name in Record.kinds if name != "custom"),
+    *("number", "kind", "tier", "tier_reason", "tier_until", "lost_reason", "reason"),
+    *("stage", "stage_since", "pipeline", "outcome", "state", "cycle"),
+    *("owner", "assignee", "responsible", "collaborators", "registrar"),
+}
 #: The shortest and the longest that a unit can be, in minutes; working time can take any time.
 _MINUTES = {"minutes": (1, 1), "hours": (60, 60), "days": (1_380, 1_500), "months": (40_260, 44_700)}
 
@@ -77,6 +84,7 @@ def problems(playbook: Playbook) -> tuple[str, ...]:
                 _assignment,
                 _reminders,
                 _risks,
+                _privacy,
                 _required,
                 _words,
                 _tables,
@@ -311,6 +319,32 @@ def _reminders(playbook: Playbook) -> Iterator[str]:
             yield f"reminders.{reminder.key}.to: somebody must be told; allowed: {', '.join(wanted)}"
         if reminder.on not in rules and reminder.on not in dated:
             yield f"reminders.{reminder.key}.on: {unknown('rule or date field', reminder.on, rules | dated)}"
+
+
+def _privacy(playbook: Playbook) -> Iterator[str]:
+    records = [cls for cls in ENTITIES if issubclass(cls, Record) and cls.entity != "user"]
+    allowed = {
+        f"{cls.entity}.{name}"
+        for cls in records
+        for name, kind in cls.kinds.items()
+        if name not in _IN_PLAIN
+        and not name.endswith("_id")
+        and kind.name != "flag"
+        and not any(name in key for key in (*cls.unique, *(key for key in cls.indexes if len(key) > 1)))
+    }
+    if any("{short_name}" in template for template in playbook.numbering.values()):
+        allowed.discard("customer.short_name")
+    allowed |= {field for field in playbook.custom_fields if field.partition(".")[0] != "user"}
+    for field in playbook.privacy.encrypted:
+        if field in FIELD_KINDS and field not in allowed:
+            yield f"privacy.encrypted: {field} can't be encrypted: records are found, numbered or moved by it"
+        elif field not in allowed:
+            yield f"privacy.encrypted: {unknown('field', field, allowed)}"
+    yield from (
+        f"privacy.encrypted: {field} is there twice"
+        for field in dict.fromkeys(playbook.privacy.encrypted)
+        if playbook.privacy.encrypted.count(field) > 1
+    )
 
 
 def _risks(playbook: Playbook) -> Iterator[str]:

@@ -9,9 +9,9 @@ from crmcore.domain.playbook import Playbook
 from crmcore.domain.policies import Permission
 from crmcore.domain.user import ADMINISTRATOR, ROLES
 from crmcore.playbooks.telling import bad_keys, unknown
-from crmcore.rules.permissions import ACTIONS, ANY, OPEN, TOLD_OF, Level, concealable, governed, levels_of, scope_of
+from crmcore.rules.permissions import ACTIONS, ANY, SEEN_AS, TOLD_OF, Level, concealable, governed, levels_of, scope_of
 
-_ENTITIES = {cls.entity: cls for cls in ENTITIES if cls.entity not in (*OPEN, TOLD_OF)}
+_ENTITIES = {cls.entity: cls for cls in ENTITIES if cls.entity not in (*SEEN_AS, TOLD_OF)}
 #: What nobody does without seeing the record that it is done to.
 _WITH_SIGHT = tuple(action for action in ACTIONS if action not in ("read", "create", "import"))
 

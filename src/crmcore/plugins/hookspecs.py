@@ -13,6 +13,8 @@ import pluggy
 
 from crmcore.notify.contract import Notifier
 from crmcore.plugins.records import AccessRequest, Context, PlaybookSource, ProposedChange
+from crmcore.rules.normalisation import Normaliser
+from crmcore.storage.keys import KeyRing
 
 PROJECT = "crmcore"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -29,6 +31,18 @@ def crm_playbooks() -> Iterable[PlaybookSource]:
 def crm_notifiers() -> Iterable[Notifier]:
     """Ways to tell somebody something that the plugin brings along, each under a key of its own."""
     return ()
+
+
+@hookspec
+def crm_normalisers() -> Iterable[Normaliser]:
+    """Normalisers that the plugin brings along, each for the forms of one country; the first of all is used."""
+    return ()
+
+
+@hookspec
+def crm_keys() -> KeyRing | None:
+    """The keys for what is encrypted and chained, from wherever the plugin keeps them; not asked where keys were given."""
+    return None
 
 
 @hookspec

@@ -16,6 +16,8 @@ from crmcore.notify.contract import Notifier
 from crmcore.plugins import hookspecs
 from crmcore.plugins.discovery import PLUGINS, entry_points_of, load_entry_point
 from crmcore.plugins.records import AccessRequest, Context, PlaybookSource, ProposedChange
+from crmcore.rules.normalisation import Normaliser, PlainNormaliser
+from crmcore.storage.keys import KeyRing
 
 
 @attrs.frozen
@@ -98,6 +100,15 @@ class Plugins:
         """Every playbook that a plugin brings, by key: its TOML or where that is."""
         return {key: source.toml for key, source in self.playbooks().items()}
 
+    def keys(self) -> KeyRing | None:
+        """The keys that a plugin brings, None where none does. Raises :class:`PluginConflict` where two do."""
+        found = self._call("crm_keys")
+        if len(found) > 1:
+            raise PluginConflict("two plugins bring keys")
+        if found and not isinstance(found[0], KeyRing):
+            raise PluginError("what a plugin brings as keys is no KeyRing")
+        return found[0] if found else None
+
     @cached_property
     def notifiers(self) -> OfferedNotifiers:
         """Every notifier that a plugin brings; they are asked for once.
@@ -127,6 +138,19 @@ class Plugins:
                     found[key] = one
         return OfferedNotifiers(found, tuple(faults))
 
+    @cached_property
+    def normaliser(self) -> Normaliser:
+        """The first normaliser that a plugin brings, else the plain one; they are asked for once.
+
+        Raises :class:`PluginError` for what is none: keys made by another would find nothing.
+        """
+        for offered in self._call("crm_normalisers"):
+            for one in offered:
+                if not isinstance(one, Normaliser):
+                    raise PluginError(f"{type(one).__name__} is no Normaliser", plugin=type(one).__name__)
+                return one
+        return PlainNormaliser()
+
     def check(self, change: ProposedChange, context: Context) -> None:
         """Lets every plugin refuse the change."""
         self._call("crm_check", change=change, context=context)
@@ -146,7 +170,7 @@ class Plugins:
     def _call(self, hook: str, *, all_of_them: bool = False, **arguments: Any) -> list[Any]:
         results: list[Any] = []
         failed: CRMError | None = None
-        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             given = {name: arguments[name] for name in implementation.argnames}
             result = None
             try:

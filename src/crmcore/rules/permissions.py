@@ -39,15 +39,15 @@ BUSINESS = (
     *("customer", "contact", "opportunity", "order", "instalment", "follow_up_plan", "follow_up", "objection"),
     *("feedback", "ticket", "referral", "attachment", "action_plan", "obligation"),
 )
-#: Library's own marks, without anything of a customer but ids: seen by everybody, but for the names of files.
-OPEN: Mapping[str, tuple[str, ...]] = {"imported_row": ("source",)}
+#: What is seen by who sees something else: the number under which a customer was known before it was merged.
+SEEN_AS: Mapping[str, str] = {"alias": "customer"}
 #: An event is seen by who sees what it is about.
 TOLD_OF = "event"
 
 #: Fields that name whose a record is.
 RESPONSIBLE = ("owner", "assignee", "responsible", "recipient")
 #: Fields that name who entered it: 谁录入、谁维护.
-ENTERED = ("created_by", "registrar", "recorder")
+ENTERED = ("created_by", "registrar", "recorder", "by")
 #: Fields that name several, each with a department after a slash where it is known.
 SHARED = ("collaborators",)
 #: Fields that name the customer that a record hangs on.
@@ -109,16 +109,12 @@ class Rights:
         """How far the action reaches among the records of the entity."""
         if self.unlimited:
             return Scope.ALL
-        if entity in OPEN and action == "read":
-            return Scope.ALL
-        return self.scopes.get((entity, action), (Scope.NONE, ""))[0]
+        return self.scopes.get((SEEN_AS.get(entity, entity), action), (Scope.NONE, ""))[0]
 
     def level(self, entity: str, field: str, reach: Scope) -> Level:
         """How much of a field there is in a record that is reached from there on."""
         if self.unlimited:
             return Level.WRITE
-        if field in OPEN.get(entity, ()):
-            return Level.HIDDEN
         named = self.levels.get(entity, {})
         # A field of the team's own that isn't named is one of all of them.
         levels = named.get(field) or named.get(field.partition(".")[0], FULL)

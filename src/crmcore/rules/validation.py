@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from crmcore.rules.stages import unknown_stage
 
 #: Linear in time and deliberately wide: it finds what can't be an address. A strict check is a normaliser's business.
 _EMAIL = re.compile(r"[^\s@,;]{1,64}@[^\s@,;.]{1,63}(?:\.[^\s@,;.]{1,63}){1,8}")
-_PHONE_NOISE = re.compile(r"[\s()\-.+]|转|分机|ext", re.IGNORECASE)
+_PHONE_NOISE = re.compile(r"[\s()\-—–~.+/;:=#*]|转|分机号?|内线|ext|x", re.IGNORECASE)
 
 
 def is_email(text: str) -> bool:
@@ -24,7 +25,7 @@ def is_email(text: str) -> bool:
 
 def is_phone(text: str) -> bool:
     """Whether a text is 5 to 20 digits with the usual marks between them."""
-    digits = _PHONE_NOISE.sub("", text)
+    digits = _PHONE_NOISE.sub("", text if text.isascii() else unicodedata.normalize("NFKC", text))
     return digits.isdigit() and 5 <= len(digits) <= 20
 
 

@@ -13,6 +13,7 @@ from crmcore.storage.contract import (
     Update,
     check_tally,
 )
+from crmcore.storage.keys import KeyRing
 from crmcore.storage.presentation import CellEdit, Edit, FieldView, Presentation, SheetView, Unreadable
 from crmcore.storage.query import (
     And,
@@ -58,6 +59,7 @@ __all__ = [
     "In",
     "Insert",
     "IsNull",
+    "KeyRing",
     "Le",
     "Lt",
     "Ne",

@@ -7,8 +7,9 @@ the entity's own constructor, and ``tests/storage/test_codec.py`` holds the two 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -17,7 +18,7 @@ import cattrs
 from crmcore.domain import ENTITIES, Entity, Record
 from crmcore.domain.fields import Kind
 from crmcore.domain.values import NO_CUSTOM, FrozenMap, Money, fold
-from crmcore.errors import StoreCorrupt
+from crmcore.errors import KeyMissing, StoreCorrupt
 from crmcore.storage.schema import Collection, Field, FieldType, Row, Schema
 
 E = TypeVar("E", bound=Entity)
@@ -25,6 +26,7 @@ E = TypeVar("E", bound=Entity)
 SCHEMA_VERSION = 3
 SEALED = "sealed"
 
+_SEALED_TOLD = "the store is encrypted; open it with its keys"
 _SCALARS: dict[str, FieldType] = {
     "text": "text",
     "choice": "text",
@@ -101,6 +103,7 @@ def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
         "custom_in": _custom_from_scalar,
         "NO_CUSTOM": NO_CUSTOM,
         "unreadable": lambda row: unreadable(cls, row),
+        "KeyMissing": KeyMissing,
     }
     read, write, names = [], [], []
     for name, kind in cls.kinds.items():
@@ -130,6 +133,11 @@ def _generate(cls: type[E]) -> tuple[Callable[[Row], E], Callable[[E], Row]]:
         "def load(row):",
         "    try:",
         f"        {', '.join(names)} = row",
+        *(
+            ["        if _ is not None:", f"            raise KeyMissing({_SEALED_TOLD!r})"]
+            if issubclass(cls, Record)
+            else []
+        ),
         "        e = create(twin)",
         *read,
         "        e.__class__ = cls",
@@ -199,3 +207,30 @@ _converter = _make_converter()
 def to_plain(value: Any) -> Any:
     """Any value of the library as what JSON can say: money as amount and currency, times as ISO 8601 in UTC."""
     return _converter.unstructure(value)
+
+
+def plain_fields(entity: Entity, names: Iterable[str]) -> dict[str, Any]:
+    """Some fields of an entity as an event tells them: what JSON makes of them."""
+    told: dict[str, Any] = json.loads(json.dumps({name: getattr(entity, name) for name in names}, default=to_plain))
+    return told
+
+
+def from_plain(cls: type[Entity], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as an event tells them, as the entity takes them: the way back from :func:`plain_fields`."""
+    return {
+        name: None if value is None else _MEANT.get(cls.kinds[name].name, _same)(value)
+        for name, value in values.items()
+    }
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_MEANT: Mapping[str, Callable[[Any], Any]] = {
+    "day": date.fromisoformat,
+    "instant": datetime.fromisoformat,
+    "money": lambda told: Money.of(told["amount"], told["currency"]),
+    "decimal": Decimal,
+    "texts": tuple,
+}

@@ -211,6 +211,11 @@ class Store(ABC):
         """What is wrong with the data, as far as the store can tell; nothing when all is well."""
         return []
 
+    def scrub(self) -> list[str]:
+        """Leaves nothing of what was deleted or replaced in the files of the store, as far as it can; others may use it
+        meanwhile. Gives what may still hold some of it, a line each for a person: old backups, a log that somebody reads."""
+        return []
+
     def __enter__(self) -> Self:
         return self
 

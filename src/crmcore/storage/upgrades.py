@@ -78,7 +78,15 @@ STEPS: Sequence[Step] = (
             "attachments",
             "action_plans",
             "events",
+            "imported_rows",
+            "import_runs",
+            "match_keys",
+            "absent_records",
+            "aliases",
+            "chains",
+            "erasures",
         ],
+        computed={"imported_rows.outcome": lambda row: "created"},
     ),
 )
 """Every step that there is, the oldest first."""

@@ -1,0 +1,170 @@
+"""Taking an import back: from the last row to the first, each from the events that it caused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from crmcore.app.engine import Engine
+from crmcore.app.finding import read_all
+from crmcore.app.work import Work
+from crmcore.domain import ENTITIES, Customer, Entity, Event, FrozenMap, ImportedRow, ImportRun, Record
+from crmcore.domain.event import UNDONE, changes_of, standing
+from crmcore.storage.codec import from_plain, plain_fields
+from crmcore.storage.contract import Transaction
+from crmcore.storage.query import Eq, In
+
+BATCH = 100
+"""Rows per transaction."""
+Progress = Callable[[int, int], None]
+
+_BY_NAME: dict[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
+NOTHING: Mapping[str, list[Any]] = FrozenMap()
+#: What an import does when it makes a record.
+_BEGINNINGS = ("registered", "added", "opened", "made", "imported")
+_OF_CUSTOMERS = tuple(cls for cls in ENTITIES if "customer_id" in cls.kinds and issubclass(cls, Record))
+
+
+@attrs.frozen(kw_only=True)
+class Left:
+    """What an import had brought and was left as it is: a whole record, or some fields of one. ``number`` is its customer's."""
+
+    entity: str
+    id: str
+    number: str | None
+    fields: tuple[str, ...] = ()
+    """The fields that were changed since; none where the whole record stays."""
+
+
+@attrs.frozen(kw_only=True)
+class ImportUndone:
+    """What undoing an import came to: how many records it took away and put back, and what it left because it was edited since."""
+
+    removed: int = 0
+    restored: int = 0
+    left: tuple[Left, ...] = ()
+
+
+def undo(engine: Engine, actor: str, run: ImportRun, progress: Progress | None = None) -> ImportUndone:
+    """Takes a run back, a batch of rows per transaction, the last first."""
+    removed = restored = done = 0
+    left: list[Left] = []
+    total = engine.plain.read(lambda transaction: transaction.count("imported_rows", Eq("run_id", run.id)))
+    while True:
+        rows = engine.plain.read(lambda transaction: _last_rows(transaction, run))
+        if not rows:
+            break
+        outcome = engine.write(actor, lambda work, rows=rows: _Undoing(work, run, rows).undo())  # type: ignore[misc]
+        removed, restored = removed + outcome.removed, restored + outcome.restored
+        left += outcome.left
+        done += len(rows)
+        if progress:
+            progress(min(done, total), total)
+
+    def finish(work: Work) -> None:
+        kept = work.get(ImportRun, run.id)
+        if kept is not None:
+            changed = kept.replace(undone_at=work.now, undone_by=actor, version=kept.version + 1)
+            work.put(changed, kept, "import.undone")
+
+    engine.write(actor, finish)
+    return ImportUndone(removed=removed, restored=restored, left=tuple(left))
+
+
+def _last_rows(transaction: Transaction, run: ImportRun) -> list[ImportedRow]:
+    rows = sorted(read_all(transaction, ImportedRow, Eq("run_id", run.id)), key=lambda row: row.at)
+    return rows[-BATCH:]
+
+
+class _Undoing:
+    """A batch of rows being taken back within one unit of work."""
+
+    def __init__(self, work: Work, run: ImportRun, rows: Sequence[ImportedRow]) -> None:
+        work.ask(run, "update")
+        self.work, self.run = work, run
+        self.rows = [row for row in rows if work.get(ImportedRow, row.id) is not None]
+        self.removed = self.restored = 0
+        self.left: list[Left] = []
+        self.causes = {row.id for row in work.find(ImportedRow, Eq("run_id", run.id))}
+        events = work.find(Event, In("cause", tuple(row.id for row in self.rows)), ("id",))
+        self.events = list(reversed(events))
+
+    def undo(self) -> ImportUndone:
+        # What was made last goes first: nothing that this import made hangs on a record by then.
+        born = {event.subject_id: event.id for event in self.events}
+        for event in self.events:
+            if born[event.subject_id] == event.id:
+                self._undo_record(event)
+        for row in self.rows:
+            self.work.remove(row)
+        return ImportUndone(removed=self.removed, restored=self.restored, left=tuple(self.left))
+
+    def _undo_record(self, first: Event) -> None:
+        record = self.work.get(_BY_NAME[first.subject], first.subject_id)
+        if not isinstance(record, Record):
+            return
+        own = [event for event in self.events if event.subject_id == record.id]  # the last first
+        if first.action.partition(".")[2] not in _BEGINNINGS:
+            self._restore(record, own)
+        elif self._edited(record) or (isinstance(record, Customer) and self._others_hang_on(record)):
+            self.left.append(Left(entity=record.entity, id=record.id, number=self._number(record)))
+        else:
+            self._note(record, own)
+            # Who may take records in may take them back.
+            self.work.ask(record, "import")
+            with self.work.following():
+                self.work.remove(record)
+            self.removed += 1
+
+    def _note(self, record: Record, own: Sequence[Event], changes: Mapping[str, list[Any]] = NOTHING) -> None:
+        """Tells of each row that what it did to the record is taken back."""
+        for cause in dict.fromkeys(event.cause for event in own):
+            self.work.cause = cause
+            self.work.note(record, f"{record.entity}.{UNDONE}", changes, None)
+            changes = NOTHING
+        self.work.cause = None
+
+    def _edited(self, record: Record) -> bool:
+        """Whether anything but this import has changed a record that it made."""
+        owner = _owner(record)
+        where = Eq("customer_id", owner) if owner else Eq("subject_id", record.id)
+        return any(
+            event.subject_id == record.id and event.cause not in self.causes
+            for event in standing(self.work.find(Event, where))
+        )
+
+    def _others_hang_on(self, customer: Customer) -> bool:
+        """Whether a customer has a record by now that this import doesn't take away."""
+        return any(self.work.find(cls, Eq("customer_id", customer.id), limit=1) for cls in _OF_CUSTOMERS)
+
+    def _restore(self, record: Record, own: Sequence[Event]) -> None:
+        """Puts every field back that is still as the import left it."""
+        before: dict[str, Any] = {}
+        after: dict[str, Any] = {}
+        for event in own:
+            for name, (old, new) in changes_of(event).items():
+                before[name] = old
+                after.setdefault(name, new)
+        now = plain_fields(record, before)
+        back = {name: value for name, value in before.items() if now[name] == after[name] and value != after[name]}
+        stays = tuple(name for name in before if now[name] != after[name] and before[name] != now[name])
+        if stays:
+            self.left.append(Left(entity=record.entity, id=record.id, number=self._number(record), fields=stays))
+        self._note(record, own, {name: [now[name], value] for name, value in back.items()})
+        if back:
+            self.work.change(record, f"{record.entity}.{UNDONE}", from_plain(type(record), back), silent=True)
+            self.restored += 1
+
+    def _number(self, record: Record) -> str | None:
+        owner = _owner(record)
+        customer = self.work.get(Customer, owner) if owner else None
+        return customer.number if customer and self.work.sees(customer) else None
+
+
+def _owner(record: Record) -> str | None:
+    """The id of the customer that a record is, or hangs on."""
+    if isinstance(record, Customer):
+        return record.id
+    return getattr(record, "customer_id", None) or getattr(record, "referrer_id", None)

@@ -1,0 +1,104 @@
+"""How a team tells that two records are of one customer (一户一档; seeds 003, 004): rules as data, ours where the seeds are silent.
+
+Which fields are compared, and how; by which fields candidates are sought; how sure one must be. What the fields weigh is
+not said here: it is learned from the records themselves (:mod:`crmcore.rules.duplicates`).
+"""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class FieldRule:
+    """One field that is compared.
+
+    ``comparer`` names how: ``exact``, ``code`` (numbers and dates, a slip or two), ``name`` (one or few words), ``text``,
+    ``address``, ``words`` (names of organisations: which words they share), or one of the caller's own.
+
+    ``identifies``: the value belongs to one customer alone (统一社会信用代码). Equal values decide, different values
+    contradict. ``required``: where both have this field and it isn't at least close, nothing but an identifying field decides.
+    ``seek``: whether candidates are sought by this field alone.
+    """
+
+    field: str
+    comparer: str = "exact"
+    identifies: bool = False
+    required: bool = False
+    seek: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class MatchRules:
+    """How two records are compared, and when they are the same.
+
+    ``together`` are fields whose values are too common alone, and by which candidates are sought together. ``swapped`` are
+    pairs of fields that people write into each other's place; both have the same comparer.
+
+    A value that more than ``block_limit`` records have is not sought by. Two records are compared when so much as they
+    share is to be expected in at most ``chance_limit`` records. A pair is ``same`` from that probability on, ``suspect``
+    from the other on.
+    """
+
+    fields: tuple[FieldRule, ...]
+    together: tuple[tuple[str, ...], ...] = ()
+    swapped: tuple[tuple[str, str], ...] = ()
+    same: float = 0.9
+    suspect: float = 0.02
+    block_limit: int = 50
+    chance_limit: int = 8
+
+    def __attrs_post_init__(self) -> None:
+        names = [rule.field for rule in self.fields]
+        if not names or len(set(names)) != len(names):
+            raise ValueError("matching rules need fields, each of them once")
+        if not 0 < self.suspect <= self.same < 1:
+            raise ValueError("a suspicion begins above 0 and not above the decision, and that below 1")
+        if self.block_limit < 2 or self.chance_limit < 1:
+            raise ValueError("a block holds two records at least, and chance finds one at least")
+        if unknown := {name for group in (*self.together, *self.swapped) for name in group} - set(names):
+            raise ValueError(f"together or swapped, but not compared: {', '.join(sorted(unknown))}")
+
+
+#: People: what a form asks of a person. Fields that the records don't have are left out of the comparison.
+PEOPLE = MatchRules(
+    fields=(
+        FieldRule(field="given_name", comparer="name"),
+        FieldRule(field="family_name", comparer="name"),
+        FieldRule(field="date_of_birth", comparer="code"),
+        FieldRule(field="id_number", comparer="code"),
+        FieldRule(field="phone", comparer="code"),
+        FieldRule(field="email", comparer="name"),
+        FieldRule(field="wechat", comparer="name"),
+        FieldRule(field="street_number", comparer="code"),
+        FieldRule(field="street", comparer="text"),
+        FieldRule(field="place", comparer="text"),
+        FieldRule(field="city", comparer="name"),
+        FieldRule(field="postcode", comparer="code"),
+        FieldRule(field="region"),
+    ),
+    together=(
+        ("given_name", "family_name"),
+        ("family_name", "postcode"),
+        ("family_name", "city"),
+        ("given_name", "postcode"),
+        ("street", "postcode"),
+    ),
+    swapped=(("given_name", "family_name"), ("street", "place")),
+)
+
+#: Organisations: a company, a shop, a restaurant. The name must resemble; a telephone may be an agent's, an address a tower.
+ORGANISATIONS = MatchRules(
+    fields=(
+        FieldRule(field="uscc", identifies=True),
+        FieldRule(field="name", comparer="words", required=True),
+        FieldRule(field="contact", comparer="name"),
+        FieldRule(field="phone", comparer="code"),
+        FieldRule(field="email", comparer="name"),
+        FieldRule(field="wechat", comparer="name"),
+        FieldRule(field="address", comparer="address"),
+        FieldRule(field="city", comparer="words"),
+        FieldRule(field="industry", comparer="words"),
+    ),
+    together=(("name", "city"), ("name", "contact"), ("contact", "city"), ("contact", "address")),
+)

@@ -1,0 +1,91 @@
+"""The normaliser for China: what each kind of text is made of, in one place."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from crmcore.domain.values import fold
+from crmcore.rules.normalisation import Normalised, Normaliser, finding, half_width
+from crmcore_cn.addresses import read_address
+from crmcore_cn.emails import read_email
+from crmcore_cn.industries import read_industry
+from crmcore_cn.phones import read_phone, read_phones
+from crmcore_cn.pinyin import initials
+from crmcore_cn.registrations import read_registration
+
+_WECHAT_LABEL = re.compile(r"^(?:微信号?|wechat|wx|v信)\s*[:.]\s*", re.IGNORECASE)
+#: A name of its own, or the mobile number or QQ number that an account can be found by.
+_WECHAT = re.compile(r"[a-z][-_a-z0-9]{5,19}|1[3-9][0-9]{9}|[1-9][0-9]{4,10}")
+_DOTS = re.compile(r"[·•・‧∙⋅.]")
+_COMPANY = re.compile(
+    r"公司(?:\(.*\))?$|(?:集团|合伙企业|事务所|合作社|工厂|银行|医院|大学|学院|学校|研究院|研究所|委员会|协会|商行|经营部|工作室)(?:\(.*\))?$"
+)
+
+
+class ChineseNormaliser(Normaliser):
+    """The forms of mainland China. May be shared by threads.
+
+    Raises :class:`crmcore.errors.MissingExtra` where a library of the extra ``cn`` is absent.
+    """
+
+    key = "cn"
+
+    def phone(self, text: str, *, area: str | None = None) -> Normalised:
+        """A telephone number: ``0755-88886666转801``, ``400-820-8820``, ``+852 2888 8888``."""
+        return read_phone(text, area)
+
+    def phones(self, text: str, *, area: str | None = None) -> tuple[Normalised, ...]:
+        """Every number in a text."""
+        return read_phones(text, area)
+
+    def email(self, text: str) -> Normalised:
+        """An e-mail address by its standards."""
+        return read_email(text)
+
+    def wechat(self, text: str) -> Normalised:
+        """A WeChat name (6 to 20 letters, digits, ``-`` and ``_`` from a letter on), or the number that an account is found by."""
+        plain = _WECHAT_LABEL.sub("", half_width(text))
+        key = fold(plain)
+        if not _WECHAT.fullmatch(key):
+            return Normalised(original=text, key=None, shown=text, findings=(finding("bad_wechat"),))
+        return Normalised(original=text, key=key, shown=plain)
+
+    def registration(self, text: str) -> Normalised:
+        """A unified social credit code (GB 32100-2015), or the older number of a licence or an organisation.
+
+        Parts: ``kind``, ``division``, ``province``, ``organisation``.
+        """
+        return read_registration(text)
+
+    def company_name(self, text: str) -> Normalised:
+        """The name of a company."""
+        return super().company_name(text)
+
+    def is_company(self, text: str) -> bool:
+        """Whether only a company or an institution has such a name."""
+        return bool(_COMPANY.search(half_width(text)))
+
+    def person_name(self, text: str) -> Normalised:
+        """The name of a person; the dot within names of minorities is one, however it is typed."""
+        plain = half_width(text)
+        if not plain.isascii():
+            plain = _DOTS.sub("·", plain).replace(" ", "")
+        return Normalised(original=text, key=fold(plain) or None, shown=plain or text)
+
+    def address(self, text: str) -> Normalised:
+        """A postal address by GB/T 2260."""
+        return read_address(text)
+
+    def industry(self, text: str) -> Normalised:
+        """An industry by GB/T 4754-2017."""
+        # Thousands of customers share a few dozen texts.
+        return _industry(text)
+
+    def short_code(self, text: str) -> str | None:
+        """The initials of the name in pinyin: 重庆 is ``CQ``."""
+        core = self.company_name(text).parts.get("core")
+        return initials(core or text) or None
+
+
+_industry = lru_cache(maxsize=1024)(read_industry)
