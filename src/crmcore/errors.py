@@ -333,6 +333,7 @@ PHRASES: Mapping[str, str] = {
     "whoever acts is not on file as an active user": "操作人不是在册的有效用户",
     "the roles {roles} do not allow {what}": "角色{roles}没有{what}的权限",
     "the roles {roles} may not write {what}": "角色{roles}不能填写{what}",
+    "the roles {roles} do not see {what}, on which this rests": "此操作取决于{what},角色{roles}不能查看该字段",
     "the roles {roles} may not look for, sort or group by {what}": "角色{roles}不能按{what}查找、排序或分组",
     "the roles {roles} would allow {what}, but a plugin denies it": "角色{roles}有{what}的权限,但插件不允许",
     "this customer is registered already": "该客户已登记",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from permission_oracle import Oracle
 from permission_story import ACTORS, ELSEWHERE, OWNER, READS, WRITES, rows_of, tell, truth
-from permission_worlds import BUNDLED, Tally, World, playbook_of
+from permission_worlds import BUNDLED, playbook_of
 
 import crmcore
 from crmcore.app.crm import Session
@@ -77,27 +77,6 @@ def oracle_of(table: dict[str, Any]) -> Oracle:
 
 
 TABLES = {"bundled": BUNDLED, "narrow": NARROW}
-
-
-# The whole matrix, in random worlds
-
-
-def test_random_tables_agree_with_the_oracle(store_url: str) -> None:
-    tally = Tally()
-    world = World(store_url, 1, each=1)
-    world.compare(tally, actors=4 if store_url == "memory:" else 2)
-    world.crm.close()
-    assert tally.wrong == []
-    assert tally.cases > 3_000
-
-
-def test_random_tables_agree_with_the_oracle_on_a_workbook(tmp_path: Path) -> None:
-    pytest.importorskip("python_calamine")
-    tally = Tally()
-    world = World(f"excel:///{tmp_path}/crm.xlsx?checkpoint=manual", 3, each=1)
-    world.compare(tally, actors=2)
-    world.crm.close()
-    assert tally.wrong == []
 
 
 # Every use case, as every role

@@ -125,7 +125,8 @@ def _checked(work: Work, current: Customer, changes: Mapping[str, Any], reason: 
     merged = {name: told.get(name, getattr(current, name)) for name in Customer.kinds}
     custom = told.get("custom")
     names = {*told, *(custom if isinstance(custom, Mapping) else ())}
-    if "headcount_low" in names:
+    if names & {"headcount_low", "headcount_high"}:
+        work.must_read(current, ("headcount_low", "headcount_high"))
         names.add("headcount_high")
     issues = [
         issue

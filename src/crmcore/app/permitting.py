@@ -122,6 +122,9 @@ def refuse(rights: Rights, what: str, phrase: str = "the roles {roles} do not al
     raise Forbidden.phrased(phrase, roles=", ".join(rights.roles) or "-", what=what)
 
 
+NOT_READ = "the roles {roles} do not see {what}, on which this rests"
+
+
 def demand(
     standing: Standing, plugins: Plugins, entity: str, action: str, reach: Scope, record: Entity | None = None
 ) -> None:
@@ -174,7 +177,7 @@ class Permit:
         """Raises :class:`Forbidden` for a field that the user doesn't have in full."""
         for field in fields:
             if not self.readable(record, field):
-                refuse(self.standing.rights, f"{record.entity}.{field}", "the roles {roles} may not write {what}")
+                refuse(self.standing.rights, f"{record.entity}.{field}", NOT_READ)
 
     def sees(self, record: Entity) -> bool:
         """Whether the user sees the record."""
