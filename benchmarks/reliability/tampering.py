@@ -211,7 +211,7 @@ def head(connection: sqlite3.Connection, chance: random.Random) -> Done:
 
 def remove_chain(connection: sqlite3.Connection, chance: random.Random) -> Done:
     """A customer's whole history gone."""
-    chain, _, _ = one(connection, chance)
+    chain = one(connection, chance)[0]
     connection.execute(f"DELETE FROM events WHERE {where(chain)}")
     connection.execute("DELETE FROM chains WHERE id = ?", (chain,))
     return Done({chain: set()}, needs_checkpoint=True)
@@ -220,7 +220,7 @@ def remove_chain(connection: sqlite3.Connection, chance: random.Random) -> Done:
 def forge(connection: sqlite3.Connection, chance: random.Random) -> Done:
     """One entry changed, and every digest behind it made anew without a key, the head's too."""
     done = edit_changes(connection, chance)
-    ((chain, _),) = ((id, tuple(places)) for id, places in done.places.items())
+    (chain,) = done.places
     rows = connection.execute(
         f"SELECT id, customer_id, subject, subject_id, action, at, by, changes, reason FROM events WHERE {where(chain)}"
         " ORDER BY sequence"

@@ -123,6 +123,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
         "{label}与已有客户{number}重复,请选择处理方式",
     ),
     "vague": ("{label} is too vague to act on", "{label}过于笼统"),
+    "amount_range": (
+        "{label} is a range of amounts; it is kept beside the field, which holds one",
+        "{label}是金额区间,字段只能存一个金额,已另行保留原文",
+    ),
     "ambiguous_phone": ("{label} can be read as more than one number", "{label}可以读成多个号码"),
     "no_area_code": ("{label} is a landline without its area code", "{label}缺少区号"),
     "unassigned_phone": (
@@ -261,6 +265,9 @@ PHRASES: Mapping[str, str] = {
     "numbers from headcount_low on": "不小于headcount_low的数",
     "numbers from zero on": "不小于零的数",
     "a report is restricted by a mapping of fields to values": "报表范围应写作字段与取值的对应",
+    "this store can't take what was removed out of its files; copy it to another store": (
+        "此存储无法清除文件中已删除的内容,请复制到新的存储"
+    ),
     "this is no checkpoint, or one of another version": "这不是检查点文件,或版本不同",
     "the audit has faults; look with: crmcore verify": "审计链存在问题,请先运行 crmcore verify 查看",
     "another writer began the same history": "另有写入者同时开始了同一条记录链",
@@ -287,6 +294,26 @@ PHRASES: Mapping[str, str] = {
     "two plugins bring keys": "两个插件都提供了密钥",
     "what a plugin brings as keys is no KeyRing": "插件提供的密钥不是KeyRing",
     "keys are a KeyRing, or named by env:NAME or file:PATH": "密钥应为KeyRing,或写作env:变量名、file:路径",
+    "this customer is registered already, by somebody else": "该客户已由他人登记",
+    "this customer is registered already as {number}: {why}": "该客户已登记,编号为{number}:{why}",
+    "the same registration number": "统一社会信用代码相同",
+    "the same name": "企业名称相同",
+    "the same telephone number": "电话相同",
+    "the same e-mail address": "邮箱相同",
+    "the same WeChat name": "微信相同",
+    # Merging
+    "a customer is not told apart from itself": "客户不能与自身标记为不同",
+    "a customer is not merged with itself": "客户不能与自身合并",
+    "the two have different registration numbers; say which one is right: prefer uscc": (
+        "两个客户的统一社会信用代码不同,请指明以哪个为准(uscc)"
+    ),
+    "{number} was absorbed by {into} already": "{number}已并入{into}",
+    "it was absorbed by {number}, which is absorbed itself: take that back first": (
+        "它所并入的{number}本身也已被合并,请先撤销那次合并"
+    ),
+    "the customer that absorbed it is not on the lists; restore it first": "合并后的客户不在册,请先恢复",
+    "no customer that goes by this was absorbed": "没有以此编号被合并的客户",
+    "an absent record can't be read; look with: crmcore check": "有一条离册记录无法读取,请用 crmcore check 查看",
     # What is expected
     "text": "文本",
     "a whole number": "整数",
@@ -336,13 +363,19 @@ PHRASES: Mapping[str, str] = {
     "the roles {roles} do not see {what}, on which this rests": "此操作取决于{what},角色{roles}不能查看该字段",
     "the roles {roles} may not look for, sort or group by {what}": "角色{roles}不能按{what}查找、排序或分组",
     "the roles {roles} would allow {what}, but a plugin denies it": "角色{roles}有{what}的权限,但插件不允许",
-    "this customer is registered already": "该客户已登记",
     "its owner confirms it": "由负责人核对",
     "its owner entered it": "由负责人本人录入,无需核对",
     "somebody else takes over": "应由其他人接手",
     "whoever takes over is not an active user": "接手人不是有效用户",
     "the last administrator stays": "最后一名管理员不能停用或改任",
     # Messages of errors
+    "there is no such quality_check": "没有这样的抽查",
+    "there is no such sample": "没有这个抽样",
+    "there is a sample of that name already": "已有同名抽样",
+    "the customer is not in this sample": "该客户不在此抽样中",
+    "this is no worksheet of a sample": "这不是抽查核对表",
+    "a file that is right has no wrong fields": "正确的档案不应有错误字段",
+    "1 to 100": "1至100",
     "there is no such import": "没有这样的导入",
     "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",
@@ -505,6 +538,7 @@ MEANINGS: Mapping[str, str] = {
     "invalid": "输入有误",
     "transition_refused": "不能进入此阶段",
     "duplicate_customer": "客户已登记",
+    "merge_refused": "不能合并或撤销合并",
     "numbers_exhausted": "编号已用完",
     "not_found": "没有这样的记录",
     "forbidden": "没有权限",
@@ -668,6 +702,12 @@ class DuplicateCustomer(DomainError):
     """The customer has a file already (one customer, one file: seeds 003, 004); ``details["number"]`` is its number."""
 
     code = "duplicate_customer"
+
+
+class MergeRefused(DomainError):
+    """Two customers can't be made one, or one can't be made two again; the message says why, and what to do first."""
+
+    code = "merge_refused"
 
 
 class NumbersExhausted(DomainError):

@@ -19,6 +19,7 @@ _ENDING = re.compile(r"(?:行业|产业|领域|企业|公司|类|业)$")
 #: The four levels, by the length of the code.
 LEVELS: Mapping[int, str] = {1: "section", 3: "division", 4: "group", 5: "class"}
 _MOST = 8
+_LONGEST = 100
 
 
 @cache
@@ -72,6 +73,8 @@ def _broadest(codes: Iterable[str]) -> tuple[str, ...]:
 def read_industry(text: str) -> Normalised:
     """The code of an industry, by a code, a name of the standard or a common word; of a path of levels its deepest."""
     plain = half_width(text)
+    if len(plain) > _LONGEST:
+        return _open(text, ())
     codes = _codes(plain)
     if not codes:
         parts = _BETWEEN.split(plain)

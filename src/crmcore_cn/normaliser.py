@@ -19,7 +19,7 @@ _WECHAT_LABEL = re.compile(r"^(?:微信号?|wechat|wx|v信)\s*[:.]\s*", re.IGNOR
 _WECHAT = re.compile(r"[a-z][-_a-z0-9]{5,19}|1[3-9][0-9]{9}|[1-9][0-9]{4,10}")
 _DOTS = re.compile(r"[·•・‧∙⋅.]")
 _COMPANY = re.compile(
-    r"公司(?:\(.*\))?$|(?:集团|合伙企业|事务所|合作社|工厂|银行|医院|大学|学院|学校|研究院|研究所|委员会|协会|商行|经营部|工作室)(?:\(.*\))?$"
+    r"公司(?:\([^()]*\))*$|(?:集团|合伙企业|事务所|合作社|工厂|银行|医院|大学|学院|学校|研究院|研究所|委员会|协会|商行|经营部|工作室)(?:\([^()]*\))*$"
 )
 
 
@@ -79,8 +79,8 @@ class ChineseNormaliser(Normaliser):
 
     def industry(self, text: str) -> Normalised:
         """An industry by GB/T 4754-2017."""
-        # Thousands of customers share a few dozen texts.
-        return _industry(text)
+        # Thousands of customers share a few dozen texts; a long one is no industry and not worth keeping.
+        return _industry(text) if len(text) < 50 else read_industry(text)
 
     def short_code(self, text: str) -> str | None:
         """The initials of the name in pinyin: 重庆 is ``CQ``."""

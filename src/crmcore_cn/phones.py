@@ -25,15 +25,16 @@ _LABEL = re.compile(
 _BESIDE = re.compile(r"\s*\(?(?:微信同号|同微信|微信同步)\)?$")
 _DASHES = re.compile(r"[‐‑‒–—―−~_·/]")
 _EXTENSION = re.compile(
-    r"[-\s]*(?:(?:转接?|分机号?|内线|ext(?:ension|n)?\.?|[x#*])[-\s:.]*)+(?P<extension>\d{1,6})$", re.IGNORECASE
+    r"[-\s]*(?:(?:转接?|分机号?|内线|ext(?:ension|n)?\.?|[x#*])[-\s:.]*)+(?P<extension>[0-9]{1,6})$", re.IGNORECASE
 )
-_NUMBER = re.compile(r"\+?[\d\s.-]+")
-_WHOLE = re.compile(r"(\d+)\.0+")
-_SCIENTIFIC = re.compile(r"(?P<first>\d)(?:\.(?P<more>\d+))?E\+?(?P<exponent>\d{1,2})", re.IGNORECASE)
-_MOBILE = re.compile(r"0?(1[3-9]\d{9})")
-_SERVICE = re.compile(r"[48]00\d{7}|9[56]\d{3,4}|1[02]\d{3}")
-_LOCAL = re.compile(r"[2-9]\d{6,7}")
+_NUMBER = re.compile(r"\+?[0-9\s.-]+")
+_WHOLE = re.compile(r"([0-9]+)\.0+")
+_SCIENTIFIC = re.compile(r"(?P<first>[0-9])(?:\.(?P<more>[0-9]+))?E\+?(?P<exponent>[0-9]{1,2})", re.IGNORECASE)
+_MOBILE = re.compile(r"0?(1[3-9][0-9]{9})")
+_SERVICE = re.compile(r"[48]00[0-9]{7}|9[56][0-9]{3,4}|1[02][0-9]{3}")
+_LOCAL = re.compile(r"[2-9][0-9]{6,7}")
 _BETWEEN = re.compile(r"[;、,\n]|或者?")
+_LONGEST, _LONGEST_LIST = 60, 1000
 _PLAIN_MOBILE = re.compile(r"1[3-9][0-9]{9}")
 #: Regions whose numbers are often written without a plus: Hong Kong, Macao, Taiwan.
 _NEAR = ("852", "853", "886")
@@ -90,8 +91,8 @@ def read_phones(text: str, area: str | None = None) -> tuple[Normalised, ...]:
     """
     found: list[Normalised] = []
     for piece in _pieces(text):
-        known = next((one.parts["area_code"] for one in reversed(found) if "area_code" in one.parts), None)
-        found.append(read_phone(piece, known or area))
+        found.append(read_phone(piece, area))
+        area = found[-1].parts.get("area_code", area)
     return tuple(found)
 
 
@@ -109,6 +110,8 @@ def _read_one(text: str, area: str | None) -> Normalised:
     plain = _digits_of(half_width(text))
     if plain is None:
         return _unread(text, "precision_lost")
+    if len(plain) > _LONGEST:
+        return _unread(text, "bad_phone")
     plain = _DASHES.sub("-", _BESIDE.sub("", _LABEL.sub("", plain)))
     extension = ""
     if found := _EXTENSION.search(plain):
@@ -122,7 +125,7 @@ def _read_one(text: str, area: str | None) -> Normalised:
         # Numbering plans move on: what has the form of a mobile or a landline is one.
         sure = [reading for reading in readings if reading.kind in ("mobile", "landline")]
         if len(sure) != 1:
-            code = "no_area_code" if not readings and _LOCAL.fullmatch(re.sub(r"\D", "", plain)) else "bad_phone"
+            code = "no_area_code" if not readings and _LOCAL.fullmatch(re.sub(r"[^0-9]", "", plain)) else "bad_phone"
             return _unread(text, code)
         return _read(text, sure[0], "unassigned_phone")
     if len({reading.key for reading in sure}) > 1:
@@ -132,6 +135,9 @@ def _read_one(text: str, area: str | None) -> Normalised:
 
 def _pieces(text: str) -> Iterator[str]:
     """The texts of single numbers: whole ones beside each other are several, ``88886666/7`` is another ending."""
+    if len(text) > _LONGEST_LIST:
+        yield text
+        return
     for part in _BETWEEN.split(text.replace("／", "/").replace("；", ";").replace("，", ",")):
         before = ""
         for piece in filter(None, map(half_width, part.split("/"))):
@@ -157,7 +163,7 @@ def _digits_of(plain: str) -> str | None:
 
 
 def _readings(plain: str, extension: str, area: str | None) -> Iterator[_Reading]:
-    groups = re.findall(r"\d+", plain)
+    groups = re.findall(r"[0-9]+", plain)
     digits = "".join(groups)
     if plain.startswith("+") or digits.startswith("00"):
         digits = digits if plain.startswith("+") else digits[2:]
@@ -169,9 +175,9 @@ def _readings(plain: str, extension: str, area: str | None) -> Iterator[_Reading
     elif digits.startswith("86") and len(digits) > 11:
         groups = _without_country(groups)
         digits = "".join(groups)
-    yield from _national(digits, extension, area)
+    yield from _national(groups, extension, area)
     if not extension and len(groups) > 1 and len(groups[-1]) <= 6:
-        yield from _national("".join(groups[:-1]), groups[-1], area)
+        yield from _national(groups[:-1], groups[-1], area)
     if digits.startswith(_NEAR):
         yield _Reading("foreign", digits, extension=extension)
 
@@ -182,16 +188,19 @@ def _without_country(groups: list[str]) -> list[str]:
     return [first, *groups[1:]] if first else groups[1:]
 
 
-def _national(digits: str, extension: str, area: str | None) -> Iterator[_Reading]:
+def _national(groups: list[str], extension: str, area: str | None) -> Iterator[_Reading]:
+    digits = "".join(groups)
     if mobile := _MOBILE.fullmatch(digits):
         yield _Reading("mobile", mobile[1], extension=extension)
     if _SERVICE.fullmatch(digits):
         yield _Reading("service", digits, extension=extension)
-    # A cell that holds a number has lost the zero in front.
-    whole = digits if digits.startswith("0") else f"0{digits}"
+    # A cell that holds a number has lost the zero in front; 212-555-1234 is no number of area 21.
+    lost = not digits.startswith("0")
+    whole = f"0{digits}" if lost else digits
     for length in (3, 4):
         code, local = whole[:length], whole[length:]
-        if code in area_codes() and _LOCAL.fullmatch(local):
+        apart = not lost or len(groups) == 1 or groups[0] == code[1:]
+        if apart and code in area_codes() and _LOCAL.fullmatch(local):
             yield _Reading("landline", local, code, extension)
     if area and _LOCAL.fullmatch(digits):
         hinted = _area_code(area)

@@ -13,6 +13,7 @@ from crmcore_excel.backend import ExcelBackend
 
 if TYPE_CHECKING:
     from crmcore.domain.playbook import Playbook
+    from crmcore.interchange.rejected_rows import RejectedRows
     from crmcore.interchange.sheets import Sheet
     from crmcore.metrics.tables import Chart, Listing, Table
 
@@ -50,6 +51,14 @@ class ExcelWorkbooks:
         from crmcore_excel.writer import write_listings
 
         write_listings(path, listings, language=language, zone=zone)
+
+    def write_rejected(
+        self, path: Path, source: Path, sheets: Sequence[RejectedRows], *, encoding: str | None = None
+    ) -> None:
+        """A copy of an imported file with its rejected rows marked; see :mod:`crmcore_excel.rejected_rows`."""
+        from crmcore_excel.rejected_rows import write_rejected
+
+        write_rejected(path, source, sheets, encoding=encoding)
 
     def template(
         self,

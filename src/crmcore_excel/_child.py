@@ -31,7 +31,9 @@ def limit_resources(memory: int, seconds: int) -> None:
         kind = getattr(resource, name)
         _, hard = resource.getrlimit(kind)
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (allowed, allowed))
+        # At the soft limit a signal says why it ended; at the hard one the process is just killed.
+        later = name == "RLIMIT_CPU" and (hard == resource.RLIM_INFINITY or allowed < hard)
+        resource.setrlimit(kind, (allowed, allowed + later))
 
 
 def send(*message: object) -> None:

@@ -246,7 +246,19 @@ def _write_verified(
         )
 
 
+def _older(places: Places) -> list[Path]:
+    """Older versions of the workbook, the oldest first."""
+    return sorted(places.backups.glob("*-????????????.xlsx"), key=lambda path: path.name[-17:])
+
+
 def _forget_backups(places: Places) -> None:
-    old = sorted(places.backups.glob("*-????????????.xlsx"), key=lambda path: path.name[-17:])
-    for path in old[:-KEPT_BACKUPS]:
+    for path in _older(places)[:-KEPT_BACKUPS]:
         path.unlink(missing_ok=True)
+
+
+def forget_older(places: Places) -> list[str]:
+    """Takes every older version of the workbook away, and names the files of persons, which stay."""
+    for path in _older(places):
+        path.unlink(missing_ok=True)
+    sync_folder(places.folder)
+    return sorted(map(str, places.backups.glob("*.xlsx")))

@@ -21,8 +21,10 @@ class Limits:
     memory: int = 512 * 2**20
     """Address space of the child process, where the system can limit it."""
     seconds: float = 4.0
-    """Wall clock of the child process, for what is small."""
+    """Processor time of the child process, for what is small; a second more at most."""
     seconds_per_mebibyte: float = 0.1
     """Added for each MiB of unpacked content."""
+    patience: float = 8.0
+    """How many times that the wall clock may show: a busy machine is no fault of the file."""
     result: int = 512 * 2**20
     """What the child process may send back."""

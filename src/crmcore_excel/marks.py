@@ -33,6 +33,7 @@ class Marks:
 
     errors: Mapping[tuple[int, int], str] = attrs.field(factory=dict)
     formulas: frozenset[tuple[int, int]] = frozenset()
+    from_1904: bool = False
 
 
 def scan_sheet(part: IO[bytes], *, name: str, max_cells: int) -> Marks:

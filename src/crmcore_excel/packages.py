@@ -55,6 +55,13 @@ def write_package(file: IO[bytes], parts: Mapping[str, bytes | str]) -> None:
         _put(package, PROPERTIES, text.replace(UNSEALED, _seal(package)))
 
 
+def copy_package(file: IO[bytes], parts: Mapping[str, bytes]) -> None:
+    """Writes the parts of somebody's workbook as a package. Raises OSError as the file does."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_PACKED) as package:
+        for name, part in parts.items():
+            _put(package, name, part)
+
+
 def _put(package: zipfile.ZipFile, name: str, part: bytes | str) -> None:
     entry = zipfile.ZipInfo(name, _MOMENT)
     entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, 0o600 << 16, 3

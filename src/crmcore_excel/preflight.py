@@ -28,7 +28,7 @@ from crmcore_excel.marks import Marks, scan_sheet
 
 _PROLOG = 2**16
 _MAX_INDEX_PART = 2**22
-_INDEX_TAGS = frozenset({"workbook", "sheet", "relationship"})
+_INDEX_TAGS = frozenset({"workbook", "workbookpr", "sheet", "relationship"})
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _BEFORE_ROOT = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+", re.DOTALL)
 _STRING_COUNT = re.compile(rb"""\buniqueCount=["'](\d+)["']""")
@@ -95,9 +95,10 @@ def _check_package(package: zipfile.ZipFile, size: int, limits: Limits) -> Prefl
             with package.open(entry) as part:
                 _check_prolog(part.read(_PROLOG), entry)
     marks: dict[str | int, Marks] = {}
-    for title, name in _sheet_parts(package, parts):
+    for title, name, from_1904 in _sheet_parts(package, parts):
         with package.open(parts[name]) as part:
-            marks[title] = scan_sheet(part, name=title, max_cells=limits.cells)
+            found = scan_sheet(part, name=title, max_cells=limits.cells)
+            marks[title] = attrs.evolve(found, from_1904=from_1904)
     return Preflight(unpacked=sum(entry.file_size for entry in entries), marks=marks)
 
 
@@ -154,8 +155,11 @@ def _check_prolog(head: bytes, entry: zipfile.ZipInfo) -> None:
         raise rejected("bomb", part=name)
 
 
-def _sheet_parts(package: zipfile.ZipFile, parts: Parts) -> list[tuple[str, str]]:
-    """Title and part of each worksheet of an .xlsx; none for other kinds of workbook, whose cells are not marked."""
+def _sheet_parts(package: zipfile.ZipFile, parts: Parts) -> list[tuple[str, str, bool]]:
+    """Title and part of each worksheet of an .xlsx, and whether its days count from 1904.
+
+    None for other kinds of workbook, whose cells are not marked.
+    """
     if "mimetype" in parts and package.read(parts["mimetype"]).startswith(_OPEN_DOCUMENT):
         return []
     if _CONTENT_TYPES not in parts:
@@ -171,13 +175,16 @@ def _sheet_parts(package: zipfile.ZipFile, parts: Parts) -> list[tuple[str, str]
     elements = _elements(package, parts, workbook)
     if not elements or elements[0][0] != "workbook":
         raise rejected("not_a_workbook", part=workbook)
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, str, bool]] = []
+    from_1904 = any(tag == "workbookpr" and one.get("date1904") in ("1", "true") for tag, one in elements)
     for tag, attributes in elements:
         kind, target = related.get(attributes.get("id", ""), ("", ""))
         if tag == "sheet" and kind.endswith("macrosheet"):
             raise rejected("old_format", part=attributes.get("name", target))
         if tag == "sheet" and kind == "worksheet" and target in parts:
-            found.append((attributes.get("name", ""), target))
+            if any(part == target for _, part, _ in found):  # one sheet under many names multiplies its rows
+                raise rejected("duplicate_part", part=target)
+            found.append((attributes.get("name", ""), target, from_1904))
     return found
 
 

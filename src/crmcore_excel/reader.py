@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pickle
+import signal
 import subprocess
 import threading
 import zipfile
@@ -26,6 +27,7 @@ from crmcore_excel.marks import Marks
 from crmcore_excel.preflight import Preflight, damaged_part, preflight
 
 _CHILD = Path(__file__).with_name("_child.py")
+_OUT_OF_TIME = getattr(signal, "SIGXCPU", 0)
 _NO_MARKS = Marks()
 _PLAIN_TYPES = frozenset({"date", "datetime", "time"})
 
@@ -71,7 +73,7 @@ def _parse(file: BinaryIO, parser: str, checked: Preflight, limits: Limits) -> l
         late.set()
         process.kill()
 
-    clock = threading.Timer(seconds, stop)
+    clock = threading.Timer(seconds * limits.patience, stop)
     clock.start()
     try:
         assert process.stdout is not None
@@ -84,7 +86,8 @@ def _parse(file: BinaryIO, parser: str, checked: Preflight, limits: Limits) -> l
             process.stdout.close()
     if isinstance(sheets, list):
         return sheets
-    reason, part = sheets or ("timeout" if late.is_set() else "parser_died", None)
+    late_or_died = "timeout" if late.is_set() or process.returncode == -_OUT_OF_TIME else "parser_died"
+    reason, part = sheets or (late_or_died, None)
     if part is None and reason == "damaged":
         part = _damaged_part(file)
     raise rejected(reason, part=part or "workbook")
@@ -156,7 +159,14 @@ def _sheet(head: tuple[int, str, bool, int], rows: list[tuple[Cell, ...]], check
             rows[index] = tuple(cells)
     while rows and not rows[-1]:
         rows.pop()
-    return Sheet(name=name, rows=rows, hidden=hidden, first_row=first_row, formulas=marks.formulas)
+    return Sheet(
+        name=name,
+        rows=rows,
+        hidden=hidden,
+        first_row=first_row,
+        formulas=marks.formulas,
+        from_1904=marks.from_1904,
+    )
 
 
 def _messages(stream: IO[bytes], limit: int) -> Iterator[tuple[Any, ...]]:

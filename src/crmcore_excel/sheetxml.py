@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 from xml.parsers import expat
@@ -19,6 +19,7 @@ _ATTRIBUTES = rb"""((?:[^<>"']++|"[^"]*+"|'[^']*+')*+)>"""
 _ATTRIBUTE = re.compile(rb"""([\w:.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _PLACE = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]{1,3})[0-9]""")
 _ROW_NUMBER = re.compile(rb"""\sr\s*=\s*(?:"[^"]*"|'[^']*')""")
+_STYLE = re.compile(rb"""\ss\s*=\s*(?:"[^"]*"|'[^']*')""")
 _CELL_ROW = re.compile(rb"""(<(?:[\w.-]+:)?c\s(?:[^<>]*?\s)?r\s*=\s*["'][A-Za-z]{1,3})[0-9]+""")
 _AREA = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]+)(?::\$?([A-Za-z]{1,3})\$?([0-9]+))?")
 # What may stand between elements, and what looks like elements there.
@@ -244,6 +245,50 @@ class SheetXML:
             made.append(row[at:])
         self.rows[number] = tag + b"".join(made)
 
+    def restyle(self, number: int, style: Callable[[int, int], int], blank: Collection[int] = ()) -> None:
+        """Gives the cells of a row other styles, called for with column and style. ``blank`` are columns that get a cell where
+        there is none."""
+        row = self.rows[number]
+        cells = self.cells(row)
+        end, closed = self._tag(row)
+        waiting = sorted(set(blank) - {cell.column for cell in cells}, reverse=True)
+        made: list[bytes] = []
+
+        def put(column: int) -> None:
+            made.append(self._cell_xml(column, number, None, style(column, self.column_style(column))))
+
+        at = end
+        for cell in cells:
+            made.append(row[at : cell.start])
+            while waiting and waiting[-1] < cell.column:
+                put(waiting.pop())
+            new, at = style(cell.column, cell.style), cell.end
+            if new == cell.style:
+                made.append(row[cell.start : cell.end])
+                continue
+            start = cell.start + 1 + len(self.prefix) + 1
+            rest = row[start : cell.end]
+            tag = _STYLE.sub(b"", rest[: len(cell.tag)], count=1) + rest[len(cell.tag) :]
+            made.append(row[cell.start : start] + f' s="{new}"'.encode() + tag)
+        if closed:
+            self.rows[number] = row
+            return
+        if waiting:
+            while waiting:
+                put(waiting.pop())
+        self.rows[number] = row[:end] + b"".join(made) + row[at:]
+
+    def hide_row(self, number: int) -> None:
+        """Hides a row; its cells stay."""
+        self.unhide(number)
+        row = self.rows[number]
+        start = len(self.prefix) + len(b"<row")
+        self.rows[number] = row[:start] + b' hidden="1"' + row[start:]
+
+    def wide_enough(self, column: int) -> bool:
+        """Whether somebody has given the column a width."""
+        return any(int(told["min"]) <= column <= int(told["max"]) and "width" in told for told in self._columns())
+
     def shift(self, first: int, by: int) -> None:
         """Moves the rows from the first one on down, or up over those above."""
         moved = {number: row for number, row in self.rows.items() if number >= first}
@@ -323,10 +368,10 @@ class SheetXML:
             self._styles = [(int(told["min"]), int(told["max"]), int(told.get("style", 0))) for told in self._columns()]
         return next((style for low, high, style in self._styles if low <= column <= high), 0)
 
-    def hide(self, column: int, hidden: bool) -> None:
-        """Hides a column, or shows it."""
+    def hide(self, column: int, hidden: bool, width: int = 12) -> None:
+        """Hides a column, or shows it; ``width`` is for one that has none."""
         columns: list[dict[str, str]] = []
-        own: dict[str, str] = {"width": "12", "customWidth": "1"}
+        own: dict[str, str] = {"width": str(width), "customWidth": "1"}
         for told in self._columns():
             low, high = int(told["min"]), int(told["max"])
             if not low <= column <= high:

@@ -323,6 +323,11 @@ class ExcelStore(Store):
         now = self._now
         return now.mark.sequence > now.header.base or now.seen != now.header.fingerprint
 
+    def clean(self) -> Sequence[str]:
+        self.checkpoint()
+        with typed_errors(self.places.folder):
+            return checkpointing.forget_older(self.places)
+
     def backup(self, target: str) -> None:
         self._check_open()
         self._refresh()

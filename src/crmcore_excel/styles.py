@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from typing import Any
 
 import attrs
 
@@ -13,6 +14,7 @@ _FORMATS = re.compile(rb"<((?:[\w.-]+:)?)cellXfs(?=[\s>])([^<>]*)>(.*?)</\1cellX
 _NUMBER_FORMAT = re.compile(rb"<(?:[\w.-]+:)?numFmt\s([^<>]*)>")
 _NUMBER_FORMATS = re.compile(rb"<((?:[\w.-]+:)?)numFmts(?=[\s>])[^<>]*>")
 _OWN_FORMATS = re.compile(rb"<((?:[\w.-]+:)?)numFmts(?=[\s>]).*?</\1numFmts>", re.DOTALL)
+_FILLS = re.compile(rb"<((?:[\w.-]+:)?)fills(?=[\s>])[^<>]*>(.*?)</\1fills>", re.DOTALL)
 _ROOT = re.compile(rb"<((?:[\w.-]+:)?)styleSheet(?=[\s>])[^<>]*>")
 _DATES = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
 _DURATIONS = {46}
@@ -29,6 +31,7 @@ class Styles:
     _formats: list[bytes] | None = None
     _codes: dict[int, str] = attrs.field(factory=dict)
     _made: dict[tuple[int, str], int] = attrs.field(factory=dict)
+    _filled: dict[tuple[int, str | None], int] = attrs.field(factory=dict)
     _kinds: dict[int, str] = attrs.field(factory=dict)
 
     def kind(self, style: int) -> str:
@@ -51,14 +54,52 @@ class Styles:
         made = self._made.get((style, code))
         if made is not None:
             return made
+        self._made[style, code] = self._like(style, numFmtId=self._format_id(code), applyNumberFormat=1)
+        return self._made[style, code]
+
+    def filled(self, style: int, colour: str | None, ours: str) -> int:
+        """A style like another on a ground of that colour (alpha, red, green, blue in hexadecimal). Without a colour the ground
+        is taken away that this gave a style before, in ``ours``; any other stays. Raises ValueError without any grounds."""
+        if (style, colour) not in self._filled:
+            formats = self._read()
+            told = attributes(formats[style].partition(b">")[0]) if style < len(formats) else {}
+            own = self._fill(ours) if colour or f'rgb="{ours}"'.encode() in self.part else None
+            if colour:
+                made = self._like(style, fillId=own, applyFill=1)
+            elif own is not None and told.get("fillId") == str(own):
+                made = self._like(style, fillId=0, applyFill=0)
+            else:
+                made = style
+            self._filled[style, colour] = made
+        return self._filled[style, colour]
+
+    def _fill(self, colour: str) -> int:
+        """The number of the solid ground of a colour, made where there is none."""
+        found = _FILLS.search(self.part)
+        if found is None:
+            raise ValueError("the workbook names no grounds")
+        prefix = found[1].decode()
+        one = re.compile(rb"<%sfill(?=[\s/>])[^<>]*>(?:(?<=/>)|.*?</%sfill>)" % (found[1], found[1]), re.DOTALL)
+        fills = one.findall(found[2])
+        ground = f'<{prefix}fgColor rgb="{colour}"/><{prefix}bgColor indexed="64"/>'
+        made = f'<{prefix}fill><{prefix}patternFill patternType="solid">{ground}</{prefix}patternFill></{prefix}fill>'
+        for number, fill in enumerate(fills):
+            if b'"solid"' in fill and re.search(rb'fgColor\s[^<>]*rgb="%s"' % colour.encode(), fill):
+                return number
+        whole = f'<{prefix}fills count="{len(fills) + 1}">'.encode() + found[2] + f"{made}</{prefix}fills>".encode()
+        self.part = self.part[: found.start()] + whole + self.part[found.end() :]
+        return len(fills)
+
+    def _like(self, style: int, **told: Any) -> int:
+        """A style like another, but for some attributes."""
         formats = self._read()
-        id = self._format_id(code)
         prefix = self._prefix()
         own = formats[style] if style < len(formats) else f"<{prefix}xf/>".encode()
         tag, close, rest = own.partition(b">")
         closed = tag.endswith(b"/")
-        tag = re.sub(rb"""\s(?:numFmtId|applyNumberFormat)\s*=\s*(?:"[^"]*"|'[^']*')""", b"", tag.rstrip(b"/"))
-        tag += f' numFmtId="{id}" applyNumberFormat="1"'.encode() + (b"/" if closed else b"")
+        gone = re.compile(rb"""\s(?:%s)\s*=\s*(?:"[^"]*"|'[^']*')""" % "|".join(told).encode())
+        tag = gone.sub(b"", tag.rstrip(b"/"))
+        tag += "".join(f' {name}="{value}"' for name, value in told.items()).encode() + (b"/" if closed else b"")
         formats.append(tag + close + rest)
         found = _FORMATS.search(self.part)
         assert found is not None
@@ -70,7 +111,6 @@ class Styles:
             )
         )
         self.part = self.part[: found.start()] + whole + self.part[found.end() :]
-        self._made[style, code] = len(formats) - 1
         return len(formats) - 1
 
     def _prefix(self) -> str:

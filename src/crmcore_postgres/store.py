@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import Text
 
 from crmcore.errors import StoreBusy, StoreClosed
@@ -25,6 +26,11 @@ from crmcore_sqlite.compile import Compiler
 from crmcore_sqlite.tables import Statement
 
 _ATTEMPTS = 3
+_BEYOND_REACH = (
+    "the server's write-ahead log, until it is recycled",
+    "replicas, until they have caught up",
+    "base backups and archives of the log",
+)
 _LOOK_AGAIN = 0.02  #: seconds
 
 
@@ -165,6 +171,15 @@ class PostgresStore(Store):
             "pool": self.settings.most_connections,
             "latency_ms": round(latency * 1000, 3),
         }
+
+    def clean(self) -> Sequence[str]:
+        with self._cursors() as connection:
+            connection.autocommit = True
+            connection.execute("SET statement_timeout = 0")
+            for name in self.schema.collections:
+                place = sql.SQL(".").join((sql.Identifier(self.settings.namespace), sql.Identifier(name)))
+                connection.execute(sql.SQL("VACUUM (FULL, ANALYZE) {}").format(place))
+        return _BEYOND_REACH
 
     def check(self) -> list[str]:
         with self._cursors() as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from crmcore.errors import SchemaMismatch, StoreClosed, StoreCorrupt, StoreUnavailable
@@ -19,6 +19,8 @@ from crmcore_sqlite.settings import SAFE_WAL, Settings
 from crmcore_sqlite.transaction import Handling, SqliteTransaction
 
 _MOST_IDLE = 8
+_CLEANING = "PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"
+"""What is removed is overwritten at once (secure_delete); this also takes what an earlier program or the log still holds."""
 
 
 class SqliteStore(Store):
@@ -97,6 +99,17 @@ class SqliteStore(Store):
             back_up(connection, self.schema, self.settings.path, target)
         finally:
             self.give_back(connection)
+
+    def clean(self) -> Sequence[str]:
+        connection = self.take()
+        try:
+            for statement in _CLEANING:
+                insist(connection, statement, self.settings.wait_seconds)
+        except DRIVER_ERRORS as error:
+            raise translate(error) from None
+        finally:
+            self.give_back(connection)
+        return ()
 
     def describe(self) -> dict[str, object]:
         page_size, pages = self._number("page_size"), self._number("page_count")

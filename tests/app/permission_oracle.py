@@ -9,7 +9,7 @@ SCOPES = ("none", "own", "team", "all")
 LEVELS = ("hidden", "masked", "read", "write")
 BUSINESS = (
     *("customer", "contact", "opportunity", "order", "instalment", "follow_up_plan", "follow_up", "objection"),
-    *("feedback", "ticket", "referral", "attachment", "action_plan", "obligation"),
+    *("feedback", "ticket", "referral", "attachment", "action_plan", "obligation", "quality_check"),
 )
 PEOPLE = ["owner", "assignee", "responsible", "recipient", "created_by", "registrar", "recorder"]
 GIVEN = ["owner", "assignee", "responsible", "recipient"]

@@ -110,6 +110,7 @@ def tell(crm: crmcore.CRM) -> SimpleNamespace:
     me.customers.move(r.other.id, "customer", contract_signed_on=DAY)
     r.action_plan = me.action_plans.add(secret("action_plan", "what"), customer=r.customer, owner=OWNER)
     r.obligation = next(one for one in me.obligations.of(r.customer) if one.rule.startswith("cadence."))
+    me.quality.draw("2023Q4", share=100)
     me.notifications.enqueue()
     me.users.add("admin", roles=("administrator",))
     return r
@@ -146,6 +147,17 @@ READS: Mapping[str, Call] = {
     "customers.stages": lambda me, r, _: me.customers.stages(r.customer.id),
     "customers.timeline": lambda me, r, _: me.customers.timeline(r.customer.id),
     "customers.sources": lambda me, r, _: me.customers.sources(r.customer.id),
+    "customers.similar": lambda me, r, _: me.customers.similar(
+        name=r.customer.name, contacts=[{"name": "谁", "phone": "13812345678"}]
+    ),
+    "customers.findings": lambda me, r, _: me.customers.findings(r.customer.id),
+    "duplicates.scan": lambda me, r, _: me.duplicates.scan(),
+    "duplicates.told_apart": lambda me, r, _: me.duplicates.told_apart(),
+    "quality.samples": lambda me, r, _: me.quality.samples(),
+    "quality.of": lambda me, r, _: me.quality.of("2023Q4"),
+    "quality.worksheet": lambda me, r, _: me.quality.worksheet("2023Q4"),
+    "quality.result": lambda me, r, _: me.quality.result("2023Q4").tables,
+    "reports.incomplete": lambda me, r, _: me.reports.incomplete(),
     "customers.unconfirmed": lambda me, r, _: me.customers.unconfirmed(OWNER),
     "contacts.of": lambda me, r, _: me.contacts.of(r.customer.id),
     "attachments.of": lambda me, r, _: me.attachments.of(r.customer.id),
@@ -217,6 +229,39 @@ WRITES: Mapping[str, tuple[Call, Needed]] = {
     ),
     "customers.tag": (lambda me, r, _: me.customers.tag(r.customer, "new"), (("customer", "update"),)),
     "customers.untag": (lambda me, r, _: me.customers.untag(r.customer, "old"), (("customer", "update"),)),
+    "customers.merge": (lambda me, r, _: me.customers.merge(r.customer.id, r.other.id), (("customer", "merge"),)),
+    "customers.plan_merge": (
+        lambda me, r, _: me.customers.plan_merge(r.customer.id, r.other.id),
+        (("customer", "merge"),),
+    ),
+    "customers.unmerge": (
+        lambda me, r, _: me.customers.unmerge(me.customers.merge(r.customer.id, r.other.id).absorbed.number),
+        (("customer", "merge"),),
+    ),
+    "customers.erase": (
+        lambda me, r, _: me.customers.erase(r.customer.id, reason="…", dry_run=True),
+        (("customer", "erase"),),
+    ),
+    "duplicates.tell_apart": (
+        lambda me, r, _: me.duplicates.tell_apart(r.customer.id, r.other.id, reason="…"),
+        (("customer", "merge"),),
+    ),
+    "duplicates.forget": (
+        lambda me, r, _: me.duplicates.forget(r.customer.id, r.other.id),
+        (("customer", "merge"),),
+    ),
+    "quality.draw": (
+        lambda me, r, _: me.quality.draw("2024Q1", share=100) or refused(),
+        (("quality_check", "create"), ("customer", "read")),
+    ),
+    "quality.record": (
+        lambda me, r, _: me.quality.record("2023Q4", r.customer.id, right=True),
+        (("quality_check", "update"),),
+    ),
+    "quality.take_in": (
+        lambda me, r, folder: me.quality.take_in("2023Q4", a_worksheet(folder, r)),
+        (("quality_check", "update"),),
+    ),
     "contacts.add": (lambda me, r, _: me.contacts.add(r.customer, name="新人"), (("contact", "create"),)),
     "contacts.update": (lambda me, r, _: me.contacts.update(r.contact, title="总"), (("contact", "update"),)),
     "attachments.add": (lambda me, r, _: me.attachments.add(r.customer, name="…"), (("attachment", "create"),)),
@@ -387,6 +432,12 @@ def crmcore_folder(folder: Path) -> Any:
     from crmcore.notify import FolderNotifier
 
     return FolderNotifier(folder)
+
+
+def a_worksheet(folder: Path, r: Any) -> Path:
+    path = folder / "worksheet.csv"
+    path.write_text(f"客户编号,核对结果(对/错)\n{r.customer.number},对\n", "utf-8")
+    return path
 
 
 def a_file(folder: Path) -> Path:

@@ -127,6 +127,8 @@ def kept_back(crm: Any, table: dict[str, Any], actor: str) -> set[str]:
             near = oracle.near(actor, oracle.names(values, parent))
             sees = oracle.may(actor, cls.entity, "read", near)
             for name, value in values.items():
+                if cls.kinds[name].name == "choice":
+                    continue
                 level = oracle.level(actor, cls.entity, name, near) if sees else 0
                 texts = value if isinstance(value, tuple) else (value,)
                 forms = {text for text in texts if isinstance(text, str) and len(text) > 3 and name not in PUBLIC}

@@ -239,6 +239,8 @@ def test_the_verbs_are_those_that_were_promised() -> None:
     promised = {
         "init",
         "keys",
+        "encrypt",
+        "rekey",
         "import",
         "imports",
         "template",
@@ -258,10 +260,12 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "doctor",
         "demo",
         "playbook",
+        "quality",
         "recompute",
         "remind",
         "replay",
         "tier",
         "verify",
+        "erase",
     }
     assert set(program.commands) == promised

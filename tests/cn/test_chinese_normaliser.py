@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -177,3 +178,15 @@ def test_customers_are_registered_with_the_plugin_as_without() -> None:
 def test_the_reading_of_an_address_needs_no_library(monkeypatch) -> None:
     monkeypatch.setattr(libraries, "import_module", None)
     assert read_address("深圳南山").key == "440305"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "unit", ["x", "转", "公司(", "1-", "8/", "北京", "制造业/", "a.", "@a", "行业", "O", "13800138000;"]
+)
+def test_the_longest_text_is_read_in_no_time(form: str, unit: str) -> None:
+    text = (unit * 32_767)[:32_767]
+    began = time.process_time()
+    getattr(CHINESE, form)(text)
+    CHINESE.is_company(text)
+    assert time.process_time() - began < 2

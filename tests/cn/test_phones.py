@@ -136,6 +136,8 @@ def test_numbers_of_every_kind(text: str, key: str, kind: str) -> None:
     [
         ("12311211222", "bad_phone"),
         ("139****1234", "bad_phone"),
+        ("212-555-1234", "bad_phone"),
+        ("١٣٨٠٠١٣٨٠٠٠", "bad_phone"),
         ("see card", "bad_phone"),
         ("", "bad_phone"),
         ("88886666", "no_area_code"),

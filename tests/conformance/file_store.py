@@ -161,6 +161,11 @@ class FileStore(MemoryStore):
         if kept is not None:
             save(target, attrs.evolve(kept, shown={}))
 
+    def clean(self) -> Sequence[str]:
+        if self._closed:
+            raise StoreClosed("the store is closed")
+        return ()
+
     def present(self, presentation: Presentation) -> None:
         self._presentation = presentation
 

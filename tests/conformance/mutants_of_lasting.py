@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -133,6 +134,38 @@ def readers_see_what_is_not_committed(patch: Patch) -> None:
         self._data.tables = dict(self._tables)
 
     wrap(patch, MemoryTransaction, "_make", make)
+
+
+# Cleaning.
+
+
+@caught_by("CLEAN-01")
+def cleaning_takes_rows(patch: Patch) -> None:
+    def clean(original: Any, self: Any) -> Any:
+        with self.transaction(write=True) as work:
+            work.apply([Delete("values", "1", 2)])
+        return original(self)
+
+    wrap(patch, MemoryStore, "clean", clean)
+
+
+@caught_by("CLEAN-02")
+def an_old_version_is_kept(patch: Patch) -> Callable[[], Harness]:
+    def save(original: Any, path: str, kept: Any) -> None:
+        if os.path.exists(path) and not os.path.exists(f"{path}.old"):
+            shutil.copyfile(path, f"{path}.old")
+        elif os.path.exists(path):
+            with open(path, "rb") as now, open(f"{path}.old", "ab") as old:
+                old.write(now.read())
+        original(path, kept)
+
+    wrap(patch, file_store, "save", save)
+    return file_harness(FileBackend())
+
+
+@caught_by("CLEAN-03")
+def a_closed_store_is_cleaned(patch: Patch) -> None:
+    patch.setattr(MemoryStore, "clean", lambda self: ())
 
 
 # Backups.

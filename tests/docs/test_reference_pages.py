@@ -24,7 +24,7 @@ from crmcore.domain import policies
 from crmcore.interchange.rejections import REASONS
 from crmcore.playbooks import load
 from crmcore.plugins import hookspecs
-from crmcore.rules import permissions, stages
+from crmcore.rules import normalisation, permissions, stages
 from crmcore.storage import query
 from crmcore_excel import places
 from crmcore_postgres.settings import CONNECTION_OPTIONS
@@ -118,9 +118,13 @@ def test_every_action_has_its_line() -> None:
 def test_every_action_has_its_words_in_both_languages() -> None:
     section = sections(REFERENCE / "hooks.md")["Actions"]
     listed = {*codes(section), *re.findall(r"`(obligation\.\w+)`", section)}
-    kept = {f"{cls.entity}.{way}" for cls in crmcore.domain.ENTITIES for way in ("joined", "left", "import_undone")}
+    kept = {
+        f"{cls.entity}.{way}"
+        for cls in crmcore.domain.ENTITIES
+        for way in ("joined", "left", "import_undone", "erased")
+    }
     assert {f"event.{action}" for action in listed | kept} <= EVENT_LABELS.keys()
-    own = {key.removeprefix("event.") for key in EVENT_LABELS} - {"joined", "left", "import_undone"}
+    own = {key.removeprefix("event.") for key in EVENT_LABELS} - {"joined", "left", "import_undone", "erased"}
     assert own == listed | kept
     for label in EVENT_LABELS.values():
         assert label.en.isascii()
@@ -128,7 +132,8 @@ def test_every_action_has_its_words_in_both_languages() -> None:
 
 
 def used_actions() -> Iterator[str]:
-    """Every action that a use case hands to its unit of work, but of counters, settings, obligations and the outbox, which no hook sees."""
+    """Every action that a use case hands to its unit of work, but of counters, settings, obligations, erasures, the outbox and what
+    is off the lists, which no hook sees."""
     for path in (ROOT / "src" / "crmcore" / "app").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, (ast.Attribute, ast.Name)):
@@ -151,7 +156,8 @@ def used_actions() -> Iterator[str]:
             for argument in node.args:
                 value = argument.value if isinstance(argument, ast.Constant) else None
                 if isinstance(value, str) and re.fullmatch(
-                    r"(?!number_series|obligation|setting|outbox_message)[a-z_]+\.[a-z_]+", value
+                    r"(?!number_series|obligation|setting|outbox_message|erasure|absent_record|judged_pair)[a-z_]+\.[a-z_]+",
+                    value,
                 ):
                     yield value
 
@@ -170,6 +176,7 @@ CLASSES = {
     "Reminders": policies.Reminder,
     "Assignment": policies.Assignment,
     "Risks": policies.Risks,
+    "Duplicates": policies.Duplicates,
     "Privacy": policies.Privacy,
     "Tables": policies.Table,
     "Custom fields": policies.CustomField,
@@ -263,7 +270,7 @@ def test_the_glossary_says_what_the_labels_say() -> None:
             name, _, attribute = code.partition(".")
             cls = next(
                 vars(module)[name]
-                for module in (crmcore.domain, policies, model, crmcore.metrics)
+                for module in (crmcore.domain, policies, model, crmcore.metrics, normalisation, errors)
                 if name in vars(module)
             )
             assert not attribute or attribute in attrs.fields_dict(cls)

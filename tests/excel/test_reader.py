@@ -228,3 +228,9 @@ def test_every_workbook_of_the_folder_is_read() -> None:
         assert any(sheet.rows for sheet in sheets), path.name
         assert all(not cells or cells[-1] is not None for sheet in sheets for cells in sheet.rows), path.name
     assert by_name("openhis_bdModel_jk.xlsx")[1].hidden
+
+
+@pytest.mark.parametrize("mac", [False, True])
+def test_which_calendar_a_plain_number_counts_in_is_told(tmp_path: Path, mac: bool) -> None:
+    (sheet,) = read_workbook(written(tmp_path / "a.xlsx", {(0, 0): 45366}, date_1904=mac))
+    assert (sheet.from_1904, sheet.cell(1, 1)) == (mac, 45366.0)

@@ -2,6 +2,7 @@
 
 import random
 import struct
+import sys
 import threading
 import time
 import zipfile
@@ -113,6 +114,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "sheet part missing": (package({SHEET_PART: None}), "damaged"),
     "one part twice": (package(twice=SHEET_PART), "duplicate_part"),
     "part without a name": (nameless(), "damaged"),
+    "one sheet under two names": (
+        package({"xl/workbook.xml": BOOK.replace("</sheets>", '<sheet name="b" sheetId="2" r:id="rId1"/></sheets>')}),
+        "duplicate_part",
+    ),
     "path upwards": (package({"../../etc/cron.d/x": "x"}), "unsafe_path"),
     "path upwards, backslashes": (package({"xl\\..\\..\\x": "x"}), "unsafe_path"),
     "macro sheet": (
@@ -209,6 +214,18 @@ def test_a_parser_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     path.write_bytes(GOOD)
     with pytest.raises(ImportRejected) as caught:
         read_workbook(path, Limits(seconds=0.0, seconds_per_mebibyte=0.0))
+    assert caught.value.reason == "timeout"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system limits no processor time")
+def test_a_parser_that_works_too_long_is_stopped_by_its_processor_time(tmp_path: Path) -> None:
+    """A million cells take more than a second, whatever the clock on the wall shows."""
+    cells = "".join(row(number, NUMBER.format(f"A{number}")) for number in range(1, 1_000_000))
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(package(rows=cells))
+    limits = Limits(seconds=0.0, seconds_per_mebibyte=0.0001, patience=10_000, ratio=10_000)
+    with pytest.raises(ImportRejected) as caught:
+        read_workbook(path, limits)
     assert caught.value.reason == "timeout"
 
 

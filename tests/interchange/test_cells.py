@@ -169,7 +169,7 @@ def test_amounts_as_people_write_them(cell: Cell, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["20-30万", "约10万", "10万左右", "10万+", "1.234,56", "1,23", "¥5 USD", "-(5)", "伍万", "9" * 40, True, 1 / 3,
+    ["20-30万", "约10万", "10万左右", "10万+", "1.234,56", "1,23", "¥5 USD", "-(5)", "伍万五", "9" * 40, True, 1 / 3,
      datetime.date(2024, 1, 1)],
 )  # fmt: skip
 def test_what_is_no_single_amount_is_refused(cell: Cell) -> None:

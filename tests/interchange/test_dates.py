@@ -122,3 +122,37 @@ def test_an_offset_makes_it_aware() -> None:
 )  # fmt: skip
 def test_what_is_no_date(cell: Cell) -> None:
     assert problem(cell) == "bad_date"
+
+
+CHARACTERS = "〇一二三四五六七八九"
+
+
+def spoken(number: int) -> str:
+    """A number below a hundred as it is read."""
+    tens, ones = divmod(number, 10)
+    return f"{CHARACTERS[tens] if tens > 1 else ''}{'十' if tens else ''}{CHARACTERS[ones] if ones else ''}"
+
+
+@given(DAYS, st.sampled_from("日号"), st.sampled_from(["", " 星期三"]))
+def test_a_date_in_characters_is_the_date(day: datetime.date, mark: str, weekday: str) -> None:
+    year = "".join(CHARACTERS[int(digit)] for digit in str(day.year))
+    text = f"{year}年{spoken(day.month)}月{spoken(day.day)}{mark}"
+    assert read_moment(text + weekday) == day
+    assert read_moment(text.replace("〇", "零")) == day
+
+
+@given(DAYS)
+def test_a_number_of_the_other_calendar_is_a_day_of_it(day: datetime.date) -> None:
+    serial = (day - datetime.date(1904, 1, 1)).days
+    for form in (float(serial), str(serial)):
+        if serial >= 10_000:
+            assert read_moment(form, from_1904=True) == day
+            assert read_moment(form) == day - datetime.timedelta(days=1462)
+    assert read_moment(f"{day:%Y%m%d}", from_1904=True) == day
+
+
+@pytest.mark.parametrize(
+    "text", ["二〇二四年十三月一日", "二〇二四年二月三十日", "二〇二四年三月", "三月十五日", "二千年一月一日"]
+)
+def test_characters_that_name_no_day_are_no_date(text: str) -> None:
+    assert problem(text) == "bad_date"

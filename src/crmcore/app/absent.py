@@ -79,7 +79,7 @@ def put_away(work: Work, customer_id: str, subject: str, subject_id: str, conten
         )
 
 
-def put_away_content(work: Work, subject: str, subject_id: str) -> Any:
+def kept_content(work: Work, subject: str, subject_id: str) -> Any:
     """What :func:`put_away` keeps; None where there is nothing. Raises :class:`StoreCorrupt` where a piece is missing."""
     return _content(_parts(work, subject, subject_id))
 
@@ -92,19 +92,33 @@ def give_back(work: Work, subject: str, subject_id: str) -> Any:
     return _content(parts)
 
 
+def rewrite(work: Work, customer_id: str, subject: str, subject_id: str, content: Any, reason: str) -> None:
+    """Keeps something else in place of what was put away."""
+    for part in _parts(work, subject, subject_id):
+        work.remove(part)
+    work.flush()  # the new pieces have the ids of the old ones
+    put_away(work, customer_id, subject, subject_id, content, reason)
+
+
 def take_away(work: Work, record: Entity, customer_id: str, reason: str) -> None:
-    """Takes a record off the lists, as a part of what a customer's absence took along; ``reason`` is merged or deleted."""
+    """Takes a record off the lists, as a part of what a customer's absence took along; ``reason`` is merged or deleted.
+
+    What was merged is still found by its keys.
+    """
     put_away(work, customer_id, record.entity, record.id, to_content(record), reason)
-    work.remove(record)
+    work.remove(record, findable=reason == "merged")
 
 
-def bring_back(work: Work, subject: str, subject_id: str) -> Entity | None:
-    """Puts an absent record on the lists again, exactly as it was; None where it isn't absent."""
+def bring_back(work: Work, subject: str, subject_id: str, action: str = "customer.restored") -> Entity | None:
+    """Puts an absent record on the lists again, exactly as it was; None where it isn't absent.
+
+    Plugins are told of it by the action.
+    """
     content = give_back(work, subject, subject_id)
     if content is None:
         return None
     record = from_content(subject, content)
-    work.add(record, f"{subject}.brought_back")
+    work.add(record, action, recalled=True)
     return record
 
 

@@ -9,7 +9,7 @@ import attrs
 
 from crmcore.app.engine import Engine
 from crmcore.app.obligations import Obligations
-from crmcore.domain import ENTITIES, Customer, Entity, Event, Opportunity
+from crmcore.domain import ENTITIES, AbsentRecord, Customer, Entity, Event, Opportunity
 from crmcore.domain.event import changes_of
 from crmcore.errors import Invalid, Language, SchemaMismatch, StoreCorrupt, language_of
 from crmcore.playbooks import Playbook
@@ -52,6 +52,7 @@ _REFERENCES: Mapping[str, str] = {
     "plan_id": "follow_up_plans",
     "follow_up_id": "follow_ups",
 }
+_MAY_NAME_ABSENT = frozenset(("event", "absent_record", "outbox_message"))
 
 
 @attrs.frozen(kw_only=True)
@@ -172,10 +173,16 @@ def _unknown(playbook: Playbook, transaction: Transaction) -> Iterator[Finding]:
 
 def _dangling(transaction: Transaction) -> Iterator[Finding]:
     ids = {name: {row[0] for row in transaction.scan(name)} for name in dict.fromkeys(_REFERENCES.values())}
+    absent = CODECS[AbsentRecord].collection.position("subject_id")
+    off_the_lists = {row[absent] for row in transaction.scan("absent_records")}
     for cls in ENTITIES:
         shape = CODECS[cls].collection
+        # What tells of what was may name a customer that is off the lists.
+        more = off_the_lists if cls.entity in _MAY_NAME_ABSENT else set()
         named = [
-            (field, shape.position(field), ids[target]) for field, target in _REFERENCES.items() if field in cls.kinds
+            (field, shape.position(field), ids[target] | more)
+            for field, target in _REFERENCES.items()
+            if field in cls.kinds
         ]
         for row in transaction.scan(cls.collection) if named else ():
             for field, place, known in named:

@@ -13,6 +13,7 @@ from crmcore.app.audit import Audit, begin_chains, chains_begun
 from crmcore.app.checking import Checked, Progress, check
 from crmcore.app.contacts import Contacts
 from crmcore.app.customers import Customers
+from crmcore.app.duplicates import Duplicates
 from crmcore.app.encryption import Rekeyed, begin, encrypt, encrypted_fields, opened_with, rekey
 from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
@@ -25,6 +26,7 @@ from crmcore.app.objections import Objections
 from crmcore.app.obligations import Obligations
 from crmcore.app.opportunities import Opportunities
 from crmcore.app.orders import Orders
+from crmcore.app.quality_checks import QualityChecks
 from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
@@ -32,7 +34,7 @@ from crmcore.app.tickets import Tickets
 from crmcore.app.tiers import Tiers
 from crmcore.app.users import Users
 from crmcore.app.work import Work
-from crmcore.domain import Entity, Setting
+from crmcore.domain import Contact, Customer, Entity, Setting
 from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError, ReadOnly
 from crmcore.playbooks import Playbook, load
 from crmcore.playbooks.loading import load_or_check
@@ -44,6 +46,7 @@ from crmcore.storage.keys import KeyRing
 
 if TYPE_CHECKING:  # few stores are edited; the others needn't wait for this
     from crmcore.app.edit_reports import EditReport, KeptReport
+    from crmcore.app.erasing import Erased
 
 
 T = TypeVar("T")
@@ -68,6 +71,26 @@ class CRM(Engine):
         from crmcore.app.edit_reports import kept_report
 
         return self.read(kept_report)
+
+    def erase(
+        self,
+        customer: Customer | str,
+        contact: Contact | str | None = None,
+        *,
+        reason: str,
+        by: str = "crmcore",
+        dry_run: bool = False,
+    ) -> Erased:
+        """Erases a customer who is a person, or people at one that is none: see :func:`crmcore.app.erasing.erase`."""
+        from crmcore.app.erasing import erase
+
+        return erase(self, customer, contact, reason=reason, actor=by, dry_run=dry_run)
+
+    def clean(self) -> tuple[bool, tuple[str, ...]]:
+        """Cleans the store's files of what was erased, where that could not be done at once: see :func:`crmcore.app.erasing.clean`."""
+        from crmcore.app.erasing import clean
+
+        return clean(self)
 
     @property
     def audit(self) -> Audit:
@@ -103,6 +126,7 @@ class Session:
         self._guarded = guarded = Guarded(crm, actor)
         self.customers = Customers(guarded, actor)
         self.contacts = Contacts(guarded, actor)
+        self.duplicates = Duplicates(guarded, actor)
         self.attachments = Attachments(guarded, actor)
         self.follow_ups = FollowUps(guarded, actor)
         self.plans = Plans(guarded, actor)
@@ -120,6 +144,7 @@ class Session:
         self.imports = Imports(guarded, actor)
         self.exports = Exports(guarded, actor)
         self.reports = Reports(guarded, actor)
+        self.quality = QualityChecks(guarded, actor)
 
     def may(self, action: str, what: Entity | str) -> Decision:
         """Whether the user may do an action of :data:`crmcore.rules.permissions.ACTIONS` to a record as it is now, or to any record

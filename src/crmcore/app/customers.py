@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crmcore.app.contacts import contact_values
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import Page, having, named_like, read_page, where_all
+from crmcore.app.finding import Page, find_customer, having, named_like, read_page, where_all
+from crmcore.app.histories import history_where
 from crmcore.app.loops import future_issues
+from crmcore.app.merging import Merged, Unmerged, as_seen, merge, plan_merge, unmerge
 from crmcore.app.moving import carry_on, decided, due_move, read_visits, target_of, told_automatic
 from crmcore.app.provenance import FieldSource, field_sources
 from crmcore.app.referrals import note_won
+from crmcore.app.similar import Likeness, likenesses, refuse_duplicate
 from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
-from crmcore.domain import Contact, Customer, Event
+from crmcore.domain import Alias, Contact, Customer, Event
 from crmcore.domain.policies import Stage, Transition
-from crmcore.domain.values import fold
 from crmcore.errors import DuplicateCustomer, Invalid, Issue
+from crmcore.rules.findings import customer_findings
 from crmcore.rules.stages import NO_FIELDS, Move, moved, reason_issues
 from crmcore.rules.tiering import until_issues
 from crmcore.rules.timing import day_start, zone_named
 from crmcore.rules.validation import check_customer, check_number, meant
 from crmcore.rules.visits import Visit
+from crmcore.storage.contract import Transaction
 from crmcore.storage.query import And, Eq, Ge, IsNull, Ne, Where
+
+if TYPE_CHECKING:  # persons are rarely erased; the others needn't wait for this
+    from crmcore.app.erasing import Erased
 
 CustomerReference: TypeAlias = Customer | str
 """A customer, its id or its number. Where a customer is handed in and what is to be changed of it was changed by somebody
 else since it was read, the change is refused with ``Conflict``."""
 
+#: The id of a customer that is not on file.
+UNKNOWN = "-"
 #: What only a use case of its own may change: numbers are drawn, stages are moved, owners handed over.
 FIXED = (*STAMPS, "number", "stage", "stage_since", "owner", "last_follow_up_at", "tier_reason")
 _CONFIRMED = ("confirmed_by", "confirmed_at")
@@ -74,13 +83,13 @@ def register_customer(
     if customer is None or issues:
         raise Invalid(issues)
     if not allow_duplicate:
-        _refuse_duplicate(work, customer)
+        refuse_duplicate(work, customer, built)
     if numbered:
         work.claim_number("customer", customer.number)
-        if work.find(Customer, Eq("number", customer.number), limit=1):
+        if work.find(Customer, Eq("number", customer.number), limit=1) or work.get(Alias, customer.number):
             raise Invalid([Issue(code="duplicate_number", field="customer.number")])
     else:
-        number = work.draw_number("customer", on=work.today, short_name=customer.short_name)
+        number = work.draw_number("customer", customer, on=work.today)
         customer = customer.replace(number=number)
     work.begin(customer, "customer.registered")
     for contact in built:
@@ -93,23 +102,6 @@ def _known_since(work: Work, given: Mapping[str, Any]) -> datetime:
     stage = work.playbook.lifecycle.find(given["stage"]) if isinstance(given["stage"], str) else None
     day = given.get("contract_signed_on" if stage is not None and stage.outcome == "won" else "first_contact_on")
     return min(day_start(day, zone_named(work.playbook.timezone)), work.now) if type(day) is date else work.now
-
-
-def _refuse_duplicate(work: Work, customer: Customer) -> None:
-    """One customer, one file (seeds 003, 004): the same USCC, or an enterprise of the same name. Two people may share one."""
-    conditions: list[Where] = []
-    if customer.uscc:
-        conditions.append(Eq("uscc", customer.uscc))
-    if customer.kind == "enterprise":
-        conditions.append(And(Eq("name_key", fold(customer.name)), Eq("kind", "enterprise")))
-    for condition in conditions:
-        for same in work.find(Customer, condition, limit=2):
-            if same.id == customer.id:
-                continue
-            if not work.sees(same):
-                raise DuplicateCustomer("this customer is registered already", number=None, id=None)
-            told = f"this customer is registered already as {same.number}"
-            raise DuplicateCustomer(told, number=same.number, id=same.id)
 
 
 def _checked(work: Work, current: Customer, changes: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
@@ -194,7 +186,7 @@ def update_customer(
     told = _checked(work, current, changes, reason)
     changed = work.change(current, "customer.updated", told, reason=reason)
     if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
-        _refuse_duplicate(work, changed)
+        refuse_duplicate(work, changed)
     return carry_customer_on(work, changed, due_move(work, current))
 
 
@@ -220,7 +212,35 @@ class Customers(UseCases):
         if number is not None:
             values["number"] = number
         people = mappings(contacts, "customer.contacts")  # a unit of work may be tried more than once
-        return self.write(lambda work: register_customer(work, values, people, allow_duplicate=allow_duplicate))
+        return self._told(lambda work: register_customer(work, values, people, allow_duplicate=allow_duplicate))
+
+    def _told(self, decide: Callable[[Work], Customer]) -> Customer:
+        """Does it; of a customer that stands in the way only that is told which the user may see."""
+        try:
+            return self.write(decide)
+        except DuplicateCustomer as duplicate:
+            id = duplicate.details["id"]
+            if id is not None and self.engine.read(lambda transaction: find_customer(transaction, id)) is None:
+                raise DuplicateCustomer("this customer is registered already, by somebody else") from None
+            raise
+
+    def similar(self, *, contacts: Iterable[Mapping[str, Any]] = (), **values: Any) -> list[Likeness]:
+        """The customers on file that are, or may be, the one with these values, the surest first. Nothing is written.
+
+        ``values`` and ``contacts`` are as for :meth:`register`, as far as they are known; none is required. Each answer says
+        why, of what the user may see; what it is worth says the playbook. Raises :class:`Invalid`.
+        """
+        playbook, now = self.engine.playbook, self.engine.now()
+        given = {"name": "-", "stage": playbook.lifecycle.initial, "number": "-", **meant("customer", values, playbook)}
+        stamps = {"created_at": now, "created_by": self.actor, "updated_at": now, "updated_by": self.actor}
+        stamps["stage_since"] = now
+        customer = Customer(id=UNKNOWN, **{**stamps, **given})
+        stamps.pop("stage_since")
+        people = [
+            Contact(id=UNKNOWN, **{"name": "-", **contact_values(person), **stamps, "customer_id": UNKNOWN})
+            for person in mappings(contacts, "customer.contacts")
+        ]
+        return likenesses(self.engine, customer, people)
 
     def get(self, customer: CustomerReference) -> Customer:
         """The customer as it is now, by number, by id or by itself. Raises :class:`NotFound`."""
@@ -242,7 +262,15 @@ class Customers(UseCases):
             current = work.current(Customer, customer, changes)
             return update_customer(work, current, changes, reason=reason)
 
-        return self.write(decide)
+        return self._told(decide)
+
+    def findings(self, customer: CustomerReference) -> list[Issue]:
+        """What looks wrong of a customer and its people, as warnings: forms, contradictions, a vague need. It is kept all the same."""
+        found = self.get(customer)
+        people = self.listed(Contact, Eq("customer_id", found.id), ("created_at", "id"))
+        told = [{name: getattr(one, name) for name in one.kinds} for one in people]
+        values = {name: getattr(found, name) for name in Customer.kinds}
+        return customer_findings(values, told, self.engine.playbook, self.engine.plugins.normaliser)
 
     def move(self, customer: CustomerReference, to: str, *, reason: str | None = None, **fields: Any) -> Customer:
         """Moves to another stage of the lifecycle, by its key or any of its labels; ``fields`` are set with the move.
@@ -288,6 +316,19 @@ class Customers(UseCases):
         name = self.actor if owner is None else owner
         where = And(Eq("owner", name), IsNull("confirmed_at"), Ne("created_by", name))
         return self.listed(Customer, where, ("number",))
+
+    def erase(
+        self,
+        customer: CustomerReference,
+        contact: Contact | str | None = None,
+        *,
+        reason: str,
+        dry_run: bool = False,
+    ) -> Erased:
+        """Erases a customer who is a person, or people at one that is none: see :func:`crmcore.app.erasing.erase`."""
+        from crmcore.app.erasing import erase
+
+        return erase(self.engine, customer, contact, reason=reason, actor=self.actor, dry_run=dry_run)
 
     def add_collaborators(self, customer: CustomerReference, *names: str) -> Customer:
         """Lets others work with the owner: a name, or name/department as ``hua/技术支持``."""
@@ -350,7 +391,55 @@ class Customers(UseCases):
     ) -> Page[Event]:
         """What happened to the customer and everything that hangs on it, newest first."""
         found = self.get(customer)
-        where: Where = Eq("customer_id", found.id)
-        if since is not None:
-            where = And(where, Ge("at", since))
-        return self.engine.read(lambda transaction: read_page(transaction, Event, where, ("-at", "-id"), limit, after))
+
+        def look(transaction: Transaction) -> Page[Event]:
+            where = history_where(transaction, found.id)
+            if since is not None:
+                where = And(where, Ge("at", since))
+            return read_page(transaction, Event, where, ("-at", "-id"), limit, after)
+
+        return self.engine.read(look)
+
+    def merge(
+        self,
+        keep: CustomerReference,
+        absorb: CustomerReference,
+        *,
+        prefer: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+    ) -> Merged:
+        """Makes one customer of two that are the same: ``keep`` stays, ``absorb`` goes from the lists.
+
+        Each field is decided by :data:`crmcore.rules.merging.RULES`; ``prefer`` says otherwise for some: ``keep`` or
+        ``absorb`` takes that one's value, anything else is the value. Everything that hangs on the absorbed customer changes
+        hands. Its number stands for the other one from now on. Nothing is lost: :meth:`unmerge` takes it back.
+
+        Raises :class:`MergeRefused` for a customer with itself, for one that is absorbed already, and for two with different
+        registration numbers, unless ``prefer`` says which ``uscc`` is right; :class:`NotFound`, :class:`Invalid`.
+        """
+        preferred = _preferred(prefer)
+        return self.write(lambda work: as_seen(work, merge(work, keep, absorb, preferred, reason)))
+
+    def plan_merge(
+        self, keep: CustomerReference, absorb: CustomerReference, *, prefer: Mapping[str, Any] | None = None
+    ) -> Merged:
+        """What :meth:`merge` would make of the two, field by field and record by record. Nothing is written."""
+        preferred = _preferred(prefer)
+        return self.write(lambda work: as_seen(work, plan_merge(work, keep, absorb, preferred)[0]))
+
+    def unmerge(self, number: str, *, reason: str | None = None) -> Unmerged:
+        """Takes a merge back: the absorbed customer, by its number, is on the lists again as it was, with its records.
+
+        What was done since is not lost: what was changed in its records goes with them, and so does what came since and hangs on
+        one of them; a field of the other customer that somebody changed since stays. The answer tells all of it. Merges can be
+        taken back in any order, but that of one whose absorber was absorbed itself waits for that one's.
+
+        Raises :class:`NotFound` for a number that was not absorbed, :class:`MergeRefused` where something is to be done first.
+        """
+        return self.write(lambda work: unmerge(work, number, reason))
+
+
+def _preferred(prefer: Any) -> dict[str, Any]:
+    if prefer is not None and not (isinstance(prefer, Mapping) and all(isinstance(name, str) for name in prefer)):
+        raise Invalid([Issue(code="bad_type", field="customer.prefer", facts={"expected": "a mapping"})])
+    return dict(prefer or {})

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from crmcore.app.finding import read_all
+from crmcore.app.histories import histories
 from crmcore.app.work import Whose, Work
 from crmcore.domain import Event, Obligation
-from crmcore.domain.event import standing
 from crmcore.rules.obligations import Settlement, derive, settle
 from crmcore.rules.rulebook import Rulebook
 from crmcore.storage.contract import Transaction
@@ -39,13 +39,17 @@ def settle_scopes(work: Work, scopes: Sequence[Whose]) -> list[Settlement]:
     if known:
         work.flush()
         settlements += settlements_of(work.transaction, known, work.rulebook)
+    gone = {one.id: one for settlement in settlements for one in settlement.gone}
     for settlement in settlements:
         for begun in settlement.begun:
-            work.add(begun, "obligation.opened")
+            if old := gone.pop(begun.id, None):  # it went from one customer to another
+                work.put(begun.replace(version=old.version + 1), old, f"obligation.{begun.state}")
+            else:
+                work.add(begun, "obligation.opened")
         for before, after in settlement.changed:
             work.put(after, before, f"obligation.{after.state}")
-        for gone in settlement.gone:
-            work.remove(gone)
+    for one in gone.values():
+        work.remove(one)
     return settlements
 
 
@@ -59,9 +63,11 @@ def settlements_of(transaction: Transaction, scopes: Sequence[Whose], rulebook: 
 
 
 def histories_of(transaction: Transaction, scopes: Sequence[Whose]) -> dict[Whose, list[Event]]:
-    """Every event of each customer, or of an action that belongs to none, but those that were taken back."""
-    found = _of_each(transaction, Event, scopes, In("action", _ACTIONS))
-    return {scope: standing(events) for scope, events in found.items()}
+    """Every event that counts for each customer, or of an action that belongs to none."""
+    unowned = [scope for scope in scopes if scope[0] is None]
+    of_customers = histories(transaction, [customer_id for customer_id, _ in scopes if customer_id is not None])
+    of_actions = _of_each(transaction, Event, unowned, In("action", _ACTIONS))
+    return {scope: of_customers[scope[0]] if scope[0] is not None else of_actions[scope] for scope in scopes}
 
 
 def histories_of_all(transaction: Transaction, everybody: Sequence[Whose]) -> Iterator[list[Event]]:

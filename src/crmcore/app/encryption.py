@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar, cast
 
 import attrs
 
 from crmcore.domain.playbook import Playbook
-from crmcore.errors import KeyMissing, StoreBusy
+from crmcore.errors import Conflict, KeyMissing, StorageError, StoreBusy
 from crmcore.storage.codec import SEALED
 from crmcore.storage.contract import Change, Store, Transaction, Update
 from crmcore.storage.keys import KeyRing
@@ -28,12 +29,11 @@ T = TypeVar("T")
 Progress = Callable[[str, int], None]
 """Told what is being looked through: the collection, and how many rows of it so far."""
 
-PAGE = 2_000
-BATCH = 250
+BATCH = 4_000
 """Rows per transaction: others wait for no longer than these take."""
 PASSES = 3
 _ATTEMPTS = 20
-_PAUSE_SECONDS = 0.002
+_PAUSE_SECONDS = 0.005
 
 
 @attrs.frozen(kw_only=True)
@@ -105,7 +105,15 @@ def encrypt(store: Store, fields: Sequence[str], progress: Progress | None = Non
     _patiently(lambda: _write_raw(store, settle))
     _follow(store)
     done = rekey(store, progress)
-    return attrs.evolve(done, remains=tuple(store.store.scrub()))
+    return attrs.evolve(done, remains=_cleaned(store.store))
+
+
+def _cleaned(store: Store) -> tuple[str, ...]:
+    """Takes what was plain out of the store's files, and says what may still hold it."""
+    try:
+        return tuple(store.clean())
+    except StorageError as problem:  # others use it just now, or it can't
+        return (problem.message,)
 
 
 def rekey(store: Store, progress: Progress | None = None) -> Rekeyed:
@@ -157,14 +165,14 @@ def _brought_in_line(store: SealedStore, name: str, progress: Progress | None) -
     last = ""
     while True:
         with store.raw() as transaction:
-            rows = list(transaction.find(Query(name, Gt("id", last) if last else None, ("id",), None, PAGE)))
+            rows = list(transaction.find(Query(name, Gt("id", last) if last else None, ("id",), None, BATCH)))
         if not rows:
             return written
         last = cast(str, rows[-1][0])
         shape = _shape(store, name)
-        stale = [cast(str, row[0]) for row in rows if not shape.is_current(row)]
-        for start in range(0, len(stale), BATCH):
-            written += _patiently(lambda some=stale[start : start + BATCH]: _rewritten(store, name, some))  # type: ignore[misc]
+        stale = [row for row in rows if not shape.is_current(row)]
+        if stale:
+            written += _patiently(partial(_rewritten, store, name, stale))
             time.sleep(_PAUSE_SECONDS)  # another writer's turn
         looked_at += len(rows)
         if progress:
@@ -176,11 +184,20 @@ def _shape(store: SealedStore, name: str) -> Shape:
     return store.sealing.shapes[name]
 
 
-def _rewritten(store: SealedStore, name: str, ids: Iterable[str]) -> int:
+def _rewritten(store: SealedStore, name: str, rows: Sequence[Row]) -> int:
+    """Writes rows anew that were read a moment ago; those that were changed meanwhile are read again."""
+    shape = _shape(store, name)
+    try:
+        with store.transaction(write=True) as transaction:
+            transaction.apply(_next_versions(name, shape, rows))
+        return len(rows)
+    except Conflict:
+        pass
     with store.transaction(write=True) as transaction:
         assert isinstance(transaction, SealedTransaction)
         shape = _shape(store, name)
-        rows = [row for row in transaction.inner.get_many(name, list(ids)).values() if not shape.is_current(row)]
+        there = transaction.inner.get_many(name, [cast(str, row[0]) for row in rows]).values()
+        rows = [row for row in there if not shape.is_current(row)]
         transaction.apply(_next_versions(name, shape, rows))
     return len(rows)
 

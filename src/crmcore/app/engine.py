@@ -13,6 +13,7 @@ from crmcore.app import match_keys
 from crmcore.app.chain_keys import keys_of
 from crmcore.app.duties import settle_touched
 from crmcore.app.finding import find_customer, find_one
+from crmcore.app.similar import Resemblance
 from crmcore.app.sources import Clock, IdSource, new_salt
 from crmcore.app.work import Work
 from crmcore.domain import ENTITIES, Chain, Customer, Entity, Setting
@@ -62,6 +63,7 @@ class Engine:
         self.rulebook = Rulebook(playbook)
         self.clock = clock
         self.new_id = ids
+        self.resemblance = Resemblance(self.read, plugins)
         self.new_salt = new_salt
         self.audit_keys = keys_of(keys)
         self._closed = False

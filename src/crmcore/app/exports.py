@@ -90,14 +90,15 @@ def _cell(field: str, found: Found, crm: Engine) -> Cell:
         # What has no reference of another system is known by its own id.
         return getattr(record, "reference", None) or record.id
     if field in FIELD_KINDS:
-        return _shown(getattr(record, name), crm)
+        return shown(getattr(record, name), crm)
     if field in COMPOUND_FIELDS or field in DERIVED_FIELDS:
         make = _MADE.get(name)
         return make(record, found, crm) if make else None
-    return _shown(record.custom.get(name), crm)
+    return shown(record.custom.get(name), crm)
 
 
-def _shown(value: Any, crm: Engine) -> Cell:
+def shown(value: Any, crm: Engine) -> Cell:
+    """A value of a record as a cell of a sheet."""
     if isinstance(value, tuple):
         return ";".join(value) or None
     if isinstance(value, bool):

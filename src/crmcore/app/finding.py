@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
@@ -78,6 +79,10 @@ class Marked(Transaction):
     """A transaction that lets the library at its own marks, which tell nothing of a customer, whoever reads through it."""
 
     marks: Transaction
+
+    @abstractmethod
+    def can_be_asked(self, entity: str, field: str) -> bool:
+        """Whether records may be found by a field."""
 
 
 def marks_of(transaction: Transaction) -> Transaction:

@@ -42,6 +42,9 @@ class GuardedTransaction(Marked):
         self._plain = self.marks = plain
         self._sight = sight
 
+    def can_be_asked(self, entity: str, field: str) -> bool:
+        return self._sight.standing.rights.can_be_asked(entity, field)
+
     def get(self, collection: str, id: str) -> Row | None:
         row = self._plain.get(collection, id)
         return None if row is None else next(self._sight.seen(collection, [row]), None)

@@ -22,13 +22,15 @@ from crmcore.app.work import Work
 from crmcore.domain import ImportRun
 from crmcore.domain.playbook import FIELD_KINDS
 from crmcore.domain.values import fold
-from crmcore.errors import DomainError, ImportRejected, Invalid, Issue, NotFound
+from crmcore.errors import DomainError, ImportRejected, Invalid, Issue, Language, NotFound
 from crmcore.interchange.dates import DateOrder
 from crmcore.interchange.drafts import Draft, plain_heading, read_drafts
 from crmcore.interchange.headers import Header, HeaderColumn, Vocabulary, explain_no_header, find_header
 from crmcore.interchange.mapping import Mapped, read_mapping
+from crmcore.interchange.rejected_rows import REASON_HEADINGS, rejected_rows
 from crmcore.interchange.rejections import WHOLE_FILE, reason_text, rejected
-from crmcore.interchange.sheets import Sheet, read_sheets
+from crmcore.interchange.sheets import Sheet, read_sheets, workbooks
+from crmcore.playbooks.wording import said
 from crmcore.storage.query import Eq
 
 BATCH = 250
@@ -52,6 +54,11 @@ class SheetPlan:
     drafts: tuple[Draft, ...]
     issues: tuple[Issue, ...]
     note: str | None = None
+    path: Path = attrs.field(default=Path(), repr=False)
+    places: Mapping[str, int] = attrs.field(factory=dict, repr=False)
+    """The column of each field, from 1."""
+    reason_column: int = attrs.field(default=1, repr=False)
+    """Where a copy says why a row was rejected."""
 
     @property
     def rows(self) -> int:
@@ -195,7 +202,7 @@ class Imports(UseCases):
                 sheets = [found for found in sheets if found.name == sheet]
                 if not sheets:
                     raise ImportRejected("no_sheet", "there is no sheet of that name", part=sheet, file=_shown(path))
-            own = [self._plan_sheet(_shown(path), found, vocabularies, mapped) for found in sheets]
+            own = [self._plan_sheet(path, found, vocabularies, mapped) for found in sheets]
             if all(item.table is None for item in own):
                 note = (own[0].note if own else None) or "there is no sheet with anything in it"
                 named = ", ".join(item.sheet for item in own) or WHOLE_FILE
@@ -228,8 +235,10 @@ class Imports(UseCases):
             raise DomainError("this import is undone already")
         return undo(self.engine, self.actor, found, progress)
 
-    def _plan_sheet(self, file: str, sheet: Sheet, vocabularies: Mapping[str, Vocabulary], mapped: Mapped) -> SheetPlan:
-        crm = self.engine
+    def _plan_sheet(
+        self, path: Path, sheet: Sheet, vocabularies: Mapping[str, Vocabulary], mapped: Mapped
+    ) -> SheetPlan:
+        crm, file = self.engine, _shown(path)
         columns = {heading: field or None for heading, field in mapped.columns.items()}
         # Among tables that fit alike, the one that the sheet is called goes first.
         called = [
@@ -239,8 +248,11 @@ class Imports(UseCases):
         header = find_header(sheet, vocabularies, mapping=columns)
         if header is None:
             note = explain_no_header(sheet, vocabularies) if sheet.rows else "the sheet is blank"
-            return SheetPlan(file=file, sheet=sheet.name, table=None, header_row=None, drafts=(), issues=(), note=note)
-        drafts = tuple(_follow_one_another(read_drafts(sheet, header, crm.playbook, mapped, crm.zone)))
+            return SheetPlan(
+                file=file, sheet=sheet.name, table=None, header_row=None, drafts=(), issues=(), note=note, path=path
+            )
+        read = read_drafts(sheet, header, crm.playbook, mapped, crm.zone, crm.plugins.normaliser)
+        drafts = tuple(_follow_one_another(read))
         issues = [*_column_issues(sheet, header), *(issue for draft in drafts for issue in draft.issues)]
         return SheetPlan(
             file=file,
@@ -250,6 +262,12 @@ class Imports(UseCases):
             drafts=drafts,
             issues=tuple(issues),
             note=None if drafts else reason_text("no_rows"),
+            path=path,
+            places={column.field: column.column for column in reversed(header.columns) if column.field},
+            reason_column=next(
+                (column.column for column in header.columns if column.text.strip() in REASON_HEADINGS),
+                max(map(len, sheet.rows)) + 1,
+            ),
         )
 
 
@@ -285,7 +303,7 @@ def _column_issues(sheet: Sheet, header: Header) -> Iterator[Issue]:
                 facts=facts,
             )
     for column in header.columns:
-        if column.field is None:
+        if column.field is None and column.text.strip() not in REASON_HEADINGS:
             yield Issue(
                 code="ignored_column",
                 level="warning",
@@ -341,7 +359,7 @@ class ImportPlan:
                 batch = ready[start : start + BATCH]
                 for outcome, found in self._apply_batch(run, sheet.file, batch, told):
                     counts[outcome] += 1
-                    issues += found
+                    issues += (attrs.evolve(issue, column=sheet.places.get(issue.field or "")) for issue in found)
                 done += len(batch)
                 if progress:
                     progress(done, total)
@@ -361,6 +379,38 @@ class ImportPlan:
     ) -> ImportResult:
         """What :meth:`apply` would do, tried on a copy of the store in memory: stores nothing."""
         return self._on(self._engine.copied_to_memory()).apply(progress, answers)
+
+    def write_rejected(
+        self, result: ImportResult, to: Path | str, *, encoding: str | None = None, language: Language = "zh-CN"
+    ) -> bool:
+        """Writes a copy of the file as a workbook in which each rejected row says why and each wrong cell is red; gives whether
+        any row was rejected, without which nothing is written.
+
+        Filled right, the copy is imported as it is: the column of reasons is passed over, and the rows that were taken in, which
+        it hides, are known. ``result`` is what :meth:`apply` or :meth:`rehearse` gave. Raises ValueError for a plan of
+        several files, and where the copy would take the place of the file; ``MissingExtra`` without the library for workbooks.
+        """
+        (source,) = sources if len(sources := {sheet.path for sheet in self.sheets}) == 1 else (None,)
+        if source is None:
+            raise ValueError("rejected rows are written for one file at a time")
+        if Path(to).exists() and Path(to).samefile(source):
+            raise ValueError("the copy would take the place of the file")
+        marked = []
+        for sheet, outcome in zip(self.sheets, result.sheets, strict=True):
+            found = rejected_rows(
+                sheet.sheet,
+                outcome.issues,
+                (draft.row for draft in sheet.drafts),
+                header_row=sheet.header_row or 1,
+                column=sheet.reason_column,
+                said=lambda issue: said(issue, self._engine.playbook, language),
+                language=language,
+            )
+            if found is not None:
+                marked.append(found)
+        if marked:
+            workbooks().write_rejected(Path(to), source, marked, encoding=encoding)
+        return bool(marked)
 
     def differences(self, answers: Mapping[Question, Answer] | None = None) -> list[RowDifference]:
         """What each row would change, field by field, before and after: found on a copy of the store, and nothing is stored."""

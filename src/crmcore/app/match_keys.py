@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from crmcore.domain import Contact, Customer, Entity, MatchKey, Setting
 from crmcore.rules.normalisation import Normaliser, match_keys
@@ -38,11 +38,17 @@ def key_changes(
     transaction: Transaction,
     changed: Iterable[tuple[Entity | None, Entity | None]],
     normaliser: Normaliser,
+    known_ids: Container[str] = (),
 ) -> Iterator[Change]:
-    """What keeps the keys in step with changes: pairs of before (None: new) and after (None: gone). New ones need no look."""
+    """What keeps the keys in step with changes: pairs of before (None: new) and after (None: gone).
+
+    New ones need no look, but for ``known_ids``, which may have keys already.
+    """
     known: list[tuple[Entity, list[Row]]] = []
     for before, after in changed:
-        if before is None:
+        if before is None and after is not None and after.id in known_ids:
+            known.append((after, key_rows(after, normaliser)))
+        elif before is None:
             for row in key_rows(after, normaliser):
                 yield Insert("match_keys", row)
         elif isinstance(before, (Customer, Contact)):
@@ -57,10 +63,8 @@ def _brought_in_line(transaction: Transaction, known: Sequence[tuple[Entity, lis
     for start in range(0, len(known), BATCH):
         some = known[start : start + BATCH]
         kept: dict[object, list[Row]] = {entity.id: [] for entity, _ in some}
-        whose = {getattr(entity, "customer_id", entity.id): None for entity, _ in some}
-        for row in transaction.find(Query("match_keys", In("customer_id", tuple(whose)))):
-            if row[_SUBJECT_ID] in kept:
-                kept[row[_SUBJECT_ID]].append(row)
+        for row in transaction.find(Query("match_keys", In("subject_id", tuple(entity.id for entity, _ in some)))):
+            kept[row[_SUBJECT_ID]].append(row)
         for entity, wanted in some:
             before = {row[0]: row for row in kept[entity.id]}
             for row in wanted:

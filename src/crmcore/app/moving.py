@@ -11,6 +11,7 @@ from crmcore.domain import Attachment, Customer, Event, Opportunity
 from crmcore.domain.event import standing
 from crmcore.domain.policies import StageGraph, Transition
 from crmcore.errors import TransitionRefused
+from crmcore.rules.merging import without_undone_merges
 from crmcore.rules.stages import NO_EVIDENCE, NO_FIELDS, Move, decide, due, unknown_stage
 from crmcore.rules.visits import Visit, visits
 from crmcore.storage.codec import CODECS
@@ -105,7 +106,7 @@ def read_visits(transaction: Transaction, record: Customer | Opportunity, now: d
         # An opportunity may have had another customer before, or none.
         where = And(In("action", ("opportunity.opened", "opportunity.moved")), Eq("subject_id", record.id))
     load: Callable[[Row], Event] = CODECS[Event].load
-    return visits(standing(map(load, transaction.find(Query("events", where)))), now)
+    return visits(without_undone_merges(standing(map(load, transaction.find(Query("events", where, ("id",)))))), now)
 
 
 def customer_of(record: Customer | Opportunity) -> str | None:

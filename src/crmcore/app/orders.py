@@ -28,7 +28,7 @@ def sign_order(
     if told.get("signed_on") is None:
         told["signed_on"] = work.today
     if told.get("number") is None and "order" in work.playbook.numbering:
-        told["number"] = work.draw_number("order", on=work.today, short_name=customer.short_name)
+        told["number"] = work.draw_number("order", customer, on=work.today)
     late = future_issues(work, "order.signed_on", told["signed_on"])
     order = build(work, Order, told, [*check_number("order", told.get("number"), work.playbook), *late])
     if "order" in work.playbook.numbering:

@@ -179,6 +179,10 @@ class Permit:
             if not self.readable(record, field):
                 refuse(self.standing.rights, f"{record.entity}.{field}", NOT_READ)
 
+    def must_write(self, record: Record, fields: Iterable[str]) -> None:
+        """Raises :class:`Forbidden` for a field that the user may not write."""
+        self._check_fields(record, fields)
+
     def sees(self, record: Entity) -> bool:
         """Whether the user sees the record."""
         return self.sight.allowed(record, self._reach(record))

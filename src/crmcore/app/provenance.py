@@ -11,6 +11,7 @@ import attrs
 from crmcore.app.finding import marks_of, read_all
 from crmcore.domain import Customer, Event, ImportedRow, ImportRun
 from crmcore.domain.event import changes_of, standing
+from crmcore.rules.merging import without_undone_merges
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import And, Eq
@@ -34,7 +35,7 @@ def field_sources(transaction: Transaction, customer: Customer) -> Mapping[str, 
     """The source of each field of a customer that holds something, by field."""
     where = And(Eq("customer_id", customer.id), Eq("subject", "customer"))
     last: dict[str, Event] = {}
-    for event in standing(read_all(transaction, Event, where, ("at", "id"))):
+    for event in without_undone_merges(standing(read_all(transaction, Event, where, ("id",)))):
         last |= dict.fromkeys(changes_of(event), event)
     held = {name: event for name, event in last.items() if getattr(customer, name, None) not in (None, (), {})}
     rows = _loaded(transaction, ImportedRow, {event.cause for event in held.values() if event.cause})

@@ -50,6 +50,7 @@ from crmcore.metrics import (
     duties,
     forecast,
     funnel,
+    incomplete,
     quality,
     replay,
     review,
@@ -61,6 +62,7 @@ from crmcore.metrics.activity import LOGGED_WITHIN
 from crmcore.metrics.dimensions import FACETS
 from crmcore.metrics.overview import along, with_breached
 from crmcore.metrics.risk import first_day_compared
+from crmcore.metrics.tables import Table
 from crmcore.playbooks.loading import load_or_check
 from crmcore.rules.obligations import derive
 from crmcore.rules.owed import Owed
@@ -258,6 +260,12 @@ class Reports(UseCases):
                 imported_ids=_imported(scope),
                 within=self._logged_within(),
             ),
+        )
+
+    def incomplete(self, *, of: Of | None = None) -> Table:
+        """The customers whose files lack a field that is asked for, as a sheet to be filled in and imported again."""
+        return self._look(
+            of, lambda scope: incomplete(scope.customers.values(), scope.all(Contact), self.engine.playbook)
         )
 
     def activity(self, *, since: date | None = None, until: date | None = None, of: Of | None = None) -> Activity:

@@ -34,7 +34,7 @@ class Tickets(UseCases):
             ticket = new_case(work, TICKET, Ticket, current, "assignee", told)
             numbered = "ticket" in work.playbook.numbering
             if ticket.number is None and numbered:
-                number = work.draw_number("ticket", on=work.today, short_name=current.short_name)
+                number = work.draw_number("ticket", current, on=work.today)
                 ticket = ticket.replace(number=number)
             elif ticket.number is not None:
                 if work.find(Ticket, Eq("number", ticket.number), limit=1):

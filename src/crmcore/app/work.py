@@ -26,6 +26,7 @@ from crmcore.domain.values import NO_CUSTOM
 from crmcore.errors import Conflict, Invalid, Issue, NotFound
 from crmcore.plugins import Context, Plugins, ProposedChange
 from crmcore.rules.audit import Keys, chain_of, chained
+from crmcore.rules.normalisation import Normaliser
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.stages import Move
 from crmcore.rules.validation import meant
@@ -46,7 +47,7 @@ Whose: TypeAlias = tuple[str | None, str]
 STAMPS = ("id", "version", "created_at", "created_by", "updated_at", "updated_by")
 _NOTHING: tuple[Any, ...] = ((), NO_CUSTOM)
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=to_plain).encode
+encode_changes = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=to_plain).encode
 
 
 @attrs.define
@@ -94,6 +95,8 @@ class Work:
         self._announced: list[_Pending] = []
         self._events: list[Event] = []
         self._removed: list[Entity] = []
+        self._findable: set[str] = set()
+        self._recalled: set[str] = set()
         self._touched: dict[Whose, None] = {}
         self._new: dict[str, list[Event]] = {}
         self._heads: dict[str, Chain] = {}
@@ -130,9 +133,19 @@ class Work:
         if self.permit is not None:
             self.permit.must_read(record, fields)
 
+    def must_write(self, record: Record, fields: Iterable[str]) -> None:
+        """Raises :class:`Forbidden` where the one who acts may not give a field of the record another value."""
+        if self.permit is not None:
+            self.permit.must_write(record, fields)
+
     def _check(self, before: Entity | None, after: Entity) -> None:
         if self.permit is not None and not self._following and isinstance(after, Record):
             self.permit.check(before if isinstance(before, Record) else None, after)
+
+    @property
+    def normaliser(self) -> Normaliser:
+        """The forms by which texts are compared."""
+        return self._plugins.normaliser
 
     # Reading
 
@@ -227,7 +240,7 @@ class Work:
     ) -> R:
         """The entity with some fields changed, and its event unless ``silent``; itself when nothing would change."""
         changes = meant(entity.entity, changes, self.playbook)
-        stamps = {"version": self._next_version(entity), "updated_at": self.now, "updated_by": self.actor}
+        stamps = {"version": self.next_version(entity), "updated_at": self.now, "updated_by": self.actor}
         changed = entity.replace(**changes, **stamps)
         different = _different(entity, changed, changes)
         if not different:
@@ -249,7 +262,7 @@ class Work:
     def move(self, move: Move, action: str) -> Any:
         """The record of a move that was decided, with its event."""
         before = move.before
-        moved = move.after.replace(version=self._next_version(before), updated_by=self.actor)
+        moved = move.after.replace(version=self.next_version(before), updated_by=self.actor)
         self.put(moved, before, action, move.reason)
         names = (name for name in type(moved).kinds if name not in STAMPS)
         different = _different(before, moved, names)
@@ -258,12 +271,15 @@ class Work:
         self.note(moved, action, different, move.reason)
         return moved
 
-    def _next_version(self, entity: Entity) -> int:
+    def next_version(self, entity: Entity) -> int:
+        """The version that a changed entity gets: one more, unless it is pending already."""
         return entity.version if entity.id in self._pending else entity.version + 1
 
-    def add(self, entity: Entity, action: str, reason: str | None = None) -> None:
-        """A new entity without an event of its own."""
+    def add(self, entity: Entity, action: str, reason: str | None = None, *, recalled: bool = False) -> None:
+        """A new entity without an event of its own; one that is ``recalled`` was there before."""
         self._check(None, entity)
+        if recalled:
+            self._recalled.add(entity.id)
         self._pending[entity.id] = _Pending(entity, None, None, action, reason)
         self._loaded[type(entity), entity.id] = entity
 
@@ -277,14 +293,16 @@ class Work:
             pending.entity, pending.action, pending.reason = changed, action, reason
         self._loaded[type(changed), changed.id] = changed
 
-    def remove(self, entity: Entity) -> None:
-        """An entity taken away, without an event of its own."""
+    def remove(self, entity: Entity, *, findable: bool = False) -> None:
+        """An entity taken away, without an event of its own; ``findable`` leaves the keys that it is found by."""
         if isinstance(entity, Record):
             self.ask(entity, "delete")
         self._removed.append(entity)
+        if findable:
+            self._findable.add(entity.id)
         self._loaded.pop((type(entity), entity.id), None)
 
-    def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> None:
+    def note(self, entity: Entity, action: str, changes: Mapping[str, Any], reason: str | None) -> Event:
         """The event of a change: what was done, and each field before and after. Raises :class:`Invalid` for a bad reason."""
         if reason is not None:
             check_reason(entity.entity, reason)
@@ -292,7 +310,7 @@ class Work:
             customer_id: str | None = entity.id
         else:  # a referral hangs on the customer who made it
             customer_id = getattr(entity, "customer_id", None) or getattr(entity, "referrer_id", None)
-        kept = _encode(dict(changes))
+        kept = encode_changes(dict(changes))
         if (excess := _units(kept) - MAX_TEXT) > 0:
             raise _too_long(entity.entity, changes, excess)
         event = Event(
@@ -314,6 +332,7 @@ class Work:
             self._new[customer_id].append(event)
         if (customer_id is not None or entity.entity == "action_plan") and self.rulebook.hears(action):
             self._touched[customer_id, customer_id or entity.id] = None
+        return event
 
     def take_touched(self) -> list[Whose]:
         """Whom something new was told of that can change what is owed, since it was last asked."""
@@ -331,9 +350,15 @@ class Work:
         self.note(entity, action, changes, reason)
         self._announced.append(_Pending(entity, entity.version, entity, action, reason))
 
-    def draw_number(self, series: str, *, on: date, short_name: str | None = None) -> str:
-        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails."""
+    def draw_number(self, series: str, customer: Customer, *, on: date) -> str:
+        """The next number of a series (``customer``), drawn in this transaction: never twice, and no gap when it fails.
+
+        Where the series has the customer's short name and that is not Latin, it has the letters that a normaliser gives it.
+        """
         scheme = NumberScheme.parse(self.playbook.numbering[series])
+        short_name = customer.short_name
+        if "{short_name}" in scheme.pieces and not (short_name and short_name.isascii()):
+            short_name = self._plugins.normaliser.short_code(short_name or customer.name) or short_name
         scope = scheme.scope(series, on, short_name)
         counter = self.get(NumberSeries, scope)
         number = scheme.format((counter.last if counter else 0) + 1, on, short_name)
@@ -373,7 +398,7 @@ class Work:
                     self._plugins.check(proposed, context)
         taken = (Delete(type(one).collection, one.id, one.version) for one in self._removed)
         heads, events = self._in_chains()
-        keys = list(key_changes(self.transaction, self._keyed(), self._plugins.normaliser))
+        keys = list(key_changes(self.transaction, self._keyed(), self._plugins.normaliser, self._recalled))
         self.transaction.apply(chain(_batch(self._pending.values(), events), heads, taken, keys))
         self._pending.clear()
         self._removed.clear()
@@ -385,7 +410,8 @@ class Work:
         for item in self._pending.values():
             yield item.before, item.entity
         for gone in self._removed:
-            yield gone, None
+            if gone.id not in self._findable:
+                yield gone, None
 
     def _in_chains(self) -> tuple[list[Change], list[Event]]:
         """The events with their places in their chains, and where these end now."""
@@ -414,7 +440,7 @@ def _units(text: str) -> int:
 
 def _too_long(entity: str, changes: Mapping[str, Any], excess: int) -> Invalid:
     """The log keeps what was and what is as one text: the longest of the fields, and how long it could be."""
-    sizes = {name: _units(new if isinstance(new, str) else _encode(new)) for name, (_, new) in changes.items()}
+    sizes = {name: _units(new if isinstance(new, str) else encode_changes(new)) for name, (_, new) in changes.items()}
     name = max(sizes, key=sizes.__getitem__)
     return Invalid([Issue(code="too_long", field=f"{entity}.{name}", facts={"limit": max(sizes[name] - excess, 0)})])
 

@@ -1,4 +1,4 @@
-"""Verbs about what is on file for good, and what is to go for good: verify."""
+"""Verbs about what is on file for good, and what is to go for good: verify, erase."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import attrs
 import click
 
 from crmcore.app.audit import Checkpoint, fault_text
-from crmcore.cli.exits import CORRUPT, OK
+from crmcore.cli.exits import CORRUPT, FAILURE, OK
 from crmcore.cli.keeping import progress_of
 from crmcore.cli.options import with_global_options
 from crmcore.cli.shell import Shell
@@ -54,3 +54,42 @@ def verify(shell: Shell, checkpoint: str | None, export: str | None, seal: bool)
     if export:
         shell.say(shell.text("file_written", file=export))
     return OK
+
+
+@click.command("erase")
+@click.argument("number", metavar="[NUMBER]", required=False)
+@click.option("--contact", metavar="NAME", help="One contact of the customer, by name or id.")
+@click.option("--reason", metavar="TEXT", help="Why; it is kept and must name nobody.")
+@click.option("--dry-run", is_flag=True, help="Says what would be erased; writes nothing.")
+@click.option("--clean", "clean", is_flag=True, help="Only cleans the files, where that could not be done at once.")
+@with_global_options
+def erase(shell: Shell, number: str | None, contact: str | None, reason: str | None, dry_run: bool, clean: bool) -> int:
+    """Erases a customer who is a person, or people at one that is none, for good. Reports stay as they were."""
+    if clean and number is None:
+        done, outside = shell.open().clean()
+        if shell.json:
+            shell.write_json({"cleaned": done, "outside": outside})
+        return _told_outside(shell, done, outside)
+    if clean or number is None:
+        raise click.UsageError("name a customer by its number, or give --clean alone")
+    if reason is None:
+        raise click.UsageError("say why with --reason; it is kept and must name nobody")
+    erased = shell.me.customers.erase(number, contact, reason=reason, dry_run=dry_run)
+    if shell.json:
+        shell.write_json(attrs.asdict(erased))
+    records = sum(erased.records.values())
+    key = "would_erase" if dry_run else "erased"
+    shell.say(shell.text(key, number=erased.number, records=records, events=erased.events, removed=erased.removed))
+    for kind, id in erased.mentions:
+        shell.say(shell.text("mentioned", kind=kind, id=id))
+    if dry_run:
+        shell.say(shell.text("dry_run"))
+        return OK
+    return _told_outside(shell, erased.cleaned, erased.outside)
+
+
+def _told_outside(shell: Shell, cleaned: bool, outside: tuple[str, ...]) -> int:
+    for what in outside:
+        shell.say(shell.text("outside", what=what))
+    shell.say(shell.text("cleaned" if cleaned else "not_cleaned"))
+    return OK if cleaned else FAILURE

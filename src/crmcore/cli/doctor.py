@@ -22,6 +22,7 @@ from crmcore.plugins import find_backend, schemes
 from crmcore.storage.codec import SCHEMA
 from crmcore.storage.contract import Store
 from crmcore.storage.filesystems import is_remote
+from crmcore.storage.sealed_store import SealedStore, described
 from crmcore.storage.url import StoreURL
 
 _LIBRARIES = (
@@ -51,6 +52,7 @@ def doctor(shell: Shell) -> int:
         crm = shell.open()
         if "findings" not in facts:
             _describe(crm.store, facts)
+        facts["store"] |= described(crm.store.encryption if isinstance(crm.store, SealedStore) else None)
         facts |= _crm_facts(shell, crm)
     except CRMError as error:
         trouble = error
@@ -126,6 +128,8 @@ def _warnings(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "calendar_over" if left < 0 else "calendar_ends", {"day": playbook["calendar_confirmed_until"]}
     if facts.get("obligations_outdated"):
         yield "outdated", {}
+    if store.get("encryption_pending"):
+        yield "encryption_pending", {}
     if dead := facts.get("outbox", {}).get("dead"):
         yield "dead_letters", {"count": dead}
 

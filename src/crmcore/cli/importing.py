@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, get_args
 
 import attrs
@@ -67,6 +69,7 @@ class Line:
 @click.option("--sheet", metavar="NAME", help="Only this sheet.")
 @click.option("--date-order", type=click.Choice(DATE_ORDERS), help="How 03/04/2024 is meant.")
 @click.option("--currency", metavar="CODE", help="What a bare amount is in. [default: the playbook's]")
+@click.option("--rejected", metavar="FILE.xlsx", help="A copy of the file with the rejected rows, each with why.")
 @click.option(
     "--duplicates",
     type=click.Choice(get_args(Duplicates)),
@@ -82,7 +85,9 @@ class Line:
 @click.option("--source", metavar="NAME", help="What the list is called that the rows come from.")
 @click.option("--dry-run", is_flag=True, help="Check everything, show what would change, store nothing.")
 @with_global_options
-def import_(shell: Shell, files: tuple[str, ...], table: str | None, dry_run: bool, **given: Any) -> int:
+def import_(
+    shell: Shell, files: tuple[str, ...], table: str | None, rejected: str | None, dry_run: bool, **given: Any
+) -> int:
     """Takes in workbooks (.xlsx, .xls …) and text files (.csv …).
 
     Every bad cell is named with sheet, row, column and code; good rows go in beside bad ones. A row that was taken in once
@@ -91,6 +96,8 @@ def import_(shell: Shell, files: tuple[str, ...], table: str | None, dry_run: bo
     me = shell.me
     if table is not None:
         table = table_key(shell.playbook, table, "--table")
+    if rejected is not None:
+        _check_copy(shell, files, rejected)
     plan = me.imports.plan(files, table=table, **given)
     if dry_run:
         result, changed = plan.rehearse(), plan.differences()
@@ -108,6 +115,11 @@ def import_(shell: Shell, files: tuple[str, ...], table: str | None, dry_run: bo
         _tell(shell, lines, dry_run)
         if changes.rows:
             shell.write_table(changes)
+    if rejected is not None:
+        with shell.writing(rejected):
+            written = plan.write_rejected(result, rejected, encoding=given["encoding"], language=shell.language)
+        if written:
+            shell.say(shell.text("file_written", file=rejected))
     return REJECTED if any(line.rejected or line.asked for line in lines) else OK
 
 
@@ -133,6 +145,13 @@ def _told(value: Any) -> str | None:
         items = (f"{key}={item}" for key, item in value.items()) if isinstance(value, dict) else map(str, value)
         return ";".join(items) or None
     return None if value is None else str(value)
+
+
+def _check_copy(shell: Shell, files: tuple[str, ...], rejected: str) -> None:
+    if len(files) > 1:
+        raise click.UsageError(shell.text("rejected_of_one"))
+    if Path(rejected).suffix.lower() != ".xlsx" or os.path.realpath(rejected) == os.path.realpath(files[0]):
+        raise click.UsageError(shell.text("rejected_beside"))
 
 
 def _line(sheet: SheetPlan, outcome: SheetResult) -> Line:

@@ -11,6 +11,7 @@ import click
 
 from crmcore.app.finding import Page
 from crmcore.app.obligations import Duty
+from crmcore.cli.issues import line
 from crmcore.cli.options import day, with_global_options
 from crmcore.cli.shell import Shell
 from crmcore.cli.tables import (
@@ -98,6 +99,7 @@ def show(shell: Shell, number: str) -> None:
     follow_ups = me.follow_ups.of(customer, limit=_LATEST)
     opportunities = me.opportunities.find(customer=customer, limit=1000)
     timeline = me.customers.timeline(customer)
+    findings = me.customers.findings(customer)
     if shell.json:
         shell.write_json(
             {
@@ -108,12 +110,15 @@ def show(shell: Shell, number: str) -> None:
                 "follow_ups": list(follow_ups),
                 "opportunities": list(opportunities),
                 "timeline": list(timeline),
+                "findings": findings,
             }
         )
         return
     playbook, zone, language = shell.playbook, me.crm.zone, shell.language
     shell.write(f"{customer.number}  {customer.name}")
     shell.write("\n".join(facts(playbook, customer, language, zone, _RECORD)))
+    for issue in findings:
+        shell.write(f"! {line(issue, playbook, language)}")
     owed = due_list(duties, {customer.id: customer}, labels=rule_labels(playbook), now=me.crm.now(), zone=zone)
     tables = [
         entity_table(playbook, "contacts", "contact", CONTACT_COLUMNS, contacts, zone),

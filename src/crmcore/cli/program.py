@@ -12,7 +12,8 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
-from crmcore.cli.auditing import verify
+from crmcore.cli.auditing import erase, verify
+from crmcore.cli.cleaning import duplicates, merge, unmerge
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
 from crmcore.cli.editing import edits
@@ -21,12 +22,13 @@ from crmcore.cli.exporting import export, template
 from crmcore.cli.importing import import_, imports
 from crmcore.cli.issues import line
 from crmcore.cli.keeping import backup, check, copy, upgrade
-from crmcore.cli.keys import keys
+from crmcore.cli.keys import encrypt, keys, rekey
 from crmcore.cli.looking import due, list_, show
 from crmcore.cli.options import with_global_options
 from crmcore.cli.owing import recompute, remind, replay
 from crmcore.cli.playbooks import playbook
 from crmcore.cli.reporting import report
+from crmcore.cli.sampling import quality
 from crmcore.cli.sending import outbox
 from crmcore.cli.setup import init
 from crmcore.cli.shell import Shell, harmless
@@ -69,26 +71,39 @@ def program(context: click.Context, shell: Shell) -> None:
 
 
 _VERBS = (
-    *(
-        backup,
-        check,
-        copy,
-        demo,
-        doctor,
-        due,
-        edits,
-        export,
-        follow,
-        import_,
-        imports,
-        init,
-        keys,
-        list_,
-        move,
-        outbox,
-        playbook,
-    ),
-    *(recompute, remind, replay, report, show, template, tier, upgrade, verify),
+    backup,
+    check,
+    copy,
+    demo,
+    doctor,
+    due,
+    duplicates,
+    edits,
+    encrypt,
+    erase,
+    export,
+    follow,
+    import_,
+    imports,
+    init,
+    keys,
+    list_,
+    merge,
+    move,
+    outbox,
+    playbook,
+    quality,
+    recompute,
+    rekey,
+    remind,
+    replay,
+    report,
+    show,
+    template,
+    tier,
+    unmerge,
+    upgrade,
+    verify,
 )
 for verb in _VERBS:
     program.add_command(verb)

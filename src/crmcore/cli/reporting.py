@@ -34,6 +34,10 @@ def _due(due: Due) -> _Found:
     return {**figures, "duties": plain(due.table.records())}, (due.table,)
 
 
+def _sheet(table: Table) -> _Found:
+    return {"customers": plain(table.records())}, (table,)
+
+
 #: How each report is asked for; those in ``_TIMELESS`` are about now, and have no period.
 _REPORTS: Mapping[str, Callable[..., _Found]] = {
     "overview": lambda me, **asked: _whole(me.reports.overview(**asked)),
@@ -46,10 +50,11 @@ _REPORTS: Mapping[str, Callable[..., _Found]] = {
     "service": lambda me, **asked: _whole(me.reports.service(**asked)),
     "risk": lambda me, **asked: _whole(me.reports.risk(**asked)),
     "quality": lambda me, **asked: _whole(me.reports.quality(**asked)),
+    "incomplete": lambda me, **asked: _sheet(me.reports.incomplete(**asked)),
     "review": lambda me, **asked: _whole(me.reports.review(**asked)),
     "monthly": lambda me, **asked: _whole(me.reports.review(**asked)),
 }
-_TIMELESS = ("overview", "due", "risk")
+_TIMELESS = ("overview", "due", "risk", "incomplete")
 KINDS = tuple(_REPORTS)
 
 
@@ -108,7 +113,7 @@ def report(
     of: dict[str, str | None],
     output: str | None,
 ) -> None:
-    """Funnels and forecast, duties, activity, service, risk, quality, or the whole review with its charts."""
+    """Funnels and forecast, duties, activity, service, risk, quality, what is incomplete, or the whole review with its charts."""
     if kind == "due" and (since or until):
         raise click.UsageError("what is due has no period; there is crmcore due --until")
     if kind in _TIMELESS and (since or until):

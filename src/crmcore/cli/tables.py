@@ -46,7 +46,7 @@ EVENT_LABELS = {
     **{
         f"event.{cls.entity}.{way}": _OWN[f"event.{way}"]
         for cls in ENTITIES
-        for way in ("joined", "left", "import_undone")
+        for way in ("joined", "left", "import_undone", "erased")
     },
     **_OWN,
 }
@@ -155,19 +155,19 @@ def _changes(playbook: Playbook, event: Event, language: Language, zone: ZoneInf
         field = f"{event.subject}.{name}"
         if name.endswith("_id") or name in _TOLD_ELSEWHERE:
             continue
-        was, now = (_said(playbook, field, value, language, zone) for value in (before, after))
+        was, now = (said(playbook, field, value, language, zone) for value in (before, after))
         found.append(f"{playbook.label(field, language)}: {f'{was} → {now}' if was else now}")
     if event.reason:
         found.append(f"({event.reason})")
     return "; ".join(found[:MOST_CHANGES]) + ("; …" if len(found) > MOST_CHANGES else "")
 
 
-def _said(playbook: Playbook, field: str, value: Any, language: Language, zone: ZoneInfo) -> str:
+def said(playbook: Playbook, field: str, value: Any, language: Language, zone: ZoneInfo) -> str:
     """A value as an event keeps it, for a reader."""
     if value is None or value == []:
         return ""
     if isinstance(value, list):
-        return ", ".join(_said(playbook, field, item, language, zone) for item in value)
+        return ", ".join(said(playbook, field, item, language, zone) for item in value)
     if isinstance(value, dict):
         return " ".join(map(str, value.values()))
     kind = FIELD_KINDS.get(field)

@@ -2,7 +2,7 @@
 
 from crmcore.domain.audit import Chain, Erasure
 from crmcore.domain.customer import Contact, Customer
-from crmcore.domain.duplicates import AbsentRecord, Alias, MatchKey
+from crmcore.domain.duplicates import AbsentRecord, Alias, JudgedPair, MatchKey
 from crmcore.domain.entity import Entity, Record
 from crmcore.domain.event import Event
 from crmcore.domain.follow_up import FollowUp, FollowUpPlan
@@ -10,6 +10,7 @@ from crmcore.domain.ledger import ImportedRow, ImportRun, NumberSeries, Setting
 from crmcore.domain.obligation import Obligation
 from crmcore.domain.opportunity import Instalment, Objection, Opportunity, Order
 from crmcore.domain.outbox import OutboxMessage
+from crmcore.domain.quality import QualityCheck
 from crmcore.domain.relation import ActionPlan, Attachment, Referral
 from crmcore.domain.service import Feedback, Ticket
 from crmcore.domain.user import User
@@ -31,6 +32,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     Referral,
     Attachment,
     ActionPlan,
+    QualityCheck,
     Obligation,
     Event,
     NumberSeries,
@@ -41,6 +43,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     MatchKey,
     AbsentRecord,
     Alias,
+    JudgedPair,
     Chain,
     Erasure,
 )
@@ -64,6 +67,7 @@ __all__ = [
     "ImportRun",
     "ImportedRow",
     "Instalment",
+    "JudgedPair",
     "MatchKey",
     "Money",
     "NumberSeries",
@@ -72,6 +76,7 @@ __all__ = [
     "Opportunity",
     "Order",
     "OutboxMessage",
+    "QualityCheck",
     "Record",
     "Referral",
     "Setting",

@@ -17,8 +17,10 @@ class FieldRule:
     ``address``, ``words`` (names of organisations: which words they share), or one of the caller's own.
 
     ``identifies``: the value belongs to one customer alone (统一社会信用代码). Equal values decide, different values
-    contradict. ``required``: where both have this field and it isn't at least close, nothing but an identifying field decides.
-    ``seek``: whether candidates are sought by this field alone.
+    contradict. ``required``: where this field isn't at least close, or one side lacks it, nothing but an identifying field
+    decides.
+    ``seek``: whether candidates are sought by this field alone. ``without``: fields whose words say nothing in this one, as the
+    city in the name of a company.
     """
 
     field: str
@@ -26,6 +28,7 @@ class FieldRule:
     identifies: bool = False
     required: bool = False
     seek: bool = True
+    without: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -43,8 +46,8 @@ class MatchRules:
     fields: tuple[FieldRule, ...]
     together: tuple[tuple[str, ...], ...] = ()
     swapped: tuple[tuple[str, str], ...] = ()
-    same: float = 0.9
-    suspect: float = 0.02
+    same: float = 0.8
+    suspect: float = 0.01
     block_limit: int = 50
     chance_limit: int = 8
 
@@ -56,8 +59,9 @@ class MatchRules:
             raise ValueError("a suspicion begins above 0 and not above the decision, and that below 1")
         if self.block_limit < 2 or self.chance_limit < 1:
             raise ValueError("a block holds two records at least, and chance finds one at least")
-        if unknown := {name for group in (*self.together, *self.swapped) for name in group} - set(names):
-            raise ValueError(f"together or swapped, but not compared: {', '.join(sorted(unknown))}")
+        groups = (*self.together, *self.swapped, *(rule.without for rule in self.fields))
+        if unknown := {name for group in groups for name in group} - set(names):
+            raise ValueError(f"named, but not compared: {', '.join(sorted(unknown))}")
 
 
 #: People: what a form asks of a person. Fields that the records don't have are left out of the comparison.
@@ -75,7 +79,7 @@ PEOPLE = MatchRules(
         FieldRule(field="place", comparer="text"),
         FieldRule(field="city", comparer="name"),
         FieldRule(field="postcode", comparer="code"),
-        FieldRule(field="region"),
+        FieldRule(field="region", seek=False),
     ),
     together=(
         ("given_name", "family_name"),
@@ -91,14 +95,14 @@ PEOPLE = MatchRules(
 ORGANISATIONS = MatchRules(
     fields=(
         FieldRule(field="uscc", identifies=True),
-        FieldRule(field="name", comparer="words", required=True),
+        FieldRule(field="name", comparer="words", required=True, without=("city",)),
         FieldRule(field="contact", comparer="name"),
         FieldRule(field="phone", comparer="code"),
         FieldRule(field="email", comparer="name"),
         FieldRule(field="wechat", comparer="name"),
         FieldRule(field="address", comparer="address"),
-        FieldRule(field="city", comparer="words"),
-        FieldRule(field="industry", comparer="words"),
+        FieldRule(field="city", comparer="words", seek=False),
+        FieldRule(field="industry", comparer="words", seek=False),
     ),
-    together=(("name", "city"), ("name", "contact"), ("contact", "city"), ("contact", "address")),
+    together=(("name", "city"), ("contact", "city")),
 )

@@ -19,6 +19,7 @@ from crmcore.domain.policies import (
     Cadence,
     CadencePolicy,
     CustomField,
+    Duplicates,
     Label,
     Permission,
     Privacy,
@@ -171,6 +172,7 @@ class Playbook:
     tiering: Tiering | None = None
     assignment: tuple[Assignment, ...] = ()
     risks: Risks = attrs.field(factory=Risks)
+    duplicates: Duplicates = attrs.field(factory=Duplicates)
     scale_bands: Mapping[str, int] = attrs.field(factory=FrozenMap, converter=frozen_map)
     fields: Mapping[str, Label] = attrs.field(factory=FrozenMap, converter=frozen_map)
     choices: Mapping[str, Mapping[str, Label]] = attrs.field(factory=FrozenMap, converter=frozen_map)
@@ -211,9 +213,10 @@ class Playbook:
         """The value that a text means: its key, a label or an alias, folded. None where none is meant."""
         if not isinstance(text, str):
             return None
-        if field not in self._texts:
-            self._texts[field] = by_text(self.vocabulary(field).items())
-        return self._texts[field].get(fold(text))
+        texts = self._texts.get(field)
+        if texts is None:
+            texts = self._texts[field] = by_text(self.vocabulary(field).items())
+        return texts.get(fold(text)) if texts else None
 
     def stage_key(self, graph: str, text: str) -> str | None:
         """The stage that a text means in the ``lifecycle`` or in a pipeline; raises KeyError for an unknown graph."""

@@ -299,6 +299,30 @@ class Risks:
     signals: int = 1
 
 
+Found = Literal["refuse", "warn", "ignore"]
+"""What becomes of a new customer that has a value in common with one on file."""
+
+
+@attrs.frozen(kw_only=True)
+class Duplicates:
+    """What tells that a customer has a file already (一户一档: seeds 003, 004), key by key, and how strictly it is taken.
+
+    Only enterprises are known by their name: two people may share one. A shared telephone may be an agent's. ``similar`` is
+    what resembles without being equal.
+    """
+
+    uscc: Found = "refuse"
+    name: Found = "refuse"
+    phone: Found = "warn"
+    email: Found = "warn"
+    wechat: Found = "warn"
+    similar: Literal["warn", "ignore"] = "warn"
+
+    def of(self, found: Found) -> tuple[str, ...]:
+        """The keys that are taken so strictly."""
+        return tuple(key for key in ("uscc", "name", "phone", "email", "wechat") if getattr(self, key) == found)
+
+
 @attrs.frozen(kw_only=True)
 class Table:
     """A sheet as the team knows it: dotted fields in the order of its columns, and one example row by field."""

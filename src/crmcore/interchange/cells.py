@@ -19,6 +19,7 @@ import attrs
 from crmcore.domain.fields import Unclean, clean_instant, clean_text
 from crmcore.domain.values import Money, fold
 from crmcore.interchange.dates import DateOrder, read_moment
+from crmcore.interchange.numerals import spoken_amount
 from crmcore.interchange.sheets import Cell, CellError
 
 CellKind = Literal[
@@ -107,13 +108,14 @@ def _by_label(labels: Mapping[str, str]) -> Mapping[str, str]:
 class CellOptions:
     """How a column's cells are read.
 
-    ``date_order``: see :func:`crmcore.interchange.dates.infer_date_order`. ``zone`` is the zone of date-times, which a
+    ``date_order``: see :func:`crmcore.interchange.dates.infer_date_order`; ``from_1904``: see ``Sheet``. ``zone`` is the zone of date-times, which a
     sheet never states; without it a naive one is refused. ``unit`` multiplies an amount that names no scale of its own
     (a column in 万元: 10,000). ``labels`` are a choice's labels and their values. ``blanks`` are read as nothing, whatever
     their case and width.
     """
 
     date_order: DateOrder | None = None
+    from_1904: bool = False
     zone: tzinfo | None = None
     currency: str = "CNY"
     unit: Decimal = Decimal(1)
@@ -229,13 +231,13 @@ def _choice(cell: Cell, options: CellOptions) -> str:
 
 def _day(cell: Cell, options: CellOptions) -> date:
     """A date; a time of day beside it is let go, since a sheet's date-times are local ones."""
-    found = read_moment(cell, options.date_order)
+    found = read_moment(cell, options.date_order, from_1904=options.from_1904)
     return found.date() if isinstance(found, datetime) else found
 
 
 def _instant(cell: Cell, options: CellOptions) -> datetime:
     """A moment; a date alone is its midnight."""
-    found = read_moment(cell, options.date_order)
+    found = read_moment(cell, options.date_order, from_1904=options.from_1904)
     if not isinstance(found, datetime):
         found = datetime.combine(found, time())
     if found.tzinfo is None and options.zone is not None:
@@ -251,7 +253,7 @@ def _money(cell: Cell, options: CellOptions) -> Money:
         raise Unclean("bad_money")
     currency, unit = options.currency, options.unit
     if isinstance(cell, str):
-        text = unicodedata.normalize("NFKC", cell).casefold().replace(" ", "")
+        text = spoken_amount(unicodedata.normalize("NFKC", cell).casefold().replace(" ", ""))
         found = _AMOUNT.fullmatch(text)
         if not found or (
             found["before"] and found["after"] and _coin(found["before"], currency) != _coin(found["after"], currency)

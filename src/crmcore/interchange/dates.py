@@ -13,7 +13,7 @@ from crmcore.interchange.sheets import Cell
 
 DateOrder = Literal["ymd", "dmy", "mdy"]
 CENTURY_PIVOT = 69  #: two-digit years from here on are 19xx, below 20xx, as in POSIX
-_DAY_ZERO = date(1899, 12, 30)
+_DAY_ZERO, _DAY_ZERO_1904 = date(1899, 12, 30), date(1904, 1, 1)
 _SERIALS = range(10_000, 100_000)  # 1927-05-18 to 2173-10-13; a shorter number is rather a year or a count
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
@@ -33,6 +33,12 @@ _NAMED_MONTH = re.compile(
     r"(?:(?P<day>\d{1,2})[-\s](?P<month>[a-z]{3,9})[-\s,]+|(?P<month_us>[a-z]{3,9})\s+(?P<day_us>\d{1,2}),?\s+)"
     r"(?P<year>\d{4}|\d\d)" + _TIME
 )
+_CHARACTERS = {"零": 0, **{sign: number for number, sign in enumerate("〇一二三四五六七八九")}}
+_IN_CHARACTERS = re.compile(
+    r"(?P<year>[〇零一二三四五六七八九]{4}|[〇零一二三四五六七八九]{2})年"
+    r"(?P<month>[〇零]?[一二三四五六七八九]|十[一二]?|一十[一二]?)月"
+    r"(?P<day>[〇零]?[一二三四五六七八九]|[一二三]?十[一二三四五六七八九]?)(?P<mark>[日号])"
+)
 _DIGITS = re.compile(r"\d{8}|\d{5}(?:\.\d+)?")
 
 
@@ -51,22 +57,22 @@ def infer_date_order(cells: Iterable[Cell]) -> DateOrder | None:
     return allowed.pop() if allowed and len(allowed) == 1 else None
 
 
-def read_moment(cell: Cell, order: DateOrder | None = None) -> date | datetime:
+def read_moment(cell: Cell, order: DateOrder | None = None, *, from_1904: bool = False) -> date | datetime:
     """A date, or a date-time where a time of day stands beside it; aware only where an offset was written.
 
-    Takes cells that are dates, ``2024-03-15``, ``2024/3/15``, ``2024.3.15``, ``2024年3月15日``, ``20240315``, ``15-Mar-2024``,
-    spreadsheet serials of the 1900 system, and with ``order`` ``15/03/2024``. Raises ``Unclean`` with ``bad_date``, or
-    ``ambiguous_date`` where the order would decide and is not known.
+    Takes cells that are dates, ``2024-03-15``, ``2024/3/15``, ``2024.3.15``, ``2024年3月15日``, 二〇二四年三月十五日, ``20240315``,
+    ``15-Mar-2024``, spreadsheet serials of the 1900 system, or of the other one ``from_1904``, and with ``order``
+    ``15/03/2024``. Raises ``Unclean`` with ``bad_date``, or ``ambiguous_date`` where the order would decide and is not known.
     """
     if isinstance(cell, date):
         return cell
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
-        return _from_number(cell)
+        return _from_number(cell, from_1904)
     if not isinstance(cell, str):
         raise Unclean("bad_date")
     text = _plain(cell)
     if _DIGITS.fullmatch(text):
-        return _from_number(float(text))
+        return _from_number(float(text), from_1904)
     if found := _YEAR_FIRST.fullmatch(text):
         year, month, day = (found[part] or found[f"{part}_cn"] for part in ("year", "month", "day"))
         return _with_time(_date(_year(year), int(month), int(day)), found)
@@ -81,7 +87,22 @@ def read_moment(cell: Cell, order: DateOrder | None = None) -> date | datetime:
 
 
 def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return _IN_CHARACTERS.sub(_in_digits, plain)
+
+
+def _in_digits(found: re.Match[str]) -> str:
+    """二〇二四年三月十五日 with its numbers in digits; a year is written digit by digit."""
+    year = "".join(str(_CHARACTERS[sign]) for sign in found["year"])
+    return f"{year}年{_below_hundred(found['month'])}月{_below_hundred(found['day'])}{found['mark']}"
+
+
+def _below_hundred(text: str) -> int:
+    """十五, 二十, 三十一, 〇三 as a number."""
+    tens, ten, ones = text.rpartition("十")
+    if not ten:
+        return int("".join(str(_CHARACTERS[sign]) for sign in ones))
+    return 10 * (_CHARACTERS[tens] if tens else 1) + (_CHARACTERS[ones] if ones else 0)
 
 
 def _year(digits: str) -> int:
@@ -96,7 +117,7 @@ def _date(year: int, month: int, day: int) -> date:
         raise Unclean("bad_date") from None
 
 
-def _from_number(number: float) -> date | datetime:
+def _from_number(number: float, from_1904: bool) -> date | datetime:
     if not 0 < number < 10**8:
         raise Unclean("bad_date")
     whole = int(number)
@@ -104,7 +125,7 @@ def _from_number(number: float) -> date | datetime:
         return _date(whole // 10_000, whole // 100 % 100, whole % 100)
     if whole not in _SERIALS:
         raise Unclean("bad_date")
-    day = _DAY_ZERO + timedelta(days=whole)
+    day = (_DAY_ZERO_1904 if from_1904 else _DAY_ZERO) + timedelta(days=whole)
     return (
         day if number == whole else datetime.combine(day, time()) + timedelta(seconds=round((number - whole) * 86_400))
     )

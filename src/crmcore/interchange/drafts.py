@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -23,24 +23,31 @@ from crmcore.domain.fields import Unclean
 from crmcore.domain.playbook import COMPOUND_FIELDS, DERIVED_FIELDS, FIELD_KINDS, NEEDED_FIELDS, Playbook
 from crmcore.domain.values import fold
 from crmcore.errors import Invalid, Issue
+from crmcore.interchange.amounts import is_range
 from crmcore.interchange.cells import CellKind, CellOptions, money_unit, parse
-from crmcore.interchange.compounds import COMPOUNDS
+from crmcore.interchange.compounds import COMPOUNDS, Split
 from crmcore.interchange.dates import infer_date_order
 from crmcore.interchange.headers import Header, HeaderColumn, column_letters
 from crmcore.interchange.histories import Conversation, read_history
 from crmcore.interchange.mapping import Mapped
 from crmcore.interchange.sheets import Cell, Sheet
+from crmcore.rules.findings import contact_findings, customer_findings
+from crmcore.rules.normalisation import Normaliser, PlainNormaliser
 
 _TOTALS = frozenset(
     {"合计", "总计", "小计", "共计", "累计", "总合计", "本页合计", "本页小计", "subtotal", "grand total"}
 )
+_LONGEST_TOTAL = 20
 _AMOUNT = re.compile(r"[\d.,%¥$€£\s+-]*")
 
 BY_NAME: Mapping[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
 
 
+_PLAIN = PlainNormaliser()
+
 #: Lists of text that are read as what they are.
 _CELL_KINDS: Mapping[str, CellKind] = {"contact.phones": "phones", "contact.emails": "emails"}
+_REFERENCES = frozenset({"customer_number", "customer_name", "referrer_number", "referrer_name"})
 #: Columns that are no field of an entity and hold dates.
 _DATED = ("customer.registered_on", "customer.history")
 
@@ -76,6 +83,7 @@ class Draft:
 class _Row:
     """What is being gathered from one row."""
 
+    number: int
     values: dict[str, dict[str, Any]]
     references: dict[str, str]
     issues: list[Issue]
@@ -95,9 +103,16 @@ class _Row:
             own[name] = f"{own[name]}\n{value}"
 
 
-def read_drafts(sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped, zone: ZoneInfo) -> list[Draft]:
-    """The drafts of a sheet, blank rows left out, in order."""
-    reader = _Reader(sheet, header, playbook, mapped, zone)
+def read_drafts(
+    sheet: Sheet,
+    header: Header,
+    playbook: Playbook,
+    mapped: Mapped,
+    zone: ZoneInfo,
+    normaliser: Normaliser = _PLAIN,
+) -> list[Draft]:
+    """The drafts of a sheet, blank rows left out, in order. What the normaliser finds doubtful are warnings."""
+    reader = _Reader(sheet, header, playbook, mapped, zone, normaliser)
     seen: Counter[str] = Counter()
     drafts = []
     for number, cells in enumerate(sheet.rows, sheet.first_row):
@@ -110,7 +125,16 @@ def read_drafts(sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped
 class _Reader:
     """Reads row after row of one sheet with what was found out about its columns once."""
 
-    def __init__(self, sheet: Sheet, header: Header, playbook: Playbook, mapped: Mapped, zone: ZoneInfo) -> None:
+    def __init__(
+        self,
+        sheet: Sheet,
+        header: Header,
+        playbook: Playbook,
+        mapped: Mapped,
+        zone: ZoneInfo,
+        normaliser: Normaliser,
+    ) -> None:
+        self.normaliser = normaliser
         self.sheet, self.header, self.playbook, self.mapped, self.zone = sheet, header, playbook, mapped, zone
         self.entity = playbook.tables[header.table].entity
         known = [column for column in header.columns if column.field and column.field not in DERIVED_FIELDS]
@@ -118,6 +142,8 @@ class _Reader:
         self.columns = sorted(known, key=lambda column: column.field in COMPOUND_FIELDS)
         self.own = {column.field for column in self.columns}
         self.readings = {column.column: self._reading(column) for column in self.columns}
+        self.takers = [(column, column.column - 1, self._taker(column)) for column in self.columns]
+        self.places = {column.field: column for column in reversed(self.columns)}
         headed = {column.column for column in header.columns}
         self.width = max(headed)
         self.left_out: set[int] = set()
@@ -134,13 +160,14 @@ class _Reader:
         factor, currency = money_unit(column.unit)
         return CellOptions(
             date_order=order,
+            from_1904=self.sheet.from_1904,
             zone=self.zone,
             currency=currency or self.mapped.currency or self.playbook.currency,
             unit=Decimal(self.mapped.units.get(field, 1)) * factor,
         )
 
     def draft(self, number: int, cells: Sequence[Cell], seen: Counter[str]) -> Draft:
-        row = _Row({}, {}, [])
+        row = _Row(number, {}, {}, [])
         if _is_total(cells):
             row.issues.append(Issue(code="total_row", sheet=self.sheet.name, row=number))
         else:
@@ -162,19 +189,21 @@ class _Reader:
 
     def _read(self, row: _Row, number: int, cells: Sequence[Cell]) -> None:
         """Every cell into the row, with all that is wrong."""
-        for column in self.columns:
-            cell = cells[column.column - 1] if column.column <= len(cells) else None
+        formulas, width = self.sheet.formulas, len(cells)
+        for column, place, take in self.takers:
+            cell = cells[place] if place < width else None
             if _is_blank(cell):
                 if column.required:
                     self._report(row, column, number, "required")
                 continue
             try:
-                self._take(row, column, cell)
+                take(row, cell)
             except Unclean as problem:
                 self._report(row, column, number, problem.code, **problem.facts)
-            if (number, column.column) in self.sheet.formulas:
+            if formulas and (number, column.column) in formulas:
                 self._report(row, column, number, "formula", level="warning")
-        row.issues += self._unheaded(number, cells)
+        if self.unheaded or width > self.width:
+            row.issues += self._unheaded(number, cells)
         row.issues += self._check(row, number)
 
     def _unheaded(self, number: int, cells: Sequence[Cell]) -> Iterator[Issue]:
@@ -216,43 +245,68 @@ class _Reader:
             )
         )
 
-    def _take(self, row: _Row, column: HeaderColumn, cell: Cell) -> None:
-        """Reads one cell into the row, by the kind of its field; raises :class:`Unclean`."""
-        field = column.field or ""
-        reading = self.readings[column.column]
-        if isinstance(cell, str):
-            cell = self.mapped.values.get(field, {}).get(cell.strip(), cell)
-            if not cell.strip():
-                return
+    def _taker(self, column: HeaderColumn) -> Callable[[_Row, Cell], None]:
+        """What reads one cell of a column into a row, by the kind of its field; that raises :class:`Unclean`."""
+        field, reading = column.field or "", self.readings[column.column]
+        take = self._taker_of(field, reading)
+        other_words = self.mapped.values.get(field)
+        if not other_words:
+            return take
+
+        def take_other(row: _Row, cell: Cell) -> None:
+            if isinstance(cell, str):
+                cell = other_words.get(cell.strip(), cell)
+                if not cell.strip():
+                    return
+            take(row, cell)
+
+        return take_other
+
+    def _taker_of(self, field: str, reading: CellOptions) -> Callable[[_Row, Cell], None]:
+        entity, _, name = field.partition(".")
         if field == "customer.history":
-            read = read_history(str(parse("text", cell, options=reading)), reading.date_order, self.zone)
-            row.history += read.conversations
-            if read.rest:
-                row.give("customer.remarks", read.rest)
-            return
+            return lambda row, cell: self._converse(row, cell, reading)
+        if field in COMPOUND_FIELDS and name in _REFERENCES:
+            return lambda row, cell: row.references.__setitem__(name, str(parse("text", cell, options=reading)))
         if field in COMPOUND_FIELDS:
-            entity, _, name = field.partition(".")
-            if name in ("customer_number", "customer_name", "referrer_number", "referrer_name"):
-                row.references[name] = str(parse("text", cell, options=reading))
-                return
-            for target, value in COMPOUNDS[name](cell, reading, self.playbook, entity):
-                # What a cell only implies gives way to a column of its own, also to a blank one.
-                joined = isinstance(value, (tuple, dict)) or target.endswith(".remarks")
-                if joined or target not in self.own:
-                    row.give(target, value)
-            return
+            return lambda row, cell: self._take_apart(row, cell, entity, COMPOUNDS[name], reading)
         if own := self.playbook.custom_fields.get(field):
-            row.give(
-                f"{own.key.partition('.')[0]}.custom",
-                {own.key.partition(".")[2]: parse(own.kind, cell, options=reading)},
-            )
-            return
+            place, _, key = own.key.partition(".")
+            return lambda row, cell: row.give(f"{place}.custom", {key: parse(own.kind, cell, options=reading)})
         kind = FIELD_KINDS[field]
-        words = self.playbook.vocabulary(field)
-        if words and kind.name in ("text", "choice"):
-            row.give(field, self._word(field, str(parse("text", cell, options=reading)), kind.choices))
-        else:
-            row.give(field, parse(_CELL_KINDS.get(field) or cast(CellKind, kind.name), cell, options=reading))
+        if self.playbook.vocabulary(field) and kind.name in ("text", "choice"):
+            return lambda row, cell: row.give(
+                field, self._word(field, str(parse("text", cell, options=reading)), kind.choices)
+            )
+        read_as = _CELL_KINDS.get(field) or cast(CellKind, kind.name)
+        if read_as == "money":
+            return lambda row, cell: self._take_amount(row, cell, field, reading)
+        return lambda row, cell: row.give(field, parse(read_as, cell, options=reading))
+
+    def _take_amount(self, row: _Row, cell: Cell, field: str, reading: CellOptions) -> None:
+        try:
+            row.give(field, parse("money", cell, options=reading))
+        except Unclean:
+            if not is_range(cell, reading):
+                raise
+            # The field holds one amount, and neither end is meant more than the other.
+            entity, _, name = field.partition(".")
+            row.give(f"{entity}.custom", {f"{name}_range": str(cell).strip()})
+            column = self.places[field]
+            self._report(row, column, row.number, "amount_range", level="warning")
+
+    def _converse(self, row: _Row, cell: Cell, reading: CellOptions) -> None:
+        read = read_history(str(parse("text", cell, options=reading)), reading.date_order, self.zone)
+        row.history += read.conversations
+        if read.rest:
+            row.give("customer.remarks", read.rest)
+
+    def _take_apart(self, row: _Row, cell: Cell, entity: str, split: Split, reading: CellOptions) -> None:
+        for target, value in split(cell, reading, self.playbook, entity):
+            # What a cell only implies gives way to a column of its own, also to a blank one.
+            joined = isinstance(value, (tuple, dict)) or target.endswith(".remarks")
+            if joined or target not in self.own:
+                row.give(target, value)
 
     def _word(self, field: str, text: str, fixed: tuple[str, ...]) -> str:
         """A text that has a fixed or a suggested meaning, as its key."""
@@ -267,12 +321,14 @@ class _Reader:
 
     def _check(self, row: _Row, number: int) -> Iterator[Issue]:
         """What is wrong with the row as a whole: fields of each entity, and what the playbook requires of a customer."""
-        places = {column.field: column for column in reversed(self.columns)}
         reported = {issue.field for issue in row.issues if issue.level == "error"}
         for entity, values in row.values.items():
             for issue in _entity_issues(BY_NAME[entity], values):
                 if issue.field not in reported:
-                    yield self._placed(issue, places, number)
+                    yield self._placed(issue, number)
+        for issue in self._findings(row.values):
+            if issue.field not in reported:
+                yield self._placed(issue, number)
         own = row.values.get(self.entity, {})
         needed = [
             (f"{self.entity}.{group[0]}", any(own.get(name) for name in group)) for group in NEEDED_FIELDS[self.entity]
@@ -284,10 +340,17 @@ class _Reader:
             needed.append((dotted, given.get(name, given.get("custom", {}).get(name)) not in (None, (), "")))
         for dotted in dict.fromkeys(field for field, given in needed if not given):
             if dotted not in reported:
-                yield self._placed(Issue(code="required", field=dotted), places, number)
+                yield self._placed(Issue(code="required", field=dotted), number)
 
-    def _placed(self, issue: Issue, places: Mapping[str | None, HeaderColumn], number: int) -> Issue:
-        column = places.get(issue.field)
+    def _findings(self, values: Mapping[str, Mapping[str, Any]]) -> list[Issue]:
+        """What is doubtful of the row."""
+        contact = values.get("contact", {})
+        if self.entity == "customer":
+            return customer_findings(values.get("customer", {}), [contact], self.playbook, self.normaliser)
+        return contact_findings(contact, self.normaliser)
+
+    def _placed(self, issue: Issue, number: int) -> Issue:
+        column = self.places.get(issue.field)
         label = plain_heading(column.text) if column else self.playbook.label(issue.field or "", "zh-CN")
         return attrs.evolve(
             issue,
@@ -304,12 +367,11 @@ def _is_blank(cell: Cell) -> bool:
 
 def _is_total(cells: Sequence[Cell]) -> bool:
     """Whether the row sums up what stands above it: the word for that, and nothing but numbers beside it."""
-    filled = [cell for cell in cells if not _is_blank(cell)]
-    return (
-        isinstance(filled[0], str)
-        and fold(filled[0]).rstrip(":：") in _TOTALS
-        and all(not isinstance(cell, str) or _AMOUNT.fullmatch(cell) for cell in filled[1:])
-    )
+    filled = (cell for cell in cells if not _is_blank(cell))
+    first = next(filled)
+    if not isinstance(first, str) or len(first) > _LONGEST_TOTAL or fold(first).rstrip(":：") not in _TOTALS:
+        return False
+    return all(not isinstance(cell, str) or _AMOUNT.fullmatch(cell) for cell in filled)
 
 
 def plain_heading(text: str) -> str:

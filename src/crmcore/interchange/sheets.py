@@ -16,6 +16,7 @@ import attrs
 from crmcore.domain.playbook import Playbook
 from crmcore.errors import Language, MissingExtra, PluginConflict
 from crmcore.interchange.csv_files import MAX_TEXT_FILE, read_records
+from crmcore.interchange.rejected_rows import RejectedRows
 from crmcore.interchange.rejections import rejected
 from crmcore.metrics.tables import Chart, Table
 from crmcore.plugins.discovery import entry_points_of, load_entry_point
@@ -48,6 +49,7 @@ class Sheet:
     Rows end at their last filled cell and the sheet at its last filled row, so rows differ in length and a blank row
     is ``()``. In a text file a row is a record, blank lines and line breaks within quotes counted as a spreadsheet does.
     ``formulas`` are the places (row, column; from 1) whose value came from a formula, the first 100,000 of them.
+    ``from_1904`` says that a number which stands for a day counts from 1904, as in workbooks of old Macs.
     ``delimited`` says that a separator parts the cells, so that one too many moves all that follow.
     """
 
@@ -57,6 +59,7 @@ class Sheet:
     first_row: int = 1
     formulas: frozenset[tuple[int, int]] = frozenset()
     delimited: bool = False
+    from_1904: bool = False
 
     def cell(self, row: int, column: int) -> Cell:
         """The cell at a row and column as the spreadsheet numbers them; outside the rows it is blank."""
@@ -84,6 +87,12 @@ class Workbooks(Protocol):
         zone: datetime.tzinfo = datetime.UTC,
     ) -> None:
         """Tables and native charts as a workbook, in place of what was there; text never becomes a formula."""
+
+    def write_rejected(
+        self, path: Path, source: Path, sheets: Sequence[RejectedRows], *, encoding: str | None = None
+    ) -> None:
+        """A copy of an imported file as a workbook: the rejected rows with their reasons, the wrong cells red."""
+        ...
 
     def template(
         self, path: Path, playbook: Playbook, table_keys: Sequence[str] | None = None, *, language: Language = "zh-CN"

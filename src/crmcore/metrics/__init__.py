@@ -1,5 +1,6 @@
 """What it adds up to: reports as plain tables and descriptions of charts. Pure: the entities and now are handed in."""
 
+from crmcore.metrics.accuracy import Accuracy, accuracy
 from crmcore.metrics.activity import Activity, activity
 from crmcore.metrics.customer_funnel import CustomerFunnel, CustomerSlice, customer_funnel
 from crmcore.metrics.customers import CustomerCounts, count_customers
@@ -7,6 +8,7 @@ from crmcore.metrics.due import Due, due_list, rule_labels
 from crmcore.metrics.duties import Duties, DutyOutcomes, duties
 from crmcore.metrics.forecast import Forecast, ForecastLine, forecast
 from crmcore.metrics.funnel import Funnel, StageFigures, Totals, funnel
+from crmcore.metrics.incomplete import incomplete
 from crmcore.metrics.outcomes import Slice
 from crmcore.metrics.overview import Overview
 from crmcore.metrics.quality import Filled, Quality, quality
@@ -22,6 +24,7 @@ from crmcore.metrics.value import ABC, RFM, abc, rfm
 __all__ = [
     "ABC",
     "RFM",
+    "Accuracy",
     "Activity",
     "Bottleneck",
     "Chart",
@@ -54,6 +57,7 @@ __all__ = [
     "Table",
     "Totals",
     "abc",
+    "accuracy",
     "activity",
     "count_customers",
     "customer_funnel",
@@ -61,6 +65,7 @@ __all__ = [
     "duties",
     "forecast",
     "funnel",
+    "incomplete",
     "quality",
     "replay",
     "retier",

@@ -24,6 +24,11 @@ _FILLED = (
     Column("filled", "已填", "Filled in", "integer"),
     Column("rate", "信息完整率", "Completeness", "percent"),
 )
+_TIMELY = (
+    Column("timed", "计入及时率的沟通", "Conversations timed", "integer"),
+    Column("timely", "及时记录", "In the file in time", "integer"),
+    Column("timely_rate", "更新及时率", "Timely updates", "percent"),
+)
 _NOTES = (
     Label(
         zh="应填:方案的必填字段;成交客户另加“成交后补充”的字段。完整率 = 已填 ÷ 应填。",
@@ -52,7 +57,8 @@ class Quality:
     """What :func:`quality` found. ``complete`` of the ``customers`` lack nothing; ``completeness`` is over all values asked for.
 
     ``timely_rate`` is ``timely`` of the ``timed`` conversations, None of none. ``slices`` are ``by_owner``, ``by_tier``,
-    ``by_stage``, ``by_industry`` and ``by_source``.
+    ``by_stage``, ``by_industry`` and ``by_source``; ``timely_slices`` are conversations ``timely_by_owner`` and
+    ``timely_by_source``: timed, in time, and the rate.
     """
 
     playbook: Playbook
@@ -66,6 +72,7 @@ class Quality:
     timely_rate: float | None
     fields: tuple[Filled, ...]
     slices: Mapping[str, tuple[Filled, ...]]
+    timely_slices: Mapping[str, tuple[Filled, ...]]
     threshold: int
 
     @property
@@ -75,9 +82,7 @@ class Quality:
             Column("customers", "客户数", "Customers", "integer"),
             Column("complete", "完整档案", "Complete files", "integer"),
             *_FILLED,
-            Column("timed", "计入及时率的沟通", "Conversations timed", "integer"),
-            Column("timely", "及时记录", "In the file in time", "integer"),
-            Column("timely_rate", "更新及时率", "Timely updates", "percent"),
+            *_TIMELY,
         )
         row = (
             self.customers,
@@ -101,6 +106,7 @@ class Quality:
                 self._table(f"quality_{name}", facet_column(name.removeprefix("by_"), self.playbook), found)
                 for name, found in self.slices.items()
             ),
+            *(self._timely_table(name, found) for name, found in self.timely_slices.items()),
         )
 
     def to_plain(self) -> dict[str, Any]:
@@ -116,10 +122,10 @@ class Quality:
             "timely_rate",
             "threshold",
         )
-        named = {"fields": self.fields, **self.slices}
+        named = {"fields": self.fields, **self.slices, **self.timely_slices}
         rows = {
             name: [
-                {("field" if name == "fields" else name.removeprefix("by_")): row.pop("key"), **row}
+                {("field" if name == "fields" else name.rpartition("by_")[2]): row.pop("key"), **row}
                 for row in map(plain, found)
             ]
             for name, found in named.items()
@@ -130,6 +136,12 @@ class Quality:
         rows = tuple((one.key, one.asked, one.filled, one.rate, few(one.asked, self.threshold)) for one in found)
         titles = f"档案质量(按{column.zh})", f"Quality by {column.en.lower()}"
         return Table(key, *titles, (column, *_FILLED, FEW_COLUMN), rows, (*_NOTES, few_note(self.threshold)))
+
+    def _timely_table(self, name: str, found: Iterable[Filled]) -> Table:
+        column = facet_column(name.rpartition("by_")[2], self.playbook)
+        rows = tuple((one.key, one.asked, one.filled, one.rate) for one in found)
+        titles = f"更新及时率(按{column.zh})", f"Timely updates by {column.en.lower()}"
+        return Table(f"quality_{name}", *titles, (column, *_TIMELY), rows, (_TIMELY_NOTE,))
 
 
 def asked_of(customer: Customer, playbook: Playbook) -> Iterator[str]:
@@ -151,7 +163,8 @@ def asked_of(customer: Customer, playbook: Playbook) -> Iterator[str]:
     yield from dict.fromkeys(fields)
 
 
-def _has(customer: Customer, people: Collection[Contact], field: str) -> bool:
+def has(customer: Customer, people: Collection[Contact], field: str) -> bool:
+    """Whether a file has a field; that of a contact where one of its people has it."""
     entity, _, name = field.partition(".")
     if field == "contact.reach":
         return any(person.phones or person.emails or person.wechat for person in people)
@@ -183,21 +196,31 @@ def quality(
         name: (Counter(), Counter()) for name in FACETS
     }
     total = complete = 0
+    facets: dict[str, Mapping[str, str | None]] = {}
     for customer in customers:
         wanted = list(asked_of(customer, playbook))
-        there = [field for field in wanted if _has(customer, people.get(customer.id, ()), field)]
+        there = [field for field in wanted if has(customer, people.get(customer.id, ()), field)]
         total += 1
         complete += len(there) == len(wanted)
         asked.update(wanted)
         filled.update(there)
-        for name, key in facets_of(customer).items():
+        facets[customer.id] = facets_of(customer)
+        for name, key in facets[customer.id].items():
             groups[name][0][key] += len(wanted)
             groups[name][1][key] += len(there)
     timed = timely = 0
+    in_time: dict[str, tuple[Counter[str | None], Counter[str | None]]] = {
+        name: (Counter(), Counter()) for name in ("owner", "source")
+    }
     for one in follow_ups:
         if one.id not in imported_ids:
+            soon = one.created_at - one.at <= within
             timed += 1
-            timely += one.created_at - one.at <= within
+            timely += soon
+            for name, (all_of, soon_of) in in_time.items():
+                if one.customer_id in facets:
+                    all_of[facets[one.customer_id][name]] += 1
+                    soon_of[facets[one.customer_id][name]] += soon
     order = [key for key in FIELD_KINDS if key in asked]
     return Quality(
         playbook=playbook,
@@ -218,6 +241,12 @@ def quality(
                 )
             )
             for name, (wanted, there) in groups.items()
+        },
+        timely_slices={
+            f"timely_by_{name}": tuple(
+                _filled(key, all_of[key], soon_of[key]) for key in shown_order(all_of, all_of, ())
+            )
+            for name, (all_of, soon_of) in in_time.items()
         },
         threshold=threshold,
     )

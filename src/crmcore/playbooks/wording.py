@@ -28,6 +28,7 @@ def _named(issue: Issue, playbook: Playbook, language: Language) -> dict[str, An
 
     choices = ("state", "source") if issue.code == "not_possible" else ("state", "source", "allowed")
     facts |= {name: called(facts[name]) for name in choices if type(facts.get(name)) is str}
-    if type(limit := facts.get("limit")) is str:
-        facts["limit"] = playbook.label(limit, language)
+    for name in ("limit", "other"):
+        if type(told := facts.get(name)) is str:
+            facts[name] = playbook.label(told, language)
     return facts

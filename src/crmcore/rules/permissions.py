@@ -37,7 +37,7 @@ ANY = "any"
 #: The entities that ``any`` stands for. Others are named one by one: a new one is nobody's until a table says so.
 BUSINESS = (
     *("customer", "contact", "opportunity", "order", "instalment", "follow_up_plan", "follow_up", "objection"),
-    *("feedback", "ticket", "referral", "attachment", "action_plan", "obligation"),
+    *("feedback", "ticket", "referral", "attachment", "action_plan", "obligation", "quality_check"),
 )
 #: What is seen by who sees something else: the number under which a customer was known before it was merged.
 SEEN_AS: Mapping[str, str] = {"alias": "customer"}

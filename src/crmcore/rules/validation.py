@@ -29,6 +29,18 @@ def is_phone(text: str) -> bool:
     return digits.isdigit() and 5 <= len(digits) <= 20
 
 
+def vague_needs(values: Mapping[str, Any], playbook: Playbook) -> list[Issue]:
+    """A need that nobody can act on, as a warning (seed 000: "需要产品" is too vague), whatever signs stand around its words."""
+    need = values.get("core_need")
+    if isinstance(need, str) and _words(need) in {_words(vague) for vague in playbook.vague}:
+        return [Issue(code="vague", field="customer.core_need", level="warning")]
+    return []
+
+
+def _words(text: str) -> str:
+    return "".join(sign for sign in fold(text) if sign.isalnum())
+
+
 def _blank(value: Any) -> bool:
     return value is None or value in ((), []) or (isinstance(value, str) and not value.strip())
 
@@ -62,9 +74,7 @@ def check_customer(
         facts = {"limit": "numbers from headcount_low on"}
         issues.append(Issue(code="out_of_range", field="customer.headcount_high", facts=facts))
     issues += _custom_issues(custom, playbook)
-    need = values.get("core_need")
-    if isinstance(need, str) and fold(need) in {fold(vague) for vague in playbook.vague}:
-        issues.append(Issue(code="vague", field="customer.core_need", level="warning"))
+    issues += vague_needs(values, playbook)
     for contact in contacts or ():
         issues += check_contact(contact)
     return issues
@@ -92,9 +102,9 @@ def _custom_issues(custom: Mapping[str, Any], playbook: Playbook) -> list[Issue]
 def meant(entity: str, values: Mapping[str, Any], playbook: Playbook) -> dict[str, Any]:
     """The values with every word that the playbook knows in place of what people say for it: ``企业客户`` is enterprise."""
     return {
+        # A stage belongs to a graph of its own.
         name: (playbook.choice_key(f"{entity}.{name}", value) or value)
-        # A stage belongs to a graph of its own, and long texts have no words to look for.
-        if type(value) is str and name != "stage" and playbook.vocabulary(f"{entity}.{name}")
+        if type(value) is str and name != "stage"
         else value
         for name, value in values.items()
     }

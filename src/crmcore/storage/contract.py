@@ -192,6 +192,14 @@ class Store(ABC):
         """
         raise NotSupported("this store makes no backup of its own; copy it to another store")
 
+    def clean(self) -> Sequence[str]:
+        """Writes the store's files anew so that nothing is left in them of what was removed or replaced before; rows stay.
+
+        Returns what may still hold some of it and isn't the store's to rewrite: files by their paths, or what else, in English.
+        Raises :class:`StoreBusy` while others keep it from being done, :class:`NotSupported` by a store that can't.
+        """
+        raise NotSupported("this store can't take what was removed out of its files; copy it to another store")
+
     def present(self, presentation: Presentation) -> None:  # noqa: B027 - nothing to do without readers
         """How people are to see the data, for a store that they open with another program."""
 
@@ -209,11 +217,6 @@ class Store(ABC):
 
     def check(self) -> list[str]:
         """What is wrong with the data, as far as the store can tell; nothing when all is well."""
-        return []
-
-    def scrub(self) -> list[str]:
-        """Leaves nothing of what was deleted or replaced in the files of the store, as far as it can; others may use it
-        meanwhile. Gives what may still hold some of it, a line each for a person: old backups, a log that somebody reads."""
         return []
 
     def __enter__(self) -> Self:

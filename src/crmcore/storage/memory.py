@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, Literal, Self
 
@@ -153,6 +153,11 @@ class MemoryStore(Store):
 
     def close(self) -> None:
         self._closed = True
+
+    def clean(self) -> Sequence[str]:
+        if self._closed:
+            raise StoreClosed("the store is closed")
+        return ()
 
 
 class MemoryTransaction(Transaction):

@@ -20,10 +20,11 @@ from crmcore.storage.contract import Change, Delete, Insert, Pushed, Store, Tran
 from crmcore.storage.keys import KeyRing
 from crmcore.storage.presentation import Edit, Presentation
 from crmcore.storage.query import And, Eq, In, Not, Or, Query, Where
-from crmcore.storage.schema import Row, Scalar
+from crmcore.storage.schema import Row, Scalar, Schema
 from crmcore.storage.sealed_rows import ColumnShape, Shape, shapes_of
 from crmcore.storage.sealing import Sealer
 
+ShapesOf = Callable[..., dict[str, Shape]]
 SETTING = "encryption"
 """The setting that tells what is encrypted in a store."""
 
@@ -61,12 +62,12 @@ class Encryption:
 class Sealing:
     """How rows are sealed under one state of the encryption. Raises :class:`KeyUnknown` for a ring that lacks its keys."""
 
-    def __init__(self, store: Store, encryption: Encryption, sealer: Sealer) -> None:
+    def __init__(self, schema: Schema, encryption: Encryption, sealer: Sealer, shapes_of: ShapesOf = shapes_of) -> None:
         sealer.require(encryption.keys.items())
         self.encryption, self.sealer = encryption, sealer
         keys = dict.fromkeys([*encryption.keys, sealer.ring.current])
-        self.shapes: dict[str, Shape] = shapes_of(
-            store.schema,
+        self.shapes = shapes_of(
+            schema,
             encryption.fields,
             sealer,
             keys,
@@ -84,8 +85,10 @@ def refuse_sealed(transaction: Transaction) -> None:
 class SealedStore(Store):
     """A store of crmcore's schema under a key ring. Before anything is encrypted in it, it is the store itself."""
 
-    def __init__(self, store: Store, ring: KeyRing) -> None:
+    def __init__(self, store: Store, ring: KeyRing, shapes_of: ShapesOf = shapes_of) -> None:
+        """``shapes_of`` tells how the rows of a schema are kept, for one that isn't crmcore's."""
         self.store = store
+        self._shapes_of = shapes_of
         self.schema = store.schema
         self.ring = ring
         self._sealer: Sealer | None = None
@@ -113,7 +116,7 @@ class SealedStore(Store):
         """How rows are sealed under it."""
         if encryption is None or (self.sealing and self.sealing.encryption == encryption):
             return self.sealing if encryption else None
-        return Sealing(self.store, encryption, self.sealer)
+        return Sealing(self.schema, encryption, self.sealer, self._shapes_of)
 
     def transaction(self, *, write: bool = False) -> AbstractContextManager[Transaction]:
         if self.sealing is None and not write:
@@ -143,6 +146,9 @@ class SealedStore(Store):
 
     def backup(self, target: str) -> None:
         self.store.backup(target)
+
+    def clean(self) -> Sequence[str]:
+        return self.store.clean()
 
     def present(self, presentation: Presentation) -> None:
         if self.sealing is not None:
@@ -270,9 +276,10 @@ class SealedTransaction(Transaction):
     def _refreshed(self) -> bool:
         """Whether the encryption is another one, as this transaction sees it, than the store had told; then it goes by that."""
         found = Encryption.of(self.inner.get("settings", SETTING))
-        if found is None or found == self._sealing.encryption:
+        sealing = self._store.made(found)
+        if sealing is None or found == self._sealing.encryption:
             return False
-        self._sealing = Sealing(self._store.store, found, self._store.sealer)
+        self._sealing = sealing
         return True
 
     def _opened(self, collection: str, rows: Iterable[Row]) -> Iterator[Row]:

@@ -49,6 +49,13 @@ def _unpad(data: bytes) -> bytes:
     return found[:-1]
 
 
+def _bytes(told: str) -> bytes:
+    """What a text is base64 of. Padding is never needed, and Python lets too much of it pass."""
+    if "=" in told:
+        raise ValueError("not sealed here")
+    return a2b_base64(told, strict_mode=True)
+
+
 class Sealer:
     """Seals under the current key of a ring and opens under any. Raises :class:`MissingExtra` when made without its library."""
 
@@ -82,7 +89,7 @@ class Sealer:
         if not _ID.fullmatch(id):
             raise ValueError("no id of a key")
         try:
-            raw = a2b_base64(told, strict_mode=True)
+            raw = _bytes(told)
             cipher = self._cipher(id, purpose)
             return _unpad(cipher.decrypt(raw[:_NONCE], raw[_NONCE:], b"%b\0%b" % (_FORM, place.encode())))
         except (NotBase64, self._invalid_tag) as error:
@@ -91,7 +98,9 @@ class Sealer:
     def fix(self, purpose: str, text: str, id: str | None = None) -> str:
         """A text, sealed in a form that is the same for the same text and key: who has no key learns only which are equal."""
         id = id or self.ring.current
-        sealed = self._cipher(id, f"{purpose}:fixed").encrypt(_FIXED, _pad(text.encode()), _FORM)
+        sealed = self._cipher(id, f"{purpose}:fixed").encrypt(
+            _FIXED, _pad(text.encode("utf-8", "surrogatepass")), _FORM
+        )
         return f"{MARK}{id}:{b2a_base64(sealed, newline=False).decode()}"
 
     def unfix(self, purpose: str, text: str) -> str:
@@ -100,7 +109,7 @@ class Sealer:
         if not _ID.fullmatch(id):
             raise ValueError("no id of a key")
         try:
-            raw = a2b_base64(told, strict_mode=True)
+            raw = _bytes(told)
             return _unpad(self._cipher(id, f"{purpose}:fixed").decrypt(_FIXED, raw, _FORM)).decode()
         except (NotBase64, self._invalid_tag) as error:
             raise ValueError("not sealed here") from error
@@ -111,7 +120,7 @@ class Sealer:
         key = self._index_keys.get(name)
         if key is None:
             key = self._index_keys[name] = self.ring.subkey(f"index:{purpose}", name[0])
-        return f"#{base64.urlsafe_b64encode(hmac.digest(key, text.encode(), 'sha256')[:15]).decode()}"
+        return f"#{base64.urlsafe_b64encode(hmac.digest(key, text.encode('utf-8', 'surrogatepass'), 'sha256')[:15]).decode()}"
 
     def _cipher(self, id: str, purpose: str) -> Any:
         cipher = self._ciphers.get((id, purpose))

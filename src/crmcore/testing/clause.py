@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 #: The version of the storage contract that this kit holds; a new clause raises the second number, never a third.
-CONTRACT_VERSION: Final = (1, 1)
+CONTRACT_VERSION: Final = (1, 2)
 
 #: What a broken clause ends in. Hypothesis wraps several distinct failures in a group.
 FAILURES: Final = (Exception, BaseExceptionGroup, pytest.fail.Exception)

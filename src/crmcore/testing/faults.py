@@ -78,7 +78,7 @@ def by_chance(
         if moment.call not in calls or moment.when not in moments:
             return None
         chance = random.Random(f"{seed} {moment}")  # noqa: S311 - repeatable, guards nothing
-        kept = moment.when == "after" and moment.call in ("commit", "claim", "backup")
+        kept = moment.when == "after" and moment.call in ("commit", "claim", "backup", "clean")
         among = lasting if kept else errors
         if not among or chance.random() >= probability:
             return None

@@ -12,7 +12,7 @@ import attrs
 from crmcore.errors import StoreClosed
 from crmcore.storage import Change, Edit, Presentation, Pushed, Query, Row, Store, Transaction, Where
 
-Call = Literal["begin", "read", "apply", "commit", "claim", "backup"]
+Call = Literal["begin", "read", "apply", "commit", "claim", "backup", "clean"]
 When = Literal["before", "after"]
 
 
@@ -79,6 +79,10 @@ class ObservedStore(Store):
     def backup(self, target: str) -> None:
         with self.calling("backup"):
             self.store.backup(target)
+
+    def clean(self) -> Sequence[str]:
+        with self.calling("clean"):
+            return self.store.clean()
 
     def present(self, presentation: Presentation) -> None:
         self.store.present(presentation)

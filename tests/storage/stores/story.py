@@ -146,15 +146,25 @@ def tell(path: Path) -> None:
         me.obligations.waive(me.obligations.of(quiet)[0], reason="暂停联系")
         forward(days=9)
         me.customers.move(quiet, "lost", reason="公司关闭")
+        twin = me.customers.register(
+            name="小商行(分店)", remarks=HARD, contacts=[{"name": "店长", "phone": "13700137000"}]
+        )
+        me.customers.merge(small, twin, reason=HARD)
+        me.duplicates.tell_apart(small, quiet, reason=HARD)
         me.tiers.run()
         # Half of the messages are sent, half wait.
         me.notifications.enqueue(now - timedelta(days=30), through=["log", "folder"])
         assert list(me.notifications.relay(LogNotifier(), name="relay").run())
 
+        me.quality.draw("2026Q1", share=20)
+        me.quality.record(
+            "2026Q1", me.quality.worksheet("2026Q1").rows[0][0], right=False, wrong_fields=["客户名称"], remarks=HARD
+        )
+
         with crm.store.transaction() as transaction:
             empty = [cls.collection for cls in ENTITIES if not transaction.count(cls.collection)]
             states = {row[0] for row in transaction.tally("obligations", None, ["state"])}
-        assert set(empty) <= {"absent_records", "aliases", "erasures"}, empty
+        assert set(empty) <= {"erasures"}, empty
         assert states == set(Obligation.kinds["state"].choices), states
 
 

@@ -16,6 +16,7 @@ from crmcore.rules.duplicates.blocking import SkippedBlock
 from crmcore.rules.duplicates.clusters import Clusters, cluster
 from crmcore.rules.duplicates.comparers import COMPARERS, Comparer
 from crmcore.rules.duplicates.explanation import Agreement, Explanation, explain
+from crmcore.rules.duplicates.forms import Values
 from crmcore.rules.duplicates.grades import CLOSE, DIFFERENT, SIMILAR
 from crmcore.rules.duplicates.index import DuplicateIndex
 from crmcore.rules.duplicates.pairs import Decision, Match, Pair, Scan, Tier, find_pairs, scan
@@ -41,6 +42,7 @@ __all__ = [
     "Scan",
     "SkippedBlock",
     "Tier",
+    "Values",
     "Weights",
     "cluster",
     "explain",

@@ -1,8 +1,9 @@
 """Clusters: all records of one customer, from the pairs that are the same.
 
 Pairs chain: if the first is the second, and the second the third, the first is the third. That is right until something
-contradicts it. So the surest pairs are joined first, and a pair that would bring two different identifying values (two
-codes 统一社会信用代码) under one roof is held apart, and said to be.
+contradicts it. So the surest pairs are joined first, and a pair is held apart, and said to be, that would bring under one roof
+two different identifying values (two codes 统一社会信用代码), or two records that are suspects because their required fields
+aren't close (two sister companies, by a file that has only the name of both).
 """
 
 from __future__ import annotations
@@ -31,11 +32,18 @@ def cluster(
 
     ``records`` are asked for their identifying fields only.
     """
+    pairs = list(pairs)
     sure = sorted(
-        (pair for pair in pairs if pair.tier == "same"), key=lambda pair: (-pair.probability, pair.one, pair.other)
+        (pair for pair in pairs if pair.tier == "same"),
+        key=lambda pair: (-pair.weights.bits(pair.pattern), pair.one, pair.other),
     )
     if not sure:
         return Clusters()
+    against: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.contradictions or (pair.unlike and pair.tier == "suspect"):
+            against.setdefault(pair.one, []).append(pair.other)
+            against.setdefault(pair.other, []).append(pair.one)
     preparing = Preparing.by(sure[0].rules, comparers)
     identifying = [place for place, rule in enumerate(preparing.rules.fields) if rule.identifies]
     above: dict[str, str] = {}
@@ -56,7 +64,10 @@ def cluster(
         one, other = sorted((top(pair.one), top(pair.other)))
         if one == other:
             continue
-        if any(here and there and here.isdisjoint(there) for here, there in zip(known[one], known[other], strict=True)):
+        fewer, more = sorted((one, other), key=lambda id: len(members[id]))
+        if any(
+            here and there and here.isdisjoint(there) for here, there in zip(known[one], known[other], strict=True)
+        ) or any(above.get(foe) and top(foe) == more for id in members[fewer] for foe in against.get(id, ())):
             held_apart.append(pair)
             continue
         above[other] = one

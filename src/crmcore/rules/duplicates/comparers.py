@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from math import log2
 from typing import Any
 
@@ -28,7 +28,10 @@ _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+")
 _APOSTROPHE = re.compile(r"['’`]")
 #: Han characters stand without blanks between words; two neighbours are taken for a word.
-_HAN = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U0003ffff]+|[^㐀-鿿豈-﫿\U00020000-\U0003ffff]+")
+_RUN = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U0003ffff]+|[^\s㐀-鿿豈-﫿\U00020000-\U0003ffff]+")
+_FIRST_HAN = "㐀"
+#: So many forms are kept in pieces; a scan compares records that share words, so the same ones come again and again.
+_REMEMBERED = 8_192
 
 
 @attrs.frozen(kw_only=True)
@@ -55,12 +58,14 @@ def _resemblance() -> tuple[Any, Any, Any]:
 
 def as_words(text: str) -> str:
     """The words, folded, with single blanks between them."""
-    return " ".join(_WORD.findall(_APOSTROPHE.sub("", _folded(text))))
+    folded = _folded(text)
+    return folded if folded.isalnum() else " ".join(_WORD.findall(_APOSTROPHE.sub("", folded)))
 
 
 def as_sorted_words(text: str) -> str:
     """The words, folded and in order, so that it doesn't matter which comes first."""
-    return " ".join(sorted(_WORD.findall(_APOSTROPHE.sub("", _folded(text)))))
+    words = as_words(text)
+    return " ".join(sorted(words.split())) if " " in words else words
 
 
 def as_signs(text: str) -> str:
@@ -73,18 +78,18 @@ def _folded(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
-def words_of(form: str) -> list[str]:
-    """The words of a form; a run of Han characters gives its pairs of neighbours."""
+@lru_cache(maxsize=_REMEMBERED)
+def words_of(form: str) -> tuple[str, ...]:
+    """The words of a form, each once; a run of Han characters gives its pairs of neighbours."""
     if form.isascii():
-        return form.split()
+        return tuple(dict.fromkeys(form.split()))
     found = []
-    for word in form.split():
-        for run in _HAN.findall(word):
-            if len(run) > 2 and run[0] >= "㐀":
-                found += [run[place : place + 2] for place in range(len(run) - 1)]
-            else:
-                found.append(run)
-    return found
+    for run in _RUN.findall(form):
+        if run >= _FIRST_HAN and len(run) > 2:
+            found += [run[place : place + 2] for place in range(len(run) - 1)]
+        else:
+            found.append(run)
+    return tuple(dict.fromkeys(found))
 
 
 def whole(form: str) -> tuple[str]:
@@ -94,10 +99,31 @@ def whole(form: str) -> tuple[str]:
 
 def whole_and_words(form: str) -> Iterable[str]:
     """Candidates are sought by the whole and by each word."""
-    return dict.fromkeys((form, *words_of(form)))
+    words = words_of(form)
+    return words if form in words else (form, *words)
+
+
+def whole_and_numbered(form: str) -> Iterable[str]:
+    """Candidates are sought by the whole, and by each number with the words beside it: by street and house."""
+    words, keys, before = words_of(form), [form], ""
+    for place, word in enumerate(words):
+        if word[0].isdecimal():
+            if len(before) > 1:
+                keys.append(f"{word} {before}")
+            for each in words[place + 1 : place + 4]:
+                if len(each) > 2:
+                    keys.append(f"{word} {each}")
+                    break
+        before = word
+    return keys if len(keys) > 1 else whole_and_words(form)
 
 
 # Grades of two different forms
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _numbers(form: str) -> frozenset[str]:
+    return frozenset(_NUMBER.findall(form))
 
 
 def _never(one: str, other: str) -> int:
@@ -152,9 +178,9 @@ def _address(words: Mapping[str, int], records: int) -> Grader:
     def grade(one: str, other: str) -> int:
         """Numbers in an address are not nearly right: with none in common it is similar at best."""
         found = by_text(one, other)
-        left, right = _NUMBER.findall(one), _NUMBER.findall(other)
+        left, right = _numbers(one), _numbers(other)
         if left and right:
-            if set(left).isdisjoint(right):
+            if left.isdisjoint(right):
                 return min(found, SIMILAR)
             if found == DIFFERENT and set_ratio(one, other) >= 88:
                 return SIMILAR
@@ -164,39 +190,40 @@ def _address(words: Mapping[str, int], records: int) -> Grader:
 
 
 def _words(words: Mapping[str, int], records: int) -> Grader:
-    fuzz, _, jaro = _resemblance()
-    similarity, ratio = jaro.similarity, fuzz.ratio
-    most = log2(records + 2)
+    fuzz, slips, jaro = _resemblance()
+    similarity, ratio, distance = jaro.similarity, fuzz.ratio, slips.distance
+    most = log2(records + 2) + 0.5
 
-    def weight(word: str) -> float:
-        return most - log2(words.get(word, 1)) + 0.5
+    @lru_cache(maxsize=_REMEMBERED)
+    def weighed(form: str) -> tuple[dict[str, float], float]:
+        """The words of a form with what they say, in bits, and the sum of it."""
+        found = {word: most - log2(words.get(word, 1)) for word in words_of(form)}
+        return found, sum(found.values())
 
     def alike(one: str, other: str) -> bool:
         """One word is short for the other, or they differ by a slip."""
-        if min(len(one), len(other)) < 3:
-            return False
-        return (
-            one.startswith(other)
-            or other.startswith(one)
-            or (min(len(one), len(other)) > 3 and similarity(one, other) >= 0.9)
-        )
+        if one.startswith(other) or other.startswith(one):
+            return True
+        return len(one) > 3 and len(other) > 3 and similarity(one, other) >= 0.9
 
     def grade(one: str, other: str) -> int:
         """Close where one side has (nearly) all that the other has; similar where each has something of its own."""
-        left, right = dict.fromkeys(words_of(one)), dict.fromkeys(words_of(other))
-        of_left, of_right = sum(map(weight, left)), sum(map(weight, right))
-        only_left = sorted(word for word in left if word not in right)
-        only_right = sorted(word for word in right if word not in left)
-        lost_left, lost_right = sum(map(weight, only_left)), sum(map(weight, only_right))
-        for word in only_left:
-            for fellow in only_right:
+        (left, of_left), (right, of_right) = weighed(one), weighed(other)
+        if -2 < len(one) - len(other) < 2 and len(one) > 3 < len(other) and distance(one, other, score_cutoff=1) == 1:
+            return CLOSE
+        only_left = [word for word in left if word not in right]
+        only_right = [word for word in right if word not in left]
+        lost_left, lost_right = sum([left[word] for word in only_left]), sum([right[word] for word in only_right])
+        longer = [word for word in only_right if len(word) > 2]
+        for word in only_left if longer else ():
+            for fellow in longer if len(word) > 2 else ():
                 if alike(word, fellow):
-                    lost_left -= 0.9 * weight(word)
-                    lost_right -= 0.9 * weight(fellow)
-                    only_right.remove(fellow)
+                    lost_left -= 0.9 * left[word]
+                    lost_right -= 0.9 * right[fellow]
+                    longer.remove(fellow)
                     break
         share = 1 - min(lost_left / of_left, lost_right / of_right)
-        if share >= 0.8:
+        if share >= 0.9:
             return CLOSE
         return SIMILAR if share >= 0.4 or ratio(one, other) >= 70 else DIFFERENT
 
@@ -210,7 +237,7 @@ COMPARERS: Mapping[str, Comparer] = FrozenMap(
         "code": Comparer(prepare=as_signs, keys=whole, grader=_code),
         "name": Comparer(prepare=as_words, keys=whole, grader=_name),
         "text": Comparer(prepare=as_words, keys=whole_and_words, grader=_text),
-        "address": Comparer(prepare=as_words, keys=whole_and_words, grader=_address),
+        "address": Comparer(prepare=as_words, keys=whole_and_numbered, grader=_address),
         "words": Comparer(prepare=as_sorted_words, keys=whole_and_words, grader=_words),
     }
 )

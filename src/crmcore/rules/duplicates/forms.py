@@ -10,7 +10,7 @@ import attrs
 from crmcore.domain.matching import MatchRules
 from crmcore.domain.values import FrozenMap
 from crmcore.errors import DomainError
-from crmcore.rules.duplicates.comparers import COMPARERS, Comparer
+from crmcore.rules.duplicates.comparers import COMPARERS, Comparer, whole
 from crmcore.rules.duplicates.grades import RARE_UNTIL
 
 #: What callers hand in: texts by field, one or several; None and blank are nothing.
@@ -43,6 +43,7 @@ class Preparing:
     rules: MatchRules
     comparers: tuple[Comparer, ...]
     _together: tuple[tuple[int, ...], ...]
+    _without: tuple[tuple[int, tuple[int, ...]], ...]
 
     @classmethod
     def by(cls, rules: MatchRules, comparers: Mapping[str, Comparer] | None = None) -> Preparing:
@@ -52,7 +53,12 @@ class Preparing:
             raise DomainError(f"no comparer is called {', '.join(missing)}; there are {', '.join(sorted(known))}")
         places = {rule.field: place for place, rule in enumerate(rules.fields)}
         together = tuple(tuple(places[name] for name in names) for names in rules.together)
-        return cls(rules, tuple(known[rule.comparer] for rule in rules.fields), together)
+        without = tuple(
+            (place, tuple(places[name] for name in rule.without))
+            for place, rule in enumerate(rules.fields)
+            if rule.without
+        )
+        return cls(rules, tuple(known[rule.comparer] for rule in rules.fields), together, without)
 
     def form(self, place: int, values: Values) -> Form:
         """The form of one field of a record, by the field's place in the rules."""
@@ -61,7 +67,13 @@ class Preparing:
 
     def forms(self, values: Values) -> Forms:
         """The forms of one record. Fields that no rule names are left alone."""
-        return tuple(self.form(place, values) for place in range(len(self.comparers)))
+        found: list[Form] = []
+        for rule, comparer in zip(self.rules.fields, self.comparers, strict=True):
+            value = values.get(rule.field)
+            found.append(_form(value, comparer.prepare) if value else None)
+        for place, others in self._without:
+            found[place] = _without(found[place], [found[other] for other in others])
+        return tuple(found)
 
     def keys(self, forms: Forms) -> list[str]:
         """What the record is sought by, nothing twice: what each field gives, and the fields that are sought together.
@@ -76,9 +88,10 @@ class Preparing:
 
     def _keys_of(self, place: int, form: Form) -> list[str]:
         keys, sign = self.comparers[place].keys, chr(place)
-        if isinstance(form, str):
-            return [sign + key for key in keys(form)]
-        return list(dict.fromkeys(sign + key for each in form or () for key in keys(each)))
+        if keys is whole and isinstance(form, str):
+            return [sign + form]
+        # A key that came twice would pair a record with itself.
+        return list(dict.fromkeys([sign + key for each in several(form) for key in keys(each)]))
 
     def _keys_together(self, forms: Forms) -> list[str]:
         found: list[str] = []
@@ -88,10 +101,7 @@ class Preparing:
                 form = forms[place]
                 if form is None:
                     break
-                if isinstance(form, str):
-                    parts = [f"{part}\n{form}" for part in parts]
-                else:
-                    parts = [f"{part}\n{each}" for part in parts for each in form]
+                parts = [f"{part}\n{each}" for part in parts for each in several(form)]
             else:
                 found += parts
         return found
@@ -104,6 +114,9 @@ class Preparing:
     def all_of(self, records: Sequence[Values]) -> tuple[list[Forms], list[list[str]]]:
         """The forms and the keys of many records: field by field, as most values come more than once."""
         columns = [self._column(place, records) for place in range(len(self.rules.fields))]
+        for place, others in self._without:
+            beside = zip(*(columns[other] for other in others), strict=True)
+            columns[place] = [_without(form, each) for form, each in zip(columns[place], beside, strict=True)]
         forms: list[Forms] = list(zip(*columns, strict=True)) if records else []
         keys: list[list[str]] = [[] for _ in forms]
         for place, column in enumerate(columns):
@@ -171,3 +184,25 @@ def _form(value: str | Iterable[str], prepare: Callable[[str], str]) -> Form:
         return prepare(value) or None
     several = sorted({form for each in value if (form := prepare(each))})
     return tuple(several) if len(several) > 1 else several[0] if several else None
+
+
+def _without(form: Form, others: Iterable[Form]) -> Form:
+    """A form without the words of others, unless nothing would be left. Han characters are left out where they come first."""
+    if form is None or not isinstance(form, str):
+        return form
+    idle = {word for other in others if other for each in several(other) for word in each.split()}
+    kept = " ".join([_bare(word, idle) for word in form.split() if word not in idle]) if idle else form
+    return kept or form
+
+
+def _bare(word: str, idle: set[str]) -> str:
+    if word >= "㐀":
+        for each in sorted(idle):
+            if each >= "㐀" and len(each) < len(word) and word.startswith(each):
+                return word.removeprefix(each)
+    return word
+
+
+def several(form: Form) -> tuple[str, ...]:
+    """The forms that a field has: none, one or several."""
+    return (form,) if isinstance(form, str) else form or ()

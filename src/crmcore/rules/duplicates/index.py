@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from math import log2
 
 from crmcore.domain.matching import MatchRules
@@ -13,6 +14,8 @@ from crmcore.rules.duplicates.pairs import Comparing, Match, scan
 from crmcore.rules.duplicates.postings import Postings
 from crmcore.rules.duplicates.weights import Weights, expected
 
+#: So many patterns keep what they came to; most pairs have one of a few hundred.
+_REMEMBERED = 10_000
 _BETWEEN_FIELDS, _BETWEEN_VALUES = "\x1f", "\x1e"
 
 
@@ -34,6 +37,7 @@ class DuplicateIndex:
         self.weights = weights or expected(rules)
         self._preparing = Preparing.by(rules, comparers)
         self._comparing = Comparing(self._preparing, self.weights.counts)
+        self._decide = lru_cache(maxsize=_REMEMBERED)(partial(self._comparing.decide, weights=self.weights))
         self._numbers: dict[str, int] = {}
         self._ids: list[str | None] = []
         self._packed: list[str] = []
@@ -77,40 +81,49 @@ class DuplicateIndex:
             self._packed.append(packed)
         self._numbers[id] = number
         for key in self._preparing.keys(forms):
-            self._postings.add(hash(key), number)
+            self._postings.add(key, number)
 
     def remove(self, id: str) -> None:
         """Forgets a record; one that isn't known is no error."""
         if (number := self._numbers.pop(id, None)) is None:
             return
         for key in self._preparing.keys(_unpack(self._packed[number])):
-            self._postings.remove(hash(key), number)
+            self._postings.remove(key, number)
         self._ids[number], self._packed[number] = None, ""
         self._free.append(number)
 
     def probe(self, values: Values) -> list[Match]:
         """The records that are this one, or may be, the best first."""
         forms = self._preparing.forms(values)
-        records, limit, bits = len(self._numbers) + 1, self.rules.block_limit, self._bits
-        most, find = log2(records), self._postings.find
-        shared: dict[int, float] = {}
-        known = shared.get
-        for key in self._preparing.keys(forms):
-            # The record that is asked for counts, too: with it, so many have the key.
-            block = find(hash(key))
-            if block and len(block) < limit:
-                weight = most - bits[len(block) + 1]
-                for number in block:
-                    shared[number] = known(number, 0.0) + weight
-        enough = needed(self.rules, records)
-        matches = []
-        for number, weight in shared.items():
-            if weight >= enough:
-                pattern = self._comparing.pattern(_unpack(self._packed[number]), forms)
-                if decided := self._comparing.decide(pattern, self.weights):
-                    matches.append(Match(id=self._ids[number] or "", **decided))
+        matches = [
+            Match(id=self._ids[number] or "", **decided)
+            for number in self._candidates(self._preparing.keys(forms))
+            if (decided := self._decide(self._comparing.pattern(_unpack(self._packed[number]), forms)))
+        ]
         matches.sort(key=lambda match: (match.tier, -match.probability, match.id))
         return matches
+
+    def _candidates(self, keys: list[str]) -> list[int]:
+        """The numbers of the records that share enough with these keys; see :mod:`crmcore.rules.duplicates.blocking`."""
+        limit, find = self.rules.block_limit, self._postings.find
+        # The record that is asked for counts, too: with it, so many have the key.
+        blocks = [block for key in keys if (block := find(key)) and len(block) < limit]
+        blocks.sort(key=len)
+        most = log2(len(self._numbers) + 1)
+        enough = needed(self.rules, len(self._numbers) + 1)
+        weights = [most - self._bits[len(block) + 1] for block in blocks]
+        left = sum(weights)
+        shared: dict[int, float] = {}
+        known = shared.get
+        for block, weight in zip(blocks, weights, strict=True):
+            if left >= enough:
+                for number in block:
+                    shared[number] = known(number, 0.0) + weight
+            else:  # Who comes in only now can't reach it.
+                for number in shared.keys() & block:
+                    shared[number] += weight
+            left -= weight
+        return [number for number, bits in shared.items() if bits >= enough]
 
 
 def _pack(forms: Forms) -> str:
@@ -121,8 +134,9 @@ def _pack(forms: Forms) -> str:
 
 
 def _unpack(packed: str) -> Forms:
-    several = _BETWEEN_VALUES in packed
-    return tuple(
-        (tuple(text.split(_BETWEEN_VALUES)) if several and _BETWEEN_VALUES in text else text) if text else None
-        for text in packed.split(_BETWEEN_FIELDS)
-    )
+    forms = packed.split(_BETWEEN_FIELDS)
+    if _BETWEEN_VALUES in packed:
+        return tuple(
+            [tuple(text.split(_BETWEEN_VALUES)) if _BETWEEN_VALUES in text else text or None for text in forms]
+        )
+    return tuple([text or None for text in forms])

@@ -12,7 +12,7 @@ import attrs
 from crmcore.domain.matching import MatchRules
 from crmcore.rules.duplicates.blocking import SkippedBlock, candidates, count_keys
 from crmcore.rules.duplicates.comparers import Comparer, Grader
-from crmcore.rules.duplicates.forms import Counts, Form, Forms, Preparing, Values
+from crmcore.rules.duplicates.forms import Counts, Form, Forms, Preparing, Values, several
 from crmcore.rules.duplicates.grades import CLOSE, COMMON, DIFFERENT, RARE, grade_of_equal
 from crmcore.rules.duplicates.weights import Weights, learn, probability
 
@@ -27,7 +27,8 @@ class Decision:
     """What two records came to. Holds no value of a record.
 
     ``probability`` is what the weights say; an identifying field that is equal decides without them. ``contradictions`` are
-    identifying fields that differ, ``unlike`` required ones that aren't close: such a pair is a suspect at most.
+    identifying fields that differ, ``unlike`` required ones that aren't close or missing: such a pair is a suspect at most, and the latter
+    only where it would be the same otherwise.
     """
 
     tier: Tier
@@ -123,11 +124,11 @@ class Comparing:
         rules = self.preparing.rules
         chance = probability(weights.bits(pattern))
         contradictions = tuple(name for name, shift in self._identifying if DIFFERENT <= pattern >> shift & 7 < COMMON)
-        unlike = tuple(name for name, shift in self._required if DIFFERENT <= pattern >> shift & 7 < CLOSE)
+        unlike = tuple(name for name, shift in self._required if pattern >> shift & 7 < CLOSE)
         identified = any(pattern >> shift & 7 >= COMMON for _, shift in self._identifying)
         if not contradictions and (identified or (chance >= rules.same and not unlike)):
             tier: Tier = "same"
-        elif identified or chance >= rules.suspect:
+        elif identified or chance >= (rules.same if unlike else rules.suspect):
             tier = "suspect"
         else:
             return None
@@ -148,13 +149,9 @@ def _best(one: Form, other: Form, grader: Grader, equal: Mapping[str, int]) -> i
         return grader(one, other) if one < other else grader(other, one)
     return max(
         equal.get(left, RARE) if left == right else grader(left, right) if left < right else grader(right, left)
-        for left in _several(one)
-        for right in _several(other)
+        for left in several(one)
+        for right in several(other)
     )
-
-
-def _several(form: Form) -> tuple[str, ...]:
-    return (form,) if isinstance(form, str) else form or ()
 
 
 def find_pairs(

@@ -7,6 +7,7 @@ import pytest
 from crmcore.testing.clause import Contract, clause
 from crmcore.testing.contract.asking import Querying, Tallying
 from crmcore.testing.contract.claiming import Claiming, Outbox
+from crmcore.testing.contract.cleaning import Cleaning
 from crmcore.testing.contract.crashing import Crashing
 from crmcore.testing.contract.editing import Edited
 from crmcore.testing.contract.keeping import Identity, Keys, Values
@@ -70,6 +71,7 @@ class StoreContract(
     Errors,
     Urls,
     BackingUp,
+    Cleaning,
     Upgrading,
     Crashing,
     Edited,

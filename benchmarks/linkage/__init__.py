@@ -1,0 +1,1 @@
+"""Sets of records with known duplicates, and those who look for them."""
