@@ -5,7 +5,7 @@
 Good workbooks and text files are spoilt, one after another, and taken through ``imports.plan`` and the whole of the
 import on an empty store. Input number N of a seed is always the same. Prints what became of them by the way they were
 spoilt and by reason, the slowest one, the memory that was held, and every violation: an exception of another class, a refusal
-that names no part, a row that is neither created, known nor rejected, more than 5 s of the processor, a minute, more than
+that names no part, a row that is not accounted for, more than 5 s of the processor, a minute, more than
 512 MB. Ends with 1 if there is one, and keeps those files in ``--keep``. It needs a system with SIGALRM.
 """
 
@@ -51,7 +51,8 @@ def outcome(me: Any, path: Path) -> tuple[str, str | None]:
         return "violation", f"{type(error).__name__}: {error}"
     rows = sum(sheet.rows for sheet in plan.sheets)
     named = {(i.sheet, i.row) for i in result.issues if i.level == "error"}
-    if result.created + result.known + result.rejected != rows or not rows:
+    ended = result.created + result.updated + result.known + result.asked + result.rejected
+    if ended != rows or not rows:
         return "violation", "a row is not accounted for"
     if len(named) != result.rejected:
         return "violation", "a row is rejected without a reason"

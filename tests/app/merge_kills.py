@@ -14,9 +14,9 @@ from crmcore.testing.crashes import Opener
 STEPS = ("merge", "unmerge")
 
 
-def opened(store: Any) -> crmcore.CRM:
+def opened(store: Any, first: int = 10_000) -> crmcore.CRM:
     """A CRM whose clock stands still, and that makes the same ids each time."""
-    counter = itertools.count(10_000)
+    counter = itertools.count(first)
     return crmcore.open(
         store,
         "standard",

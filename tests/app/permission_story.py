@@ -111,6 +111,8 @@ def tell(crm: crmcore.CRM) -> SimpleNamespace:
     r.action_plan = me.action_plans.add(secret("action_plan", "what"), customer=r.customer, owner=OWNER)
     r.obligation = next(one for one in me.obligations.of(r.customer) if one.rule.startswith("cadence."))
     me.quality.draw("2023Q4", share=100)
+    binned = me.customers.register(name="回收站里的有限公司", remarks=secret("customer", "binned"))
+    me.customers.delete(binned.id, "…")
     me.notifications.enqueue()
     me.users.add("admin", roles=("administrator",))
     return r
@@ -151,6 +153,7 @@ READS: Mapping[str, Call] = {
         name=r.customer.name, contacts=[{"name": "谁", "phone": "13812345678"}]
     ),
     "customers.findings": lambda me, r, _: me.customers.findings(r.customer.id),
+    "customers.deleted": lambda me, r, _: me.customers.deleted(),
     "duplicates.scan": lambda me, r, _: me.duplicates.scan(),
     "duplicates.told_apart": lambda me, r, _: me.duplicates.told_apart(),
     "quality.samples": lambda me, r, _: me.quality.samples(),
@@ -238,6 +241,13 @@ WRITES: Mapping[str, tuple[Call, Needed]] = {
         lambda me, r, _: me.customers.unmerge(me.customers.merge(r.customer.id, r.other.id).absorbed.number),
         (("customer", "merge"),),
     ),
+    "customers.delete": (lambda me, r, _: me.customers.delete(r.other.id, "…"), (("customer", "delete"),)),
+    "customers.restore": (
+        lambda me, r, _: me.customers.delete(r.other.id, "…") and me.customers.restore(r.other.id),
+        (("customer", "delete"),),
+    ),
+    "retention.due": (lambda me, r, _: me.retention.due(), (("customer", "delete!all"),)),
+    "retention.run": (lambda me, r, _: me.retention.run(), (("customer", "delete!all"),)),
     "customers.erase": (
         lambda me, r, _: me.customers.erase(r.customer.id, reason="…", dry_run=True),
         (("customer", "erase"),),

@@ -157,4 +157,4 @@ class Merges(RuleBasedStateMachine):
 
 
 TestMerges = Merges.TestCase
-TestMerges.settings = settings(max_examples=25, stateful_step_count=14, deadline=None)
+TestMerges.settings = settings(max_examples=12, stateful_step_count=14, deadline=None)

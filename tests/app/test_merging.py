@@ -14,9 +14,10 @@ from merge_kills import opened, step, work
 from merge_stories import STEPS, STORIES, assert_in_step, reports, run, state
 
 import crmcore
-from crmcore.domain import Money, Opportunity
+from crmcore.domain import Event, Money, Opportunity
 from crmcore.errors import DuplicateCustomer, Invalid, MergeRefused, NotFound
 from crmcore.storage import Eq
+from crmcore.storage.codec import CODECS
 from crmcore.testing.crashes import can_fork, crash_points
 from crmcore_sqlite import SqliteBackend
 
@@ -24,7 +25,7 @@ _counted = itertools.count()
 ON_ONE_STORE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
-@settings(ON_ONE_STORE, max_examples=25)
+@settings(ON_ONE_STORE, max_examples=10)
 @given(before=STEPS, after=STEPS)
 def test_a_merge_that_is_taken_back_leaves_everything_as_it_was(me: crmcore.Session, clock, before, after) -> None:
     names = [me.customers.register(name=f"示例{next(_counted)}", industry="x").number for _ in range(3)]
@@ -64,10 +65,18 @@ def test_a_workbook_keeps_what_a_merge_needs_to_be_taken_back(tmp_path, clock) -
         assert_in_step(crm.acting_as("hua"))
 
 
+def every_row(crm: crmcore.CRM) -> dict[str, list[tuple[object, ...]]]:
+    """Everything that is kept, but for the chain of the events, which is salted."""
+    salted = CODECS[Event].collection.position("salt")
+    with crm.store.transaction() as transaction:
+        found = {name: sorted(transaction.scan(name)) for name in crm.store.schema.collections if name != "chains"}
+    return {**found, "events": [row[:salted] for row in found["events"]]}
+
+
 @pytest.mark.skipif(not can_fork(), reason="needs fork")
 def test_a_merge_that_is_killed_was_done_or_was_not(tmp_path, clock) -> None:
     made, used = tmp_path / "made.db", tmp_path / "used.db"
-    with opened(f"sqlite:///{made}?journal=truncate") as crm:
+    with opened(f"sqlite:///{made}?journal=truncate", 1) as crm:
         me = crm.acting_as("hua")
         for number in ("C1", "C2"):
             me.customers.register(name=f"示例{number}", number=number, industry="x", tags=[number])
@@ -80,24 +89,23 @@ def test_a_merge_that_is_killed_was_done_or_was_not(tmp_path, clock) -> None:
         shutil.copy(made, used)
 
     def rows() -> dict[str, list[object]]:
-        with opened(f"sqlite:///{used}?journal=truncate") as crm, crm.store.transaction() as transaction:
-            return {name: sorted(transaction.scan(name)) for name in crm.store.schema.collections}
+        with opened(f"sqlite:///{used}?journal=truncate") as crm:
+            return every_row(crm)
 
     reset()
     states = [rows()]
     with opened(f"sqlite:///{used}?journal=truncate") as crm:
         for what in STEPS_TO_KILL:
             step(crm.acting_as("hua"), what)
-            with crm.store.transaction() as transaction:
-                states.append({name: sorted(transaction.scan(name)) for name in crm.store.schema.collections})
+            states.append(every_row(crm))
     assert len({repr(one) for one in states}) == 3
     url = f"sqlite:///{used}?journal=truncate"
     moments = 0
-    for crash in crash_points(SqliteBackend(), url, work, at="calls", reset=reset, most=24):
+    for crash in crash_points(SqliteBackend(), url, work, at="calls", reset=reset, most=10):
         done = len(crash.acknowledged)
         assert rows() in states[done : done + 2], crash.moment
         moments += not crash.finished
-    assert moments > 10
+    assert moments > 5
 
 
 def test_what_was_done_since_is_reported_and_not_lost(me: crmcore.Session, clock) -> None:
@@ -109,7 +117,7 @@ def test_what_was_done_since_is_reported_and_not_lost(me: crmcore.Session, clock
     objection = me.objections.raise_(one, description="新", opportunity=deals[0])
     stays = me.tickets.open(one, subject="之后")
     me.customers.update(one, remarks="之后")
-    gone = me.opportunities.update(deals[1], customer=third)
+    gone = me.opportunities.update(deals[1], customer_id=me.customers.get(third).id)
     assert_in_step(me)
     found = me.customers.unmerge(other)
     assert found.restored == before == me.customers.get(other)

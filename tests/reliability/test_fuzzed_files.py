@@ -49,7 +49,7 @@ def test_the_fuzzer_sees_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     from fuzz_files import outcome
 
     def counted(created: int, rejections: int, *issues: Issue) -> SimpleNamespace:
-        return SimpleNamespace(created=created, known=0, rejected=rejections, issues=issues)
+        return SimpleNamespace(created=created, updated=0, known=0, asked=0, rejected=rejections, issues=issues)
 
     issue = Issue(code="required", sheet="a", row=2)
     right = [counted(1, 0), counted(0, 1, issue), rejected("damaged", part="zip")]

@@ -29,6 +29,7 @@ from crmcore.app.orders import Orders
 from crmcore.app.quality_checks import QualityChecks
 from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
+from crmcore.app.retention import RetentionRules
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
 from crmcore.app.tickets import Tickets
 from crmcore.app.tiers import Tiers
@@ -112,8 +113,11 @@ class CRM(Engine):
         return done
 
     def rekey(self, progress: Progress | None = None) -> Rekeyed:
-        """Gives every encrypted value the ring's current key, while others read and write; an old key that is then retired can
-        be taken out of the ring. An interruption is made good by calling it again. Raises :class:`KeyMissing`."""
+        """Gives every encrypted value the ring's current key, while others read and write.
+
+        A key that is retired then opens nothing here any longer; entries of the chain of events are still verified with it. An
+        interruption is made good by calling it again. Raises :class:`KeyMissing`.
+        """
         return rekey(self.store, progress)
 
 
@@ -144,6 +148,7 @@ class Session:
         self.imports = Imports(guarded, actor)
         self.exports = Exports(guarded, actor)
         self.reports = Reports(guarded, actor)
+        self.retention = RetentionRules(guarded, actor)
         self.quality = QualityChecks(guarded, actor)
 
     def may(self, action: str, what: Entity | str) -> Decision:

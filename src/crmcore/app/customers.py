@@ -7,15 +7,17 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crmcore.app.contacts import contact_values
+from crmcore.app.deleting import Deleted, delete_customer, deleted_customers, restore_customer
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, find_customer, having, named_like, read_page, where_all
 from crmcore.app.histories import history_where
 from crmcore.app.loops import future_issues
-from crmcore.app.merging import Merged, Unmerged, as_seen, merge, plan_merge, unmerge
+from crmcore.app.merging import Merged, merge, plan_merge
 from crmcore.app.moving import carry_on, decided, due_move, read_visits, target_of, told_automatic
 from crmcore.app.provenance import FieldSource, field_sources
 from crmcore.app.referrals import note_won
 from crmcore.app.similar import Likeness, likenesses, refuse_duplicate
+from crmcore.app.unmerging import Unmerged, unmerge
 from crmcore.app.work import STAMPS, Work, mappings, or_default, refuse_fixed
 from crmcore.domain import Alias, Contact, Customer, Event
 from crmcore.domain.policies import Stage, Transition
@@ -317,6 +319,25 @@ class Customers(UseCases):
         where = And(Eq("owner", name), IsNull("confirmed_at"), Ne("created_by", name))
         return self.listed(Customer, where, ("number",))
 
+    def delete(self, customer: CustomerReference, reason: str) -> Customer:
+        """Puts a customer into the bin 回收站, with everything that hangs on it: no list, report or search has it any longer.
+
+        Its number stays taken, and what it is owed is dropped. :meth:`restore` brings back exactly what was. Raises
+        :class:`NotFound`, :class:`Invalid` without a reason, and whatever a plugin has against it.
+        """
+        return self.write(lambda work: delete_customer(work, customer, reason))
+
+    def restore(self, number: str, *, reason: str | None = None) -> Customer:
+        """Brings a customer back from the bin, by its number or id, as it was; what it is owed is worked out anew.
+
+        Raises :class:`NotFound` for one that isn't there.
+        """
+        return self.write(lambda work: restore_customer(work, number, reason))
+
+    def deleted(self) -> list[Deleted]:
+        """The customers in the bin, the last one that was deleted first."""
+        return self.write(lambda work: list(deleted_customers(work)))
+
     def erase(
         self,
         customer: CustomerReference,
@@ -418,14 +439,14 @@ class Customers(UseCases):
         registration numbers, unless ``prefer`` says which ``uscc`` is right; :class:`NotFound`, :class:`Invalid`.
         """
         preferred = _preferred(prefer)
-        return self.write(lambda work: as_seen(work, merge(work, keep, absorb, preferred, reason)))
+        return self.write(lambda work: merge(work, keep, absorb, preferred, reason))
 
     def plan_merge(
         self, keep: CustomerReference, absorb: CustomerReference, *, prefer: Mapping[str, Any] | None = None
     ) -> Merged:
         """What :meth:`merge` would make of the two, field by field and record by record. Nothing is written."""
         preferred = _preferred(prefer)
-        return self.write(lambda work: as_seen(work, plan_merge(work, keep, absorb, preferred)[0]))
+        return self.write(lambda work: plan_merge(work, keep, absorb, preferred)[0])
 
     def unmerge(self, number: str, *, reason: str | None = None) -> Unmerged:
         """Takes a merge back: the absorbed customer, by its number, is on the lists again as it was, with its records.

@@ -10,7 +10,7 @@ import attrs
 
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import marks_of, read_all
-from crmcore.app.similar import RULES, SAME, keys_of, record_of
+from crmcore.app.similar import RULES, SAME, keys_of, record_of, speaks_for
 from crmcore.app.work import Work, check_reason
 from crmcore.domain import Contact, Customer, JudgedPair
 from crmcore.domain.policies import Duplicates as Policy
@@ -71,7 +71,8 @@ class Duplicates(UseCases):
         """Remembers that two customers are not the same: a scan shows them no more. Raises :class:`DomainError` for one and itself."""
 
         def decide(work: Work) -> JudgedPair:
-            check_reason("judged_pair", reason)
+            if reason is not None:
+                check_reason("judged_pair", reason)
             first, second = _to_be_judged(work, one, other)
             if first == second:
                 raise DomainError("a customer is not told apart from itself")
@@ -126,7 +127,7 @@ def _clusters(transaction: Transaction, policy: Policy, normaliser: Normaliser) 
     found = _keyed(keys)
     if policy.similar == "warn":
         for kind, rules in RULES.items():
-            for pair in scan(records[kind], rules).pairs:
+            for pair in filter(speaks_for, scan(records[kind], rules).pairs):
                 found.setdefault((pair.one, pair.other), _Found()).decision = pair
     for judged in read_all(marks_of(transaction), JudgedPair):
         found.pop((judged.one_id, judged.other_id), None)

@@ -16,6 +16,7 @@ from crmcore.app.opportunities import FIXED as OPPORTUNITY_FIXED
 from crmcore.app.opportunities import open_opportunity, update_opportunity
 from crmcore.app.work import Work
 from crmcore.domain import (
+    Alias,
     Contact,
     Customer,
     Entity,
@@ -86,6 +87,9 @@ class Taking:
         if numbers:
             for customer in filter(self.work.sees, self.work.find(Customer, In("number", tuple(numbers)))):
                 found.setdefault(customer.number, []).append(customer)
+            for alias in self.work.find(Alias, In("id", tuple(numbers))):
+                if survivor := self.work.get(Customer, alias.customer_id):
+                    found.setdefault(alias.id, []).append(survivor)
         if names:
             for customer in filter(self.work.sees, self.work.find(Customer, In("name_key", tuple(names)))):
                 # What is kept back isn't guessed by naming it either.

@@ -23,7 +23,7 @@ from crmcore.plugins import Plugins
 from crmcore.rules.duplicates import DuplicateIndex, explain
 from crmcore.rules.duplicates.forms import Values
 from crmcore.rules.duplicates.pairs import Decision, Tier
-from crmcore.rules.normalisation import Normaliser, match_keys
+from crmcore.rules.normalisation import NameIndex, Normaliser, match_keys
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import And, Eq, Gt, In, Or, Where
@@ -53,6 +53,8 @@ INDIVIDUALS = MatchRules(
 )
 RULES: Mapping[str, MatchRules] = {"enterprise": ORGANISATIONS, "individual": INDIVIDUALS}
 
+#: From which score on names resemble each other, and at how many of them is looked.
+RESEMBLES, NAMES_LOOKED_AT = 0.5, 5
 #: So many customers with an equal key are looked at: more have it by chance, or by an agent.
 _MOST_KEYS = 200
 #: So many customers are read at once.
@@ -65,18 +67,21 @@ _OVERLAP = 64
 class Likeness:
     """A customer on file that is, or may be, the one that was asked for.
 
-    ``same`` are the keys that both have (of :data:`SAME`); ``decision`` what the comparison of everything else came to, None
-    where only keys are equal. ``tier`` is ``same`` where they are one customer, ``suspect`` where somebody should look.
+    ``same`` are the keys that both have (of :data:`SAME`); ``decision`` what the comparison of everything else came to, and
+    ``names`` why the names resemble each other, as far as anything came of that. ``tier`` is ``same`` where they are one
+    customer, ``suspect`` where somebody should look.
     """
 
     customer: Customer
     same: tuple[str, ...]
     decision: Decision | None
+    names: tuple[Label, ...]
     tier: Tier
 
     def explain(self, language: Language = "en") -> str:
         """Why these two; no value of a record is in it."""
         lines = [SAME[key].text(language) for key in self.same]
+        lines += [label.text(language) for label in self.names]
         if self.decision is not None:
             lines.append(explain(self.decision).text(language))
         return "\n".join(lines)
@@ -169,6 +174,11 @@ def record_of(customer: Customer, contacts: Iterable[Contact], normaliser: Norma
     return {name: value for name, value in told.items() if value}
 
 
+def speaks_for(decision: Decision) -> bool:
+    """Whether a comparison says anything: where the names don't resemble, all the rest must."""
+    return not decision.unlike or decision.probability >= decision.rules.same
+
+
 class Resemblance:
     """Who resembles whom: an index in memory for each kind of customer, made when first asked for and kept fresh by the
     events since. One per CRM; threads take turns. ``read`` shows it everything that there is."""
@@ -177,14 +187,26 @@ class Resemblance:
         self._read, self._plugins = read, plugins
         self._lock = threading.Lock()
         self._indices: dict[str, DuplicateIndex] = {}
+        self._names: NameIndex | None = None
+        self._named: dict[str, str] = {}
         self._seen = ""
 
-    def candidates(self, kind: str, values: Values) -> tuple[list[str], DuplicateIndex]:
-        """The ids of the customers that may be meant, and an empty index with what was learned of all."""
+    def candidates(
+        self, kind: str, values: Values
+    ) -> tuple[list[str], DuplicateIndex, dict[tuple[str, str], tuple[Label, ...]]]:
+        """The ids of the customers that may be meant; an empty index with what was learned of all; and by id and name, why names
+        resemble."""
         with self._lock:
             self._read(self._freshen)
             index = self._indices[kind]
-            return [match.id for match in index.probe(values)], DuplicateIndex(index.rules, index.weights)
+            found = [match.id for match in index.probe(values)]
+            named: dict[tuple[str, str], tuple[Label, ...]] = {}
+            if self._names is not None and kind == "enterprise" and (name := values.get("name")):
+                for id, score, reasons in self._names.find(str(name), NAMES_LOOKED_AT):
+                    if score >= RESEMBLES:
+                        named[id, self._named[id]] = tuple(reason.label for reason in reasons)
+            found += [id for id, _ in named]
+            return found, DuplicateIndex(index.rules, index.weights), named
 
     def _freshen(self, transaction: Transaction) -> None:
         normaliser = self._plugins.normaliser
@@ -193,6 +215,10 @@ class Resemblance:
             for customer, record in _all_records(transaction, normaliser):
                 records[customer.kind][customer.id] = record
             self._indices = {kind: DuplicateIndex.of(records[kind], rules) for kind, rules in RULES.items()}
+            with contextlib.suppress(MissingExtra):
+                self._names = normaliser.name_index()
+            for id, values in records["enterprise"].items():
+                self._name(id, values)
             self._seen = _place_behind(transaction)
             return
         touched: set[str] = set()
@@ -205,8 +231,19 @@ class Resemblance:
         for index in self._indices.values():
             for id in touched:
                 index.remove(id)
+        if self._names is not None:
+            for id in touched:
+                self._names.remove(id)
+                self._named.pop(id, None)
         for customer, record in _records(transaction, list(touched), normaliser):
             self._indices[customer.kind].add(customer.id, record)
+            if customer.kind == "enterprise":
+                self._name(customer.id, record)
+
+    def _name(self, id: str, record: Values) -> None:
+        if self._names is not None:
+            self._named[id] = str(record["name"])
+            self._names.add(id, self._named[id])
 
 
 def _place_behind(transaction: Transaction) -> str:
@@ -252,10 +289,11 @@ def likenesses(engine: Engine, customer: Customer, contacts: Sequence[Contact]) 
     where = having_keys(own)
     record = record_of(customer, contacts, normaliser)
     resembling: list[str] = []
+    named: dict[tuple[str, str], tuple[Label, ...]] = {}
     compared: DuplicateIndex | None = None
     if policy.similar == "warn":
         with contextlib.suppress(MissingExtra):
-            resembling, compared = engine.resemblance.candidates(customer.kind, record)
+            resembling, compared, named = engine.resemblance.candidates(customer.kind, record)
 
     def look(transaction: Transaction) -> list[Likeness]:
         # Keys lead to customers, which are judged by what is shown of them.
@@ -272,7 +310,7 @@ def likenesses(engine: Engine, customer: Customer, contacts: Sequence[Contact]) 
         if compared is not None:
             for one, people in shown:
                 compared.add(one.id, record_of(one, people, normaliser))
-        matches = {match.id: match for match in compared.probe(record)} if compared is not None else {}
+        matches = {one.id: one for one in compared.probe(record) if speaks_for(one)} if compared is not None else {}
         found: list[Likeness] = []
         for one, people in shown:
             theirs = keys_of(one, people, normaliser)
@@ -281,10 +319,12 @@ def likenesses(engine: Engine, customer: Customer, contacts: Sequence[Contact]) 
                 equal.add("name")
             same = tuple(kind for kind in SAME if kind in equal)
             match = matches.get(one.id)
-            if same or match is not None:
+            # A name that is kept back from the user is another one here.
+            names = named.get((one.id, str(record_of(one, (), normaliser).get("name"))), ())
+            if same or match is not None or names:
                 sure = any(getattr(policy, kind) == "refuse" for kind in same)
                 tier: Tier = "same" if sure or (match is not None and match.tier == "same") else "suspect"
-                found.append(Likeness(customer=one, same=same, decision=match, tier=tier))
+                found.append(Likeness(customer=one, same=same, decision=match, names=names, tier=tier))
         return sorted(found, key=_surest)
 
     return engine.read(look)

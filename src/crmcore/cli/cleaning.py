@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from crmcore.app.duplicates import Cluster
-from crmcore.app.merging import Merged, Unmerged
+from crmcore.app.merging import Merged
+from crmcore.app.unmerging import Unmerged
 from crmcore.cli.options import read_settings, with_global_options
 from crmcore.cli.shell import Shell
 from crmcore.cli.tables import said, spoken
@@ -155,7 +156,7 @@ def _preferred(shell: Shell, pairs: tuple[str, ...]) -> dict[str, Any]:
             sides[name] = value
         else:
             values.append(pair)
-    return {**sides, **read_settings(shell, tuple(values), Customer)}
+    return {**sides, **read_settings(shell, tuple(values), Customer, "--prefer")}
 
 
 def _choices(shell: Shell, merged: Merged) -> Table:

@@ -103,7 +103,7 @@ _NOT_SETTABLE = frozenset(
 )
 
 
-def read_settings(shell: Shell, pairs: tuple[str, ...], cls: type[Entity]) -> dict[str, Any]:
+def read_settings(shell: Shell, pairs: tuple[str, ...], cls: type[Entity], option: str = "--set") -> dict[str, Any]:
     """``field=value`` pairs as fields of an entity: fields by key or label, values as an import reads them.
 
     Raises a usage error for a field that isn't there, and :class:`Invalid` with every value that doesn't fit.
@@ -122,7 +122,7 @@ def read_settings(shell: Shell, pairs: tuple[str, ...], cls: type[Entity]) -> di
         name = names.get(fold(given))
         if not equals or name is None:
             hint = f"{cls.entity} has no field {given.strip()} to set" if equals else "it is written field=value"
-            raise click.BadParameter(hint, param_hint="--set")
+            raise click.BadParameter(hint, param_hint=option)
         key = playbook.choice_key(fields[name], content)
         try:
             values[name] = key or parse(cast(CellKind, cls.kinds[name].name), content, options=options)

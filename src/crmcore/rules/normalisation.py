@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from abc import ABC
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import attrs
 
 from crmcore.domain import Contact, Customer
+from crmcore.domain.policies import Label
 from crmcore.domain.values import FrozenMap, fold
 from crmcore.errors import Issue
 from crmcore.rules.validation import is_email, is_phone
@@ -64,6 +65,27 @@ def half_width(text: str) -> str:
             sign for sign in plain if sign.isspace() or unicodedata.category(sign) not in ("Cf", "Cc", "Cs")
         )
     return " ".join(plain.split())
+
+
+class NameReason(Protocol):
+    """Why two names resemble each other, or don't."""
+
+    @property
+    def label(self) -> Label:
+        """The words for it in both languages."""
+
+
+class NameIndex(Protocol):
+    """Names of companies under ids, to be found by what resembles them."""
+
+    def add(self, id: str, name: str, *former: str) -> None:
+        """Put names under an id."""
+
+    def remove(self, id: str) -> None:
+        """Forget an id and its names; one that isn't there is no error."""
+
+    def find(self, name: str, limit: int = 10) -> Sequence[tuple[str, float, Sequence[NameReason]]]:
+        """The ids with the nearest names, best first, with a score from 0 to 1; from 0.5 on somebody should look at the two."""
 
 
 class Normaliser(ABC):
@@ -131,6 +153,10 @@ class Normaliser(ABC):
     def industry(self, text: str) -> Normalised:
         """An industry; the key is a code of the country's standard. Parts: ``name``, ``section``."""
         return _folded(text)
+
+    def name_index(self) -> NameIndex | None:
+        """An empty index of names of companies that knows what people mistake in them; None where there is none."""
+        return None
 
     def short_code(self, text: str) -> str | None:
         """The capital letters and digits that stand for a name in a number (seed 001: ``AB20240001``); None where none do.
