@@ -108,8 +108,11 @@ class CRM(Engine):
         return done
 
     def rekey(self, progress: Progress | None = None) -> Rekeyed:
-        """Gives every encrypted value the ring's current key, while others read and write. A key that is retired then opens
-        nothing here any longer; entries of the chain of events are still verified with it. An interruption is made good by calling it again. Raises :class:`KeyMissing`."""
+        """Gives every encrypted value the ring's current key, while others read and write.
+
+        A key that is retired then opens nothing here any longer; entries of the chain of events are still verified with it. An
+        interruption is made good by calling it again. Raises :class:`KeyMissing`.
+        """
         return rekey(self.store, progress)
 
 
@@ -186,7 +189,8 @@ def open(
         begin(store, encrypted_fields(kept_under))
         crm = CRM(store, kept_under, registered, clock, ids or UUID7Source(), ring)
         _begin(crm)
-        crm.keep_keys()
+        with suppress(StoreCorrupt):  # what can't be read has no keys, and a check says where it is
+            crm.keep_keys()
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)
