@@ -13,7 +13,7 @@ from crmcore_cn.name_reasons import Reason
 from crmcore_cn.resemblance import Resemblance, Weights, compared, grams
 
 #: How many entries of posting lists a search reads at most, and how many names it then compares.
-READ: Final = 20000
+READ: Final = 8000
 COMPARED: Final = 24
 
 #: Names are kept as text, which is small, and taken apart again when they are compared.

@@ -175,7 +175,7 @@ def overlap(one: str, other: str, weights: Weights) -> float:
     return 2 * both / every if every else 1.0
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def grams(text: str) -> frozenset[str]:
     """The characters of a text and their pairs."""
     return frozenset(text) | frozenset(text[index : index + 2] for index in range(len(text) - 1))
