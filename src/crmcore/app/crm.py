@@ -215,7 +215,7 @@ def _begin(crm: CRM) -> None:
             begin_chains(work)
 
     if not crm.read(is_begun):
-        with suppress(ReadOnly):  # then it stays as it is, which the audit tells
+        with suppress(ReadOnly, StoreCorrupt):  # then it stays as it is, which the audit tells
             crm.write("crmcore", begin)
 
 
