@@ -154,6 +154,8 @@ def probed(task: tuple[int, int]) -> dict[str, Any]:
         for name, value in record.items():
             plain.setdefault(f"{name}{value}", []).append(id)
     chunks, limits = [], []
+    gc.collect()
+    gc.freeze()
     for first in range(0, len(new), 50):
         part = new[first : first + 50]
         start = time.process_time()

@@ -42,7 +42,7 @@ def clock() -> Clock:
 
 
 #: Whose tests run on PostgreSQL, too: they write in every way there is. All of them there would take minutes.
-ON_POSTGRES = frozenset({"test_registering", "test_units_of_work", "test_relay", "test_merging"})
+ON_POSTGRES = frozenset({"test_registering", "test_units_of_work", "test_relay", "test_merging", "test_encryption"})
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

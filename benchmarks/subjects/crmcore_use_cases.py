@@ -8,6 +8,7 @@ from typing import Any
 
 import crmcore
 from crmcore.domain import Customer
+from crmcore.storage import KeyRing
 from crmcore.storage.codec import CODECS
 from crmcore.storage.query import Gt
 from replay import Read
@@ -28,6 +29,7 @@ class Watcher:
 
 class Candidate(Subject):
     title = "crmcore use cases"
+    key_ring: KeyRing | None = None
 
     def _values(self, serial: int) -> dict[str, Any]:
         return {
@@ -49,7 +51,7 @@ class Candidate(Subject):
         self.close()
 
     def open(self, path: Path) -> None:
-        self.crm = crmcore.open(f"sqlite:///{path}", "standard", plugins=[Watcher()])
+        self.crm = crmcore.open(f"sqlite:///{path}", "standard", plugins=[Watcher()], keys=self.key_ring)
         self.me = self.crm.acting_as("sales.east")
         with self.crm.store.transaction() as transaction:
             rows = sorted(transaction.scan("customers"), key=lambda row: str(row[7]))

@@ -268,6 +268,8 @@ PHRASES: Mapping[str, str] = {
     "this store can't take what was removed out of its files; copy it to another store": (
         "此存储无法清除文件中已删除的内容,请复制到新的存储"
     ),
+    "there is no such customer in the bin": "回收站中没有此客户",
+    "there is no such contact": "没有此联系人",
     "this is no checkpoint, or one of another version": "这不是检查点文件,或版本不同",
     "the audit has faults; look with: crmcore verify": "审计链存在问题,请先运行 crmcore verify 查看",
     "another writer began the same history": "另有写入者同时开始了同一条记录链",
@@ -474,6 +476,8 @@ PHRASES: Mapping[str, str] = {
     ),
     'the demo needs XlsxWriter: pip install "crmcore[excel]"': '演示需要XlsxWriter:pip install "crmcore[excel]"',
     "arrays of moments need numpy: pip install numpy": "时间数组需要numpy:pip install numpy",
+    "an id stands on both sides": "两边有相同的编号",
+    "the weights were learned for rules with other fields": "权重来自字段不同的规则",
     'fuzzy fields need rapidfuzz: pip install "crmcore[duplicates]"': '模糊比较需要rapidfuzz:pip install "crmcore[duplicates]"',
     "no Python interpreter is known to read workbooks with": "找不到用于读取工作簿的Python解释器",
     **{

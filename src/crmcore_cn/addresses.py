@@ -9,17 +9,16 @@ import attrs
 
 from crmcore.domain.values import FrozenMap, fold
 from crmcore.rules.normalisation import Candidate, Normalised, finding, half_width
-from crmcore_cn.divisions import Division, by_name, path, told
+from crmcore_cn.divisions import Division, by_head, path, told
 
 _LABEL = re.compile(r"^(?:(?:公司|单位|客户|联系|通讯|通信|详细|注册|办公)?地址|地区|所在地)\s*[:：]\s*")
 _COUNTRY = re.compile(r"^(?:中华人民共和国|中国)\s*")
 _POSTCODE = re.compile(r"^(?:邮编:?)?\d{6}(?!\d)\s*|\s*\(?(?:邮编|邮政编码):?\s*\d{6}\)?$")
 _NO_DIVISION = re.compile(r"[\s,;/|·-]+|市辖区|(?:省|自治区)?直辖县级行政区划")
 _BETWEEN = " ,;/|·-"
-_LONGEST = 15
 #: What makes a place of its own of the name before it: 北京路, 南山大道, 西湖东路, 吉林大学.
 _OF_ITS_OWN = re.compile(
-    r"[东西南北中新老]?[一二三四五六七八九十\d]*(?:路|街|大道|道|巷|弄|胡同|村|镇|乡|站|广场|大厦|大学)"
+    r"[东西南北中新老]?[一二三四五六七八九十\d]*(?:路|街|大道|道|巷|弄|胡同|里|村|镇|乡|站|广场|大厦|大学)"
 )
 
 
@@ -35,8 +34,12 @@ class _Reading:
 def read_address(text: str) -> Normalised:
     """An address: its most exact division and the rest. Several readings are candidates; what all of them share is in the parts."""
     plain = half_width(text)
-    for pattern in (_LABEL, _COUNTRY, _POSTCODE, _COUNTRY):
+    for pattern in (_LABEL, _POSTCODE):
         plain = pattern.sub("", plain)
+    without = _POSTCODE.sub("", _COUNTRY.sub("", plain))
+    # 中国人民大学 is no 人民大学.
+    if without != plain and any(reading.division for reading in _best(without)):
+        plain = without
     readings = _best(plain)
     meant = {
         f"{code}|{reading.end}": (code, plain[reading.end :].strip(_BETWEEN))
@@ -96,11 +99,13 @@ def _readings(text: str, start: int, scope: Division | None) -> Iterator[_Readin
             at = gap.end()
         if scope and text.startswith(scope.name, at):  # 北京市北京市: a municipality is its own city
             at += len(scope.name)
-    for length in range(min(_LONGEST, len(text) - at), 1, -1):
-        for division, bare in by_name().get(text[at : at + length], ()):
+    for name, those in by_head().get(text[at : at + 2], ()):
+        if not text.startswith(name, at):
+            continue
+        end = at + len(name)
+        for division, bare in those:
             if scope is not None and not _lies_in(division, scope):
                 continue
-            end = at + length
             deeper = list(_readings(text, end, division)) if len(division.code) < 6 else []
             nested = [reading for reading in deeper if reading.end > end]
             yield from nested

@@ -15,7 +15,7 @@ SUBSTITUTION: Final[dict[Likeness, float]] = {
     Likeness.SOUND: 0.15,
     Likeness.LOOK: 0.2,
     Likeness.NEAR_SOUND: 0.55,
-    Likeness.NONE: 1.5,
+    Likeness.NONE: 1.6,
 }
 #: Two neighbours in the other order, as a share of the heavier.
 TRANSPOSITION: Final = 0.4

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from enum import IntEnum
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 from crmcore.errors import MissingExtra
+
+#: How many of a character's readings count; they stand common ones first, and rare ones would make too much sound alike.
+COMMON: Final = 2
 
 
 class Likeness(IntEnum):
@@ -35,7 +38,9 @@ def _syllables() -> tuple[Mapping[int, str], Any]:
 def readings(character: str) -> frozenset[str]:
     """The syllables that a character is read as, without tones; empty for what isn't Chinese. ``MissingExtra`` without pypinyin."""
     syllables, to_normal = _syllables()
-    return frozenset(to_normal(syllable) for syllable in syllables.get(ord(character), "").split(",") if syllable)
+    return frozenset(
+        to_normal(syllable) for syllable in syllables.get(ord(character), "").split(",")[:COMMON] if syllable
+    )
 
 
 @lru_cache(maxsize=16384)

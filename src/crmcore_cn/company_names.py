@@ -37,7 +37,8 @@ _BRANCHES: Final = tuple(sorted(BRANCHES.split(), key=lambda word: (-len(word), 
 class CompanyName:
     """A name in its parts; ``text`` is the whole of it after normalising. Parts that aren't there are empty.
 
-    ``alternative`` is another way to read it, where the name of a place may be the core: 东方|铁塔 or 东方铁塔.
+    ``descriptive`` says that the core is only a place or a trade: 佛山|陶瓷. ``alternative`` is another way to read it, where
+    the name of a place may be the core: 东方|铁塔 or 东方铁塔.
     """
 
     original: str
@@ -51,6 +52,7 @@ class CompanyName:
     group: bool = False
     branch: str = ""
     notes: tuple[str, ...] = ()
+    descriptive: bool = False
     alternative: "CompanyName | None" = None
 
     @property
@@ -104,7 +106,12 @@ def parse(name: str) -> CompanyName:
         notes=(*notes, tail) if tail else notes,
     )
     core, trade = _core_and_trade(body)
-    first = attrs.evolve(rest, core=core or _first_word(trade)[0], trade=trade if core else _first_word(trade)[1])
+    first = attrs.evolve(rest, core=core, trade=trade)
+    if not core:
+        core, trade = _first_word(trade)
+        first = attrs.evolve(rest, core=core, trade=trade, descriptive=True)
+    if branch and (own := _name_of_its_own(branch)):
+        return attrs.evolve(first, alternative=attrs.evolve(own, original=name, text=text))
     if not regions or regions[-1].definite:
         return first
     given = regions[-1].text
@@ -115,8 +122,16 @@ def parse(name: str) -> CompanyName:
             first, alternative=attrs.evolve(first, regions=(*regions[:-1], *bracketed), locality=given + locality)
         )
     own_core, own_trade = _core_and_trade(given + body)
-    second = attrs.evolve(rest, regions=(*regions[:-1], *bracketed), core=own_core or given, trade=own_trade)
-    return attrs.evolve(second, alternative=first) if len(core) < 2 else attrs.evolve(first, alternative=second)
+    second = attrs.evolve(
+        rest,
+        regions=(*regions[:-1], *bracketed),
+        core=own_core or given,
+        trade=own_trade,
+        descriptive=own_core in ("", given),
+    )
+    if first.descriptive or len(core) < 2:
+        return attrs.evolve(second, alternative=first)
+    return attrs.evolve(first, alternative=second)
 
 
 def _without_brackets(text: str) -> tuple[str, tuple[Region, ...], tuple[str, ...], bool]:
@@ -154,11 +169,19 @@ def _without_branch(text: str) -> tuple[str, str, str]:
         tail = text[end:]
         if tail.endswith(("分公司", "支公司")) or (tail.endswith(_BRANCHES) and "公司" not in tail):
             return text[:end], tail, ""
-        if form.endswith("公司") and "公司" not in tail:
-            return text[:end], "", tail
+        if form.endswith("公司") and (region_at(tail, 0) or "公司" not in tail):
+            return (text[:end], tail, "") if region_at(tail, 0) and tail.endswith(_FORMS) else (text[:end], "", tail)
         if form == "有限" and tail.endswith("公司") and tail != "责任公司" and not tail.endswith("有限责任公司"):
             return text[:at] + tail[:-2] + "有限公司", "", ""
     return text, "", ""
+
+
+def _name_of_its_own(branch: str) -> CompanyName | None:
+    """A branch that is called by a place, a core and a form as a company is: 西湖区瑞恒食品厂."""
+    if branch.endswith(("分公司", "支公司")) or not region_at(branch, 0):
+        return None
+    own = parse(branch)
+    return attrs.evolve(own, alternative=None) if own.form and len(own.core) > 1 else None
 
 
 def _without_form(text: str) -> tuple[str, str]:
@@ -210,7 +233,8 @@ def _core_and_trade(body: str) -> tuple[str, str]:
     """Cut words of trades off the end, long ones first; the rest is the core."""
     trades, longest = _trades()
     end = len(body)
-    if end > 2 and body[-1] in SHORT_TRADES and body[-2:] not in trades:
+    known = any(body.endswith(word) for length in range(2, longest + 1) if (word := body[-length:]) in trades)
+    if end > 2 and body[-1] in SHORT_TRADES and not known:
         end -= 1
     while end > 0:
         for length in range(min(longest, end), 1, -1):

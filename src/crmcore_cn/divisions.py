@@ -102,6 +102,15 @@ def by_name() -> Mapping[str, tuple[tuple[Division, bool], ...]]:
 
 
 @cache
+def by_head() -> Mapping[str, tuple[tuple[str, tuple[tuple[Division, bool], ...]], ...]]:
+    """The names, by the two characters that they begin with, the longest first."""
+    found: dict[str, list[tuple[str, tuple[tuple[Division, bool], ...]]]] = {}
+    for name, those in sorted(by_name().items(), key=lambda item: -len(item[0])):
+        found.setdefault(name[:2], []).append((name, those))
+    return {head: tuple(named) for head, named in found.items()}
+
+
+@cache
 def area_codes() -> Mapping[str, tuple[str, ...]]:
     """The divisions that each area code serves: ``0731`` three cities, ``0898`` a province."""
     return {code: tuple(served) for code, *served in map(str.split, _lines("area_codes.txt"))}
@@ -115,11 +124,6 @@ def area_codes_of(division: str) -> tuple[str, ...]:
         for code, served in area_codes().items()
         if any(division.startswith(one) or one.startswith(division) for one in served)
     )
-
-
-def within(inner: str, outer: str) -> bool:
-    """Whether a division lies in another, or is it."""
-    return inner.startswith(outer)
 
 
 def path(code: str) -> tuple[Division, ...]:

@@ -1,28 +1,35 @@
 """Finding the nearest company names in a pool. Each entry may have several names: former ones, aliases."""
 
+import heapq
 import math
 from array import array
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from crmcore_cn.characters import readings
 from crmcore_cn.company_names import CompanyName, parse
-from crmcore_cn.resemblance import Reason, Resemblance, Weights, compared
+from crmcore_cn.resemblance import Reason, Resemblance, Weights, compared, grams
 
 #: How many entries of posting lists a search reads at most, and how many names it then compares.
 READ: Final = 20000
 COMPARED: Final = 16
+
+#: Names are kept as text, which is small, and taken apart again when they are compared.
+_parsed: Final = lru_cache(maxsize=4096)(parse)
 
 
 class NameIndex:
     """Names under ids, found by rare pairs of characters, then compared. The same adds give the same answers."""
 
     def __init__(self) -> None:
-        self._names: list[CompanyName | None] = []
+        self._names: list[str | None] = []
         self._owners: list[str] = []
-        self._slots: dict[str, list[int]] = {}
+        self._slots: dict[str, tuple[int, ...]] = {}
         self._postings: dict[str, array[int]] = {}
         self._counts: dict[str, int] = {}
+        self._sizes = array("H")
+        self._held = 0
 
     def __len__(self) -> int:
         """How many ids have names."""
@@ -31,28 +38,39 @@ class NameIndex:
     @property
     def weights(self) -> Weights:
         """How rare pairs of characters are among the names."""
-        return Weights(sum(map(len, self._slots.values())), self._counts)
+        return Weights(self._held, self._counts)
 
     def add(self, id: str, name: str, *former: str) -> None:
         """Put names under an id, beside those that it has."""
         for text in (name, *former):
             parsed = parse(text)
             slot = len(self._names)
-            self._names.append(parsed)
+            self._names.append(text)
             self._owners.append(id)
-            self._slots.setdefault(id, []).append(slot)
-            for gram in set(_grams(parsed)):
+            self._slots[id] = (*self._slots.get(id, ()), slot)
+            self._held += 1
+            self._count(parsed, 1)
+            own = set(_grams(parsed))
+            self._sizes.append(len(own))
+            for gram in own:
                 self._postings.setdefault(gram, array("I")).append(slot)
                 self._counts[gram] = self._counts.get(gram, 0) + 1
 
     def remove(self, id: str) -> None:
         """Forget an id and its names; one that isn't there is no error."""
         for slot in self._slots.pop(id, ()):
-            name = self._names[slot]
-            if name is not None:
+            text = self._names[slot]
+            if text is not None:
                 self._names[slot] = None
+                self._held -= 1
+                name = parse(text)
+                self._count(name, -1)
                 for gram in set(_grams(name)):
                     self._counts[gram] -= 1
+
+    def _count(self, name: CompanyName, by: int) -> None:
+        if name.form:
+            self._counts["=" + name.form] = self._counts.get("=" + name.form, 0) + by
 
     def find(self, name: str, limit: int = 10) -> list[tuple[str, float, tuple[Reason, ...]]]:
         """The ids with the names nearest to a name, best first, each once, with score and reasons."""
@@ -61,8 +79,8 @@ class NameIndex:
         best: dict[str, Resemblance] = {}
         floor = -1.0
         for slot in self._candidates(wanted, weights):
-            known, owner = self._names[slot], self._owners[slot]
-            found = compared(wanted, known, weights, floor) if known else None
+            text, owner = self._names[slot], self._owners[slot]
+            found = compared(wanted, _parsed(text), weights, floor) if text is not None else None
             if found is not None and (owner not in best or found.score > best[owner].score):
                 best[owner] = found
                 if len(best) >= limit:
@@ -77,24 +95,25 @@ class NameIndex:
         total = max(weights.names, 1)
         for gram in grams:
             slots = self._postings.get(gram)
-            if not slots:
+            if not slots or not self._counts[gram]:
                 continue
-            read += len(slots)
+            held = self._counts[gram]
+            read += held
             if read > READ and scores:
                 break
-            value = math.log(1 + total / len(slots)) * (1.0 if len(gram) > 1 else 0.5)
+            value = math.log(1 + total / held) * (1.0 if len(gram) > 1 else 0.5)
             for slot in slots:
                 scores[slot] = scores.get(slot, 0.0) + value
-        return sorted(scores, key=lambda slot: (-scores[slot], slot))[:COMPARED]
+        sizes, names = self._sizes, self._names
+        found = (slot for slot in scores if names[slot] is not None)
+        return heapq.nsmallest(COMPARED, found, key=lambda slot: (-scores[slot] / math.sqrt(max(sizes[slot], 1)), slot))
 
 
 def _grams(name: CompanyName) -> Iterator[str]:
     """What a name is found by: characters and pairs of its body, pairs of syllables of its core, its last place."""
-    body = name.head
-    for index in range(len(body)):
-        yield body[index]
-        if index + 1 < len(body):
-            yield body[index : index + 2]
+    yield from grams(name.head)
+    if name.alternative and name.alternative.branch != name.branch:
+        yield from grams(name.alternative.head)
     core = name.core[:5]
     for index in range(len(core) - 1):
         for one in sorted(readings(core[index])):

@@ -19,7 +19,7 @@ from crmcore_cn.regions import region_at, within
 Verdict = Literal["same", "suspect", "different"]
 
 #: From which score on two names are taken for one company, or for a pair that a person should see.
-SAME: Final = 0.88
+SAME: Final = 0.83
 SUSPECT: Final = 0.5
 #: The most that a contradiction leaves.
 CONTRADICTED: Final = 0.3
@@ -29,9 +29,18 @@ START: Final = -1.5
 #: For the whole text: from minus a half to half of this.
 WHOLE: Final = 4.0
 CORE_SAME: Final = 5.0
-#: What each full share of a core that differs takes, and the least that a core can give.
+#: What each full share of a core that differs takes, up to a half of it and beyond.
 CORE_STEP: Final = 16.0
-CORE_LEAST: Final = -6.0
+CORE_REST: Final = 8.0
+#: How much less a core says that is only a place or a trade, or that was cut from a longer one.
+DESCRIPTIVE: Final = 0.4
+#: How much less it counts that a core stands before the same core: a town, a group.
+PREFIXED: Final = 0.8
+#: What a legal form that few names of the pool have says more than a common one.
+FORM_RARE: Final = 1.0
+#: Where one name has a core and the other none.
+CORE_MISSING: Final = -2.5
+CUT: Final = 0.6
 TRADE_SAME: Final = 1.5
 TRADE_STEP: Final = 2.5
 #: The weight of a character by its place in a core (most cores have two to four), and of one in a trade.
@@ -46,6 +55,7 @@ REASONS: Final[dict[str, Label]] = {
     "core_near_sound": Label(zh="字号有近音字", en="the core has characters of a similar sound"),
     "core_order": Label(zh="字号只差字序", en="the characters of the core stand in another order"),
     "core_longer": Label(zh="字号多字或少字", en="one core has characters more"),
+    "core_missing": Label(zh="一方没有字号", en="one name has no core"),
     "core_differs": Label(zh="字号不同", en="the core differs"),
     "series_differs": Label(zh="序号或方位不同", en="the number or direction differs"),
     "trade_same": Label(zh="行业相同", en="the trade is the same"),
@@ -167,22 +177,25 @@ def _stems(name: CompanyName) -> frozenset[str]:
 
 def _moved(name: CompanyName) -> frozenset[str]:
     """The places that only one way of reading a name has."""
-    return _stems(name) ^ _stems(name.alternative) if name.alternative else frozenset()
+    if name.alternative is None or name.alternative.branch != name.branch:
+        return frozenset()
+    return _stems(name) ^ _stems(name.alternative)
 
 
 def _compared(first: CompanyName, second: CompanyName, weights: Weights, above: float) -> Resemblance | None:
     first, second = _with_locality_of(first, second), _with_locality_of(second, first)
+    first, second, cut = _with_trades_cut(first, second)
     around = [
         *_regions(first, second),
         *_localities(first.locality, second.locality),
-        *_forms(first, second),
+        *_forms(first, second, weights),
         *_branches(first, second),
         Reason("whole", WHOLE * (overlap(first.head, second.head, weights) - 0.5)),
     ]
     outside = START + sum(reason.weight for reason in around)
     if _score(outside + CORE_SAME + TRADE_SAME) <= above:
         return None
-    reasons = (*_bodies(first, second, weights), *around)
+    reasons = (*_bodies(first, second, weights, cut=cut), *around)
     score = _score(START + sum(reason.weight for reason in reasons))
     if any(reason.key in ("series_differs", "branch_differs") for reason in reasons):
         score = min(score, CONTRADICTED)
@@ -197,8 +210,8 @@ def _score(total: float) -> float:
 def overlap(one: str, other: str, weights: Weights) -> float:
     """The share of characters and their pairs that two texts have in common, rare ones counting more (Dice)."""
     first, second = grams(one), grams(other)
-    both = sum(map(weights.rarity, first & second))
-    every = sum(map(weights.rarity, first)) + sum(map(weights.rarity, second))
+    both = math.fsum(map(weights.rarity, first & second))
+    every = math.fsum(map(weights.rarity, first)) + math.fsum(map(weights.rarity, second))
     return 2 * both / every if every else 1.0
 
 
@@ -208,8 +221,10 @@ def grams(text: str) -> frozenset[str]:
     return frozenset(text) | frozenset(text[index : index + 2] for index in range(len(text) - 1))
 
 
-def _bodies(one: CompanyName, other: CompanyName, weights: Weights) -> list[Reason]:
+def _bodies(one: CompanyName, other: CompanyName, weights: Weights, *, cut: bool) -> list[Reason]:
     """Reasons from core and trade, and whether a number or direction contradicts."""
+    if (one.descriptive or other.descriptive) and not (_is_place(one.core) or _is_place(other.core)):
+        return _without_core(one, other, weights)
     first, second = weighted(one, weights), weighted(other, weights)
     found = edits(first, second)
     core = [edit for edit in found if edit.core]
@@ -218,14 +233,47 @@ def _bodies(one: CompanyName, other: CompanyName, weights: Weights) -> list[Reas
     trade_weight = max(sum(first.weights[first.core :]), sum(second.weights[second.core :]))
     core_share = min(1.0, sum(edit.cost for edit in core) / core_weight)
     trade_share = min(1.0, sum(edit.cost for edit in trade) / trade_weight) if trade_weight else 0.0
+    shorter, longer = sorted((one.core, other.core), key=len)
+    if len(shorter) > 1 and longer.endswith(shorter):
+        core_share *= PREFIXED
     agreed = CORE_SAME * _rarity(one, other, weights)
-    reasons = [Reason(_core_key(core), max(CORE_LEAST, agreed - CORE_STEP * core_share))]
+    if one.descriptive or other.descriptive:
+        agreed *= DESCRIPTIVE
+    if cut:
+        agreed *= CUT
+    reasons = [
+        Reason(_core_key(core), agreed - CORE_STEP * min(core_share, 0.5) - CORE_REST * max(0.0, core_share - 0.5))
+    ]
     if one.trade and other.trade:
-        key = "trade_same" if not trade else "trade_close" if trade_share < 0.5 else "trade_differs"
-        reasons.append(Reason(key, TRADE_SAME - TRADE_STEP * trade_share))
+        reasons.append(_trade(trade_share))
     if any(edit.kind == "series" for edit in found) or _ordinals_differ(one, other):
         reasons.append(Reason("series_differs"))
     return reasons
+
+
+def _without_core(one: CompanyName, other: CompanyName, weights: Weights) -> list[Reason]:
+    """Reasons where a name has no core: all of it is told of the trade."""
+    first, second = (
+        weighted(attrs.evolve(name, core="", trade=name.body if name.descriptive else name.trade), weights)
+        for name in (one, other)
+    )
+    both = one.descriptive and other.descriptive
+    share = min(
+        1.0, sum(edit.cost for edit in edits(first, second)) / max(sum(first.weights), sum(second.weights), 1e-9)
+    )
+    reasons = [Reason("core_missing", 0.0 if both else CORE_MISSING), _trade(share)]
+    return [*reasons, Reason("series_differs")] if _ordinals_differ(one, other) else reasons
+
+
+def _trade(share: float) -> Reason:
+    key = "trade_same" if not share else "trade_close" if share < 0.5 else "trade_differs"
+    return Reason(key, TRADE_SAME - TRADE_STEP * share)
+
+
+@lru_cache(maxsize=8192)
+def _is_place(text: str) -> bool:
+    place = region_at(text, 0)
+    return place is not None and len(place.text) == len(text)
 
 
 def _rarity(one: CompanyName, other: CompanyName, weights: Weights) -> float:
@@ -269,6 +317,25 @@ def _with_locality_of(name: CompanyName, other: CompanyName) -> CompanyName:
     return attrs.evolve(name, locality=town, core=name.core[len(town) :])
 
 
+def _with_trades_cut(one: CompanyName, other: CompanyName) -> tuple[CompanyName, CompanyName, bool]:
+    """Two names whose cores start alike, without the unknown trades that their cores go on with.
+
+    瑞恒|钎具 and 瑞恒|钻具, where no trade is known; 瑞恒|餐具消毒 beside 瑞恒, where three or more characters follow.
+    """
+    shorter, longer = sorted((one.core, other.core), key=len)
+    cut = 0
+    if len(shorter) > 1 and longer.startswith(shorter) and len(longer) - len(shorter) > 2:
+        cut = len(shorter)
+    elif not one.trade and not other.trade and len(shorter) > 3 and shorter[:2] == longer[:2]:
+        cut = 2
+    if not cut or _is_place(longer[:cut]):
+        return one, other, False
+    first, second = (
+        attrs.evolve(name, core=name.core[:cut], trade=name.core[cut:] + name.trade) for name in (one, other)
+    )
+    return first, second, True
+
+
 def _regions(one: CompanyName, other: CompanyName) -> list[Reason]:
     first, second = one.regions, other.regions
     if not first and not second:
@@ -297,9 +364,10 @@ def _localities(one: str, other: str) -> list[Reason]:
     return [Reason("locality_differs", -1.5)]
 
 
-def _forms(one: CompanyName, other: CompanyName) -> list[Reason]:
+def _forms(one: CompanyName, other: CompanyName, weights: Weights) -> list[Reason]:
     if one.form == other.form:
-        return [Reason("form_same", 0.3)] if one.form else []
+        rarity = weights.rarity("=" + one.form) if weights.names else 0.0
+        return [Reason("form_same", 0.3 + FORM_RARE * rarity)] if one.form else []
     if not one.form or not other.form:
         return [Reason("form_missing")]
     return [Reason("form_close", 0.2) if one.kind == other.kind else Reason("form_differs", -0.3)]

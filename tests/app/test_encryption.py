@@ -17,7 +17,7 @@ import crmcore
 from crmcore import Money
 from crmcore.app import stores
 from crmcore.errors import Conflict, KeyMissing, KeyUnknown, MissingExtra, PlaybookError
-from crmcore.storage import Eq, In, KeyRing, Query, Update
+from crmcore.storage import And, Eq, In, KeyRing, Or, Query, Update
 from crmcore.storage.codec import to_plain
 from crmcore.storage.sealed_store import SealedStore
 
@@ -243,6 +243,13 @@ def test_equality_and_duplicates_agree_with_a_store_in_plain(tmp_path: Path, sec
                 with pytest.raises(crmcore.CRMError) as caught:
                     me.customers.register(name=name, uscc=uscc)
                 assert caught.value.code in ("duplicate_customer", "invalid")
+            me.customers.register(name="电话有限公司", contacts=[{"name": "甲", "phone": "13800138000"}])
+            (key,) = crm.read(lambda look: list(look.find(Query("match_keys", Eq("kind", "phone")))))
+            same = Or(And(Eq("kind", "phone"), Eq("value", key[6])), And(Eq("kind", "email"), Eq("value", "x")))
+            assert crm.read(lambda look, same=same: list(look.find(Query("match_keys", same)))) == [key]
+            assert "13800138000" in key[6]
+        with sealed.store.raw() as raw:  # type: ignore[attr-defined]
+            assert not any("13800138000" in str(row) for row in raw.scan("match_keys"))
         found = [
             [(one.name, one.uscc) for one in crm.acting_as("a").customers.find(**wanted)]
             for wanted in ({"search": "3 trading"}, {"order": ["-name"], "limit": 5})
@@ -339,3 +346,37 @@ def test_a_field_that_is_encrypted_no_longer_is_written_in_plain(tmp_path: Path)
             (row,) = raw.scan("customers")
             assert row[-1] is None
             assert raw.count("customers", Eq("contract_amount", 500)) == 1
+
+
+def test_merging_the_chain_and_erasing_work_on_encrypted_values(tmp_path: Path, secrets: str) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with crmcore.open(f"sqlite:///{folder}/crm.db", secrets, keys=OLD) as crm:
+        me = crm.acting_as("a")
+        customer = fill(me)
+        other = me.customers.register(
+            name="独角兽科技(上海)", remarks="机密摘要", contacts=[{"name": "甲", "phone": "13911112222"}]
+        )
+        before = crm.check()
+        me.customers.merge(customer, other, reason="同一家")
+        assert hits(folder) == []
+        with crm.store.raw() as raw:  # type: ignore[attr-defined]
+            assert {str(row[6])[:7] for row in raw.scan("absent_records")} == {"sealed:"}
+        me.customers.unmerge(other.number, reason="弄错了")
+        assert me.customers.get(other.number).remarks == "机密摘要"
+        assert crm.audit.verify().faults == ()
+        assert [crm.check().findings, before.findings] == [(), ()]
+        me.customers.merge(customer, other, reason="同一家")
+    with crmcore.open(f"sqlite:///{folder}/crm.db", keys=BOTH) as crm:
+        assert crm.rekey().retired == ("old",)
+        me = crm.acting_as("a")
+        me.customers.unmerge(other.number, reason="又分开")
+        assert me.customers.get(other.number).remarks == "机密摘要"
+        assert crm.audit.verify().faults == ()
+        person = me.customers.register(
+            name="王小明", kind="individual", contacts=[{"name": "王小明", "phone": "13711112222"}]
+        )
+        me.customers.erase(person, reason="本人要求")
+        assert crm.audit.verify().faults == ()
+        assert crm.check().findings == ()
+    assert hits(folder) == []

@@ -3,67 +3,25 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lives import CANARY, EMAIL, NAME, PHONE, everything, lived
 
 import crmcore
-from crmcore.domain import ENTITIES, Erasure
-from crmcore.errors import Invalid, NotFound, Veto
+from crmcore.domain import Erasure
+from crmcore.errors import Invalid, NotFound, StoreBusy, Veto
 from crmcore.plugins import hookimpl
-from crmcore.storage.codec import CODECS
-
-#: Whatever stands in a field of the person's. Plain letters and digits, so that no form of a file hides them.
-CANARY = "qzkanari"
-PHONE, EMAIL, WECHAT = "13800138777", f"{CANARY}@example.com", f"wxid_{CANARY}"
-NAME = f"{CANARY}女士"
-
-
-def lived(me: crmcore.Session) -> crmcore.Customer:
-    """A person with every kind of record, and another customer beside it."""
-    other = me.customers.register(
-        name="旁观有限公司", industry="制造业", contacts=[{"name": "李四", "phones": ["13900139000"]}]
-    )
-    person = me.customers.register(
-        name=NAME,
-        kind="individual",
-        short_name=f"{CANARY}s",
-        address=f"{CANARY}路1号",
-        core_need=f"{CANARY}需求",
-        remarks=f"{CANARY} {PHONE}",
-        decision_makers=[NAME],
-        tags=[CANARY],
-        custom={"hobby": CANARY},
-        contacts=[{"name": NAME, "phones": [PHONE], "emails": [EMAIL], "wechat": WECHAT, "remarks": CANARY}],
-    )
-    me.follow_ups.log(
-        person, summary=f"{NAME}说", participants=[NAME], feedback=CANARY, objection=CANARY, method="phone",
-        next_step=CANARY, next_on=datetime.date(2023, 10, 12),
-    )  # fmt: skip
-    me.plans.add(person, due_on=datetime.date(2023, 10, 20), goal=CANARY, remarks=CANARY)
-    me.customers.update(person, remarks=f"又是{CANARY}", reason=f"{NAME}要求")
-    deal = me.opportunities.open(name=f"{CANARY}订单", customer=person, expected_amount=crmcore.Money.of(5000))
-    me.objections.raise_(person, description=CANARY, type="price", opportunity=deal)
-    ticket = me.tickets.open(person, subject=CANARY, description=CANARY).id
-    me.tickets.answer(ticket)
-    me.tickets.wait(ticket, reason=CANARY)
-    me.feedback.receive(person, description=CANARY)
-    me.attachments.add(person, name=f"{CANARY}.pdf", place=f"/scans/{CANARY}.pdf")
-    me.referrals.make(other, referred=person, referred_on=datetime.date(2023, 10, 9))
-    me.referrals.make(person, referred_name=CANARY, referred_reach=PHONE, referred_on=datetime.date(2023, 10, 9))
-    me.action_plans.add(f"联系{NAME}", customer=person, owner="hua", due_on=datetime.date(2023, 11, 1))
-    me.obligations.waive(me.obligations.of(person)[0], reason=f"{NAME}出国")
-    return me.customers.get(person)
-
-
-def everything(crm: crmcore.CRM) -> Iterator[tuple[str, Any]]:
-    with crm.store.transaction() as transaction:
-        for cls in ENTITIES:
-            for row in transaction.scan(cls.collection):
-                yield cls.collection, row
+from crmcore.storage.codec import CODECS, SCHEMA
+from crmcore.storage.keys import KeyRing
+from crmcore.testing.crashes import can_fork, crash_points
+from crmcore_sqlite.backend import SqliteBackend
+from crmcore_sqlite.settings import Settings
+from crmcore_sqlite.store import SqliteStore
 
 
 def told(crm: crmcore.CRM, word: str = CANARY) -> list[tuple[str, Any]]:
@@ -220,3 +178,89 @@ def test_no_file_of_the_store_holds_it(tmp_path: Path, clock: Callable[[], datet
     with crmcore.open(url, clock=clock) as crm:
         assert crm.audit.verify().faults == ()
         assert crm.check().findings == ()
+
+
+def test_no_file_of_a_write_ahead_log_holds_it(tmp_path: Path, clock: Callable[[], datetime.datetime]) -> None:
+    settings = Settings(str(tmp_path / "crm.db"), 5, "wal")
+    with SqliteStore(settings, SCHEMA) as store:
+        crm = crmcore.open(store, "standard", clock=clock)
+        person = lived(crm.acting_as("sales.east"))
+        assert "crm.db-wal" in holding(tmp_path, CANARY)
+        done = crm.erase(person.number, reason="本人要求")
+        assert done.cleaned
+        assert holding(tmp_path, CANARY) + holding(tmp_path, PHONE) == []
+    assert holding(tmp_path, CANARY) + holding(tmp_path, PHONE) == []
+
+
+def test_files_that_a_reader_holds_are_cleaned_later(tmp_path: Path, clock: Callable[[], datetime.datetime]) -> None:
+    url = f"sqlite:///{tmp_path.as_posix()}/crm.db?journal=truncate&wait=0.05"
+    with crmcore.open(url, "standard", clock=clock) as crm:
+        person = lived(crm.acting_as("sales.east"))
+
+        def clean(self: SqliteStore) -> Any:
+            raise StoreBusy("a reader holds the file")
+
+        original, SqliteStore.clean = SqliteStore.clean, clean  # type: ignore[method-assign]
+        try:
+            done = crm.erase(person.number, reason="本人要求")
+        finally:
+            SqliteStore.clean = original  # type: ignore[method-assign]
+        assert not done.cleaned
+        assert crm.audit.verify().uncleaned == 1
+        assert crm.clean()[0]
+        assert crm.audit.verify().uncleaned == 0
+
+
+def test_what_is_encrypted_is_erased_too(tmp_path: Path, clock: Callable[[], datetime.datetime]) -> None:
+    pytest.importorskip("cryptography", reason="encryption needs crmcore[crypto]")
+    url = f"sqlite:///{tmp_path.as_posix()}/crm.db?journal=truncate"
+    ring = KeyRing.of({"k1": bytes(range(32))})
+    with crmcore.open(url, "standard", clock=clock, keys=ring) as crm:
+        person = lived(crm.acting_as("sales.east"))
+        before = crm.audit.verify()
+        assert before.faults == ()
+        assert before.keyed
+        done = crm.erase(person.number, reason="本人要求")
+        assert done.cleaned
+        assert told(crm) == []
+        assert crm.audit.verify().faults == ()
+        assert crm.check().findings == ()
+    assert holding(tmp_path, CANARY) + holding(tmp_path, PHONE) == []
+
+
+def erase_until_killed(open_store: Callable[[Any], Any], acknowledge: Callable[[str], None]) -> None:
+    """What a process does that is killed at some call."""
+    with open_store(SCHEMA) as store:
+        crm = crmcore.open(store)
+        acknowledge("open")
+        crm.erase(crm.acting_as("x").customers.find(search=CANARY).items[0], reason="本人要求")
+        acknowledge("erased")
+
+
+@pytest.mark.skipif(not can_fork(), reason="needs processes that can be forked")
+def test_killed_at_any_call_it_is_erased_or_not_and_can_be_done_again(
+    tmp_path: Path, clock: Callable[[], datetime.datetime]
+) -> None:
+    made, used = tmp_path / "made.db", tmp_path / "used.db"
+    with crmcore.open(f"sqlite:///{made.as_posix()}?journal=truncate", "standard", clock=clock) as crm:
+        number = lived(crm.acting_as("sales.east")).number
+
+    def reset() -> None:
+        for left in tmp_path.glob("used.db*"):
+            left.unlink()
+        shutil.copy(made, used)
+
+    url = f"sqlite:///{used.as_posix()}?journal=truncate"
+    kinds = set()
+    for crash in crash_points(SqliteBackend(), url, erase_until_killed, at="calls", reset=reset, most=10):
+        with crmcore.open(url, clock=clock) as crm:
+            left = crm.read(lambda transaction: transaction.count("erasures"))
+            assert bool(told(crm)) == (not left), crash.moment
+            assert crm.audit.verify().faults == (), crash.moment
+            kinds.add((left, crm.audit.verify().uncleaned))
+            crm.erase(number, reason="本人要求")
+            assert told(crm) == []
+            assert crm.audit.verify().uncleaned == 0
+    assert {left for left, _ in kinds} == {0, 1}
+    made.unlink()
+    assert holding(tmp_path, CANARY) == []

@@ -266,6 +266,12 @@ def test_the_verbs_are_those_that_were_promised() -> None:
         "replay",
         "tier",
         "verify",
+        "unmerge",
+        "merge",
+        "duplicates",
+        "delete",
+        "restore",
+        "retain",
         "erase",
     }
     assert set(program.commands) == promised

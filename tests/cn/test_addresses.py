@@ -71,6 +71,10 @@ def test_a_county_s_name_alone_is_that_county_only_where_no_other_bears_it(code:
         ("深圳南山大道1号", "广东省深圳市南山大道1号"),
         ("上海路100号", "上海路100号"),
         ("长安街", "长安街"),
+        ("和平里东街", "和平里东街"),
+        ("南京东路1号", "南京东路1号"),
+        ("中国人民大学", "中国人民大学"),
+        ("中国 200120 上海市浦东新区", "上海市浦东新区"),
     ],
 )
 def test_addresses_as_people_write_them(text: str, shown: str) -> None:

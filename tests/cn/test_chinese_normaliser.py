@@ -89,6 +89,7 @@ def test_a_short_code_is_capital_letters_and_digits(text: str) -> None:
         ("乐清电器", "YQDQ"),
         ("曾氏", "ZS"),
         ("ＡＢ科技", "ABKJ"),
+        ("重庆华美科技有限公司", "HM"),
         ("", None),
         ("🙂", None),
     ],
@@ -135,6 +136,40 @@ def test_an_address_is_right_by_the_standards(text: str, key: str | None) -> Non
 def test_companies_are_told_from_people_by_their_names(name: str) -> None:
     assert CHINESE.is_company(name)
     assert not PlainNormaliser().is_company(name)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (
+            "深圳市示例科技有限公司",
+            "深圳示例科技有限责任公司",
+            "示例科技(深圳)有限公司",
+            "示例科技（深圳）股份有限公司",
+        ),
+        ("ＡＢＣ商贸有限公司", "abc商贸有限公司", " ABC 商贸有限公司"),
+    ],
+)
+def test_a_company_has_one_key_however_its_name_is_put(names: tuple[str, ...]) -> None:
+    assert len({CHINESE.company_name(name).key for name in names}) == 1
+
+
+def test_companies_of_other_places_branches_and_nations_are_not_one() -> None:
+    names = [
+        "示例科技有限公司",
+        "深圳市示例科技有限公司",
+        "上海示例科技有限公司",
+        "示例(中国)科技有限公司",
+        "示例科技有限公司上海分公司",
+    ]
+    names += ["示例商贸有限公司", "示例科技厂", "示例科技"]
+    assert len({CHINESE.company_name(name).key for name in names}) == len(names)
+    assert dict(CHINESE.company_name(names[4]).parts) == {
+        "core": "示例",
+        "industry": "科技",
+        "form": "有限公司",
+        "branch": "上海分公司",
+    }
 
 
 def test_a_person_s_name_is_no_company_s() -> None:

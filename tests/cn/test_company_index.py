@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crmcore_cn.name_index import NameIndex
 from crmcore_cn.resemblance import compare
 
-pools = st.lists(company_names(), min_size=1, max_size=12, unique=True)
+pools = st.lists(company_names(), min_size=1, max_size=8, unique=True)
 
 
 def filled(names: list[str]) -> NameIndex:
@@ -23,6 +23,7 @@ def filled(names: list[str]) -> NameIndex:
 
 
 @given(pools)
+@settings(max_examples=20)
 def test_each_name_finds_itself_first(names: list[str]) -> None:
     index = filled(names)
     for name in names:
@@ -32,13 +33,13 @@ def test_each_name_finds_itself_first(names: list[str]) -> None:
 
 
 @given(pools, company_names())
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_the_same_pool_gives_the_same_answer(names: list[str], wanted: str) -> None:
     assert filled(names).find(wanted) == filled(names).find(wanted)
 
 
 @given(pools, st.data())
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_what_was_removed_is_as_if_it_had_never_been_there(names: list[str], data: st.DataObject) -> None:
     gone = data.draw(st.sampled_from(range(len(names))))
     index, other = filled(names), NameIndex()
@@ -74,33 +75,36 @@ def variants(shared_data: Path) -> list[dict[str, str]]:
     return list(rows(shared_data, "cn_company_registry/truth_name_variants_dev.csv"))
 
 
-def share_found_first(shared_data: Path, variants: list[dict[str, str]], *, former: bool) -> float:
-    known = {row["registry_name"]: [row["former_names"]] for row in variants if former and row["former_names"]}
-    index = NameIndex()
-    for row in rows(shared_data, "cn_company_registry/registry_pool.csv"):
-        name = row["registry_name"]
-        index.add(name, name, *known.get(name, ()))
+@pytest.fixture(scope="module")
+def pool(shared_data: Path) -> list[str]:
+    return [row["registry_name"] for row in rows(shared_data, "cn_company_registry/registry_pool.csv")]
+
+
+def share_found_first(index: NameIndex, variants: list[dict[str, str]]) -> float:
     hits = [index.find(row["given_name"], 1) for row in variants]
     return sum(bool(hit) and hit[0][0] == row["registry_name"] for hit, row in zip(hits, variants, strict=True)) / len(
         variants
     )
 
 
-def test_variants_find_their_company_by_name_alone(shared_data: Path, variants: list[dict[str, str]]) -> None:
-    assert share_found_first(shared_data, variants, former=False) >= 0.89
-
-
-def test_variants_find_their_company_where_former_names_are_known(
-    shared_data: Path, variants: list[dict[str, str]]
+def test_variants_find_their_company_by_name_and_better_by_former_names(
+    pool: list[str], variants: list[dict[str, str]]
 ) -> None:
-    assert share_found_first(shared_data, variants, former=True) >= 0.95
+    index = NameIndex()
+    for name in pool:
+        index.add(name, name)
+    assert share_found_first(index, variants) >= 0.90
+    for row in variants:
+        if row["former_names"]:
+            index.add(row["registry_name"], row["former_names"])
+    assert share_found_first(index, variants) >= 0.96
 
 
 def test_variants_are_told_from_look_alikes(shared_data: Path, variants: list[dict[str, str]]) -> None:
     look_alikes = list(rows(shared_data, "cn_company_registry/look_alikes_dev.csv"))
     right = sum(compare(row["given_name"], row["registry_name"]).verdict == "same" for row in variants)
     wrong = sum(compare(row["a"], row["b"]).verdict == "same" for row in look_alikes)
-    assert 2 * right / (right + wrong + len(variants)) >= 0.85
+    assert 2 * right / (right + wrong + len(variants)) >= 0.87
 
 
 def test_short_names_find_their_full_names(shared_data: Path) -> None:
@@ -108,7 +112,7 @@ def test_short_names_find_their_full_names(shared_data: Path) -> None:
     index = NameIndex()
     for row in listed:
         index.add(row["code"], row["full"])
-    wanted = listed[::3]
+    wanted = listed[::6]
     hits = [index.find(row["short"], 1) for row in wanted]
     found = sum(bool(hit) and hit[0][0] == row["code"] for hit, row in zip(hits, wanted, strict=True))
     assert found / len(wanted) >= 0.92

@@ -31,7 +31,8 @@ from crmcore.storage.contract import check_tally
 from crmcore.storage.memory import MemoryData, MemoryStore
 from crmcore.storage.schema import Collection
 from crmcore.storage.sealed_rows import RecordShape, Shape
-from crmcore.storage.sealed_store import Encryption, SealedStore
+from crmcore.storage.sealed_state import Encryption
+from crmcore.storage.sealed_store import SealedStore
 from crmcore_sqlite import SqliteBackend
 
 RING = KeyRing.of({"old": bytes(32), "new": bytes(range(32))})

@@ -174,6 +174,7 @@ CLASSES = {
     "Targets": policies.Target,
     "Reminders": policies.Reminder,
     "Assignment": policies.Assignment,
+    "Retention": policies.Retention,
     "Risks": policies.Risks,
     "Duplicates": policies.Duplicates,
     "Privacy": policies.Privacy,

@@ -32,6 +32,7 @@ NOBODY_NAMES = (
     "chain",
     "erasure",
     "import_run",
+    "judged_pair",
 )
 CLASSES = {
     name

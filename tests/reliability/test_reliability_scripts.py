@@ -115,6 +115,12 @@ def test_a_journal_that_was_synced_is_litter_and_one_that_was_not_is_none(tmp_pa
         (tmp_path / name).unlink()
 
 
+@pytest.mark.parametrize("keyed", [(), ("--keyed",)])
+def test_tamperings_are_found_and_placed(keyed: tuple[str, ...]) -> None:
+    told = run("tampering.py", "--tamperings", 22, "--customers", 5, "--seed", 7, *keyed)
+    assert "22  tamperings, 0 violations" in told
+
+
 def test_a_violation_ends_a_script_with_1() -> None:
     import crowd
 

@@ -292,6 +292,15 @@ def test_callers_bring_their_own_comparer() -> None:
         find_pairs({}, rules)
 
 
+def test_weights_of_other_rules_and_ids_on_both_sides_are_refused() -> None:
+    with pytest.raises(DomainError, match="other fields"):
+        DuplicateIndex(ORGANISATIONS, expected(PEOPLE))
+    with pytest.raises(DomainError, match="other fields"):
+        find_pairs({}, PEOPLE, weights=expected(ORGANISATIONS))
+    with pytest.raises(DomainError, match="both sides"):
+        find_pairs({"a": company(1)}, ORGANISATIONS, against={"a": company(1)})
+
+
 @pytest.mark.parametrize(
     ("comparer", "one", "other", "grade"),
     [
@@ -320,6 +329,7 @@ def test_grades(comparer: str, one: str, other: str, grade: int) -> None:
     [
         {"fields": ()},
         {"fields": (FieldRule(field="a"), FieldRule(field="a"))},
+        {"fields": tuple(FieldRule(field=f"f{number}") for number in range(21))},
         {"fields": (FieldRule(field="a"),), "together": (("a", "b"),)},
         {"fields": (FieldRule(field="a"),), "same": 0.5, "suspect": 0.6},
         {"fields": (FieldRule(field="a"),), "block_limit": 1},

@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 pytest.importorskip("cryptography", reason="encryption needs crmcore[crypto]")
 
 from crmcore.domain import Customer, Event, Money
+from crmcore.domain.fields import clean_text
 from crmcore.errors import Invalid, KeyMissing, KeyUnknown, SealedValueBroken
-from crmcore.storage import And, Contains, Eq, In, Insert, KeyRing, Prefix, Query, Update
+from crmcore.storage import And, Contains, Eq, In, Insert, KeyRing, Not, Or, Prefix, Query, Update
 from crmcore.storage.codec import CODECS, SCHEMA, SEALED
 from crmcore.storage.memory import MemoryData, MemoryStore
 from crmcore.storage.schema import Row
-from crmcore.storage.sealed_rows import shapes_of
-from crmcore.storage.sealed_store import Encryption, SealedStore
+from crmcore.storage.sealed_shapes import shapes_of
+from crmcore.storage.sealed_state import Encryption
+from crmcore.storage.sealed_store import SealedStore
+from crmcore.storage.sealed_transaction import divided
 from crmcore.storage.sealing import Sealer, sealed_length
 
 RING = KeyRing.of({"old": bytes(32), "new": bytes(range(32))})
@@ -31,7 +34,9 @@ FIELDS = (
 )
 PLACE = SCHEMA.collection("customers").position(SEALED)
 
-texts = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn")), min_size=1, max_size=60).filter(str.strip)
+texts = (
+    st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn")), min_size=1, max_size=60).map(clean_text).filter(bool)
+)
 customers = st.builds(
     lambda **values: Customer(
         **values, created_at=NOW, created_by="a", updated_at=NOW, updated_by="a", number="1", stage="s", stage_since=NOW
@@ -280,3 +285,20 @@ def test_a_ring_without_the_keys_of_the_store_opens_nothing() -> None:
     for ring in (KeyRing.of({"new": bytes(32)}), KeyRing.of({"old": bytes(range(32))})):
         with pytest.raises(KeyUnknown):
             SealedStore(store.store, ring)
+
+
+def test_keys_that_are_alternatives_are_asked_of_the_store_blind() -> None:
+    shape = shapes(["contact.phones", "customer.uscc"])["match_keys"]
+    asked, kept = divided(
+        Or(And(Eq("kind", "phone"), Eq("value", "1")), And(Eq("kind", "uscc"), In("value", ("2", "3")))), shape
+    )
+    assert kept is not None
+    assert isinstance(asked, Or)
+    told = [part.values for one in asked.parts for part in one.parts if isinstance(part, In)]  # type: ignore[union-attr]
+    assert [len(values) for values in told] == [3, 6]  # plain, old, new
+    for where in (Or(Eq("value", "1"), Prefix("value", "2")), Not(Eq("value", "1")), Contains("value", "1")):
+        assert divided(where, shape) == (None, where)
+    assert divided(And(Eq("kind", "phone"), Contains("value", "1")), shape) == (
+        Eq("kind", "phone"),
+        Contains("value", "1"),
+    )

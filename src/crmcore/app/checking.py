@@ -52,7 +52,7 @@ _REFERENCES: Mapping[str, str] = {
     "plan_id": "follow_up_plans",
     "follow_up_id": "follow_ups",
 }
-_MAY_NAME_ABSENT = frozenset(("event", "absent_record", "outbox_message"))
+_MAY_NAME_ABSENT = frozenset(("event", "absent_record", "outbox_message", "alias", "erasure"))
 
 
 @attrs.frozen(kw_only=True)

@@ -28,6 +28,7 @@ from crmcore.app.orders import Orders
 from crmcore.app.quality_checks import QualityChecks
 from crmcore.app.referrals import Referrals
 from crmcore.app.reports import Reports
+from crmcore.app.retention import RetentionRules
 from crmcore.app.sources import Clock, IdSource, UUID7Source, system_clock
 from crmcore.app.tickets import Tickets
 from crmcore.app.tiers import Tiers
@@ -107,8 +108,11 @@ class CRM(Engine):
         return done
 
     def rekey(self, progress: Progress | None = None) -> Rekeyed:
-        """Gives every encrypted value the ring's current key, while others read and write; an old key that is then retired can
-        be taken out of the ring. An interruption is made good by calling it again. Raises :class:`KeyMissing`."""
+        """Gives every encrypted value the ring's current key, while others read and write.
+
+        A key that is retired then opens nothing here any longer; entries of the chain of events are still verified with it. An
+        interruption is made good by calling it again. Raises :class:`KeyMissing`.
+        """
         return rekey(self.store, progress)
 
 
@@ -138,6 +142,7 @@ class Session:
         self.imports = Imports(crm, actor)
         self.exports = Exports(crm, actor)
         self.reports = Reports(crm, actor)
+        self.retention = RetentionRules(crm, actor)
         self.quality = QualityChecks(crm, actor)
 
 

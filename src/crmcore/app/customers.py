@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crmcore.app.contacts import contact_values
+from crmcore.app.deleting import Deleted, delete_customer, deleted_customers, restore_customer
 from crmcore.app.engine import UseCases
 from crmcore.app.finding import Page, find_customer, having, named_like, read_page, where_all
 from crmcore.app.histories import history_where
@@ -286,6 +287,25 @@ class Customers(UseCases):
             return carry_customer_on(work, changed, due_move(work, current))
 
         return self.write(decide)
+
+    def delete(self, customer: CustomerReference, reason: str) -> Customer:
+        """Puts a customer into the bin 回收站, with everything that hangs on it: no list, report or search has it any longer.
+
+        Its number stays taken, and what it is owed is dropped. :meth:`restore` brings back exactly what was. Raises
+        :class:`NotFound`, :class:`Invalid` without a reason, and whatever a plugin has against it.
+        """
+        return self.write(lambda work: delete_customer(work, customer, reason))
+
+    def restore(self, number: str, *, reason: str | None = None) -> Customer:
+        """Brings a customer back from the bin, by its number or id, as it was; what it is owed is worked out anew.
+
+        Raises :class:`NotFound` for one that isn't there.
+        """
+        return self.write(lambda work: restore_customer(work, number, reason))
+
+    def deleted(self) -> list[Deleted]:
+        """The customers in the bin, the last one that was deleted first."""
+        return self.write(lambda work: list(deleted_customers(work)))
 
     def erase(
         self,

@@ -22,7 +22,9 @@ from crmcore.storage.keys import KeyRing
 from crmcore.storage.query import Contains, Gt, Prefix, Query, Where
 from crmcore.storage.schema import Row
 from crmcore.storage.sealed_rows import Shape
-from crmcore.storage.sealed_store import SETTING, Encryption, SealedStore, SealedTransaction
+from crmcore.storage.sealed_state import SETTING, Encryption
+from crmcore.storage.sealed_store import SealedStore
+from crmcore.storage.sealed_transaction import SealedTransaction
 from crmcore.storage.sealing import MARK
 
 T = TypeVar("T")
@@ -232,7 +234,7 @@ def _is_used(shapes: Iterable[str], transaction: Transaction, id: str) -> bool:
         if SEALED in columns:
             asked.append(Contains(SEALED, f'":"{id}:'))
         elif name == "events":
-            asked += [Contains("changes", f'"{mark}'), *([Prefix("salt", mark)] if "salt" in columns else [])]
+            asked += [Contains("changes", f'"{mark}'), Prefix("salt", mark), Prefix("cause", mark)]
         else:
             asked += [Prefix(column, mark) for column in ("id", "value", "content") if column in columns]
         if any(list(transaction.find(Query(name, where, limit=1))) for where in asked):

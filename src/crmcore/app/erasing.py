@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from crmcore.app.absent import give_back, kept_content, put_away
+from crmcore.app.absent import kept_content, rewrite
+from crmcore.app.deleting import delete_customer, in_bin, restore_customer
 from crmcore.app.engine import Engine
 from crmcore.app.finding import read_all
 from crmcore.app.work import Work, check_reason, encode_changes
@@ -22,6 +23,7 @@ from crmcore.domain import (
     Erasure,
     Event,
     ImportedRow,
+    JudgedPair,
     MatchKey,
     Obligation,
     Record,
@@ -95,12 +97,10 @@ def erase(
     nothing more. ``reason`` is kept and must name nobody. Raises :class:`NotFound`, :class:`Invalid`, and whatever a plugin
     has against it; then nothing is changed.
     """
-    if not isinstance(reason, str) or not reason.strip():
-        raise Invalid([Issue(code="reason_required", field="erasure.reason")])
     found: list[Erased] = []
 
     def decide(work: Work) -> Erased:
-        done = _Erasing(work, customer, contact, reason).run(dry_run)
+        done = erase_within(work, customer, contact, reason, dry_run=dry_run)
         if dry_run:
             work.flush()
             found.append(done)
@@ -113,6 +113,23 @@ def erase(
         return found[0]
     cleaned, outside = clean(engine)
     return attrs.evolve(done, cleaned=cleaned, outside=(*done.outside, *outside))
+
+
+def erase_within(
+    work: Work, customer: Customer | str, contact: Contact | str | None, reason: str, *, dry_run: bool = False
+) -> Erased:
+    """Erases within a unit of work; see :func:`erase`. One in the bin is erased there. The files are still to be cleaned."""
+    if not isinstance(reason, str) or not reason.strip():
+        raise Invalid([Issue(code="reason_required", field="erasure.reason")])
+    named = customer if isinstance(customer, str) else customer.id
+    binned = in_bin(work, named)
+    if binned is not None:
+        restore_customer(work, named)
+    done = _Erasing(work, binned or customer, contact, reason).run(dry_run)
+    if binned is not None:
+        work.flush()
+        delete_customer(work, binned, reason)
+    return done
 
 
 def clean(engine: Engine) -> tuple[bool, tuple[str, ...]]:
@@ -327,7 +344,7 @@ class _Erasing:
                 gone.append(Delete(AbsentRecord.collection, absent.id, absent.version))
         else:
             self._scrub_absent()
-        for key in read_all(work.transaction, MatchKey, In("customer_id", tuple(self.ids[1:]))) if self.whole else ():
+        for key in read_all(work.transaction, MatchKey, In("subject_id", tuple(self.ids[1:]))) if self.whole else ():
             gone.append(Delete(MatchKey.collection, key.id, key.version))
         ids = {record.id for record in self.records} if self.whole else {person.id for person in self.people}
         ids |= {self.customer.id}
@@ -337,6 +354,10 @@ class _Erasing:
                 kept = row.replace(id=f"erased:{work.new_id()}", source=self.scrub(row.source) if row.source else None)
                 gone.append(Delete(ImportedRow.collection, row.id, row.version))
                 gone.append(Insert(ImportedRow.collection, CODECS[ImportedRow].dump(kept)))
+        for pair in list(read_all(work.transaction, JudgedPair)) if self.whole else ():
+            if pair.reason is not None and pair.reason != ERASED and {pair.one_id, pair.other_id} & set(self.ids):
+                kept_pair = pair.replace(reason=ERASED, version=pair.version + 1)
+                gone.append(Update(JudgedPair.collection, CODECS[JudgedPair].dump(kept_pair), pair.version))
         for setting in list(read_all(work.transaction, Setting, Eq("id", "edits"))):
             value = self.scrub(setting.value)
             if value != setting.value:
@@ -353,9 +374,7 @@ class _Erasing:
             content = kept_content(self.work, *place)
             scrubbed = scrubbed_content(content, self.scrub)
             if scrubbed != content:
-                give_back(self.work, *place)
-                self.work.flush()
-                put_away(self.work, absent.customer_id, *place, scrubbed, absent.reason)
+                rewrite(self.work, absent.customer_id, *place, scrubbed, absent.reason)
                 self.work.flush()
                 self.removed += 1
 

@@ -1,4 +1,4 @@
-"""Verbs about what is on file for good, and what is to go for good: verify, erase."""
+"""Verbs about what is on file for good, and what is to go for good: verify, erase, delete, restore, retain."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from crmcore.cli.exits import CORRUPT, FAILURE, OK
 from crmcore.cli.keeping import progress_of
 from crmcore.cli.options import with_global_options
 from crmcore.cli.shell import Shell
+from crmcore.cli.tables import readable, spoken
+from crmcore.cli.texts import TEXTS
+from crmcore.metrics import Table
 
 
 @click.command("verify")
@@ -92,3 +95,89 @@ def _told_outside(shell: Shell, cleaned: bool, outside: tuple[str, ...]) -> int:
         shell.say(shell.text("outside", what=what))
     shell.say(shell.text("cleaned" if cleaned else "not_cleaned"))
     return OK if cleaned else FAILURE
+
+
+@click.command("delete")
+@click.argument("number")
+@click.option("--reason", metavar="TEXT", required=True, help="Why.")
+@with_global_options
+def delete(shell: Shell, number: str, reason: str) -> None:
+    """Puts a customer into the bin, with everything that hangs on it."""
+    gone = shell.me.customers.delete(number, reason)
+    if shell.json:
+        shell.write_json(gone)
+    else:
+        shell.say(shell.text("deleted", number=gone.number, name=gone.name))
+
+
+@click.command("restore")
+@click.argument("number", required=False)
+@click.option("--reason", metavar="TEXT", help="Why.")
+@with_global_options
+def restore(shell: Shell, number: str | None, reason: str | None) -> None:
+    """Brings a customer back from the bin as it was; without a number, lists what is in it."""
+    if number is not None:
+        back = shell.me.customers.restore(number, reason=reason)
+        if shell.json:
+            shell.write_json(back)
+        else:
+            shell.say(shell.text("restored", number=back.number, name=back.name))
+        return
+    binned = shell.me.customers.deleted()
+    if shell.json:
+        shell.write_json(
+            [
+                {
+                    "number": one.customer.number,
+                    "name": one.customer.name,
+                    "at": one.at,
+                    "by": one.by,
+                    "reason": one.reason,
+                }
+                for one in binned
+            ]
+        )
+        return
+    zone = shell.open().zone
+    english, chinese = TEXTS["bin"]
+    columns = (spoken("number"), spoken("name"), spoken("at"), spoken("by"), spoken("reason"))
+    rows = tuple((one.customer.number, one.customer.name, readable(one.at, zone), one.by, one.reason) for one in binned)
+    shell.write_table(Table("bin", chinese, english, columns, rows))
+
+
+@click.command("retain")
+@click.option("--dry-run", is_flag=True, help="Lists who is to go; writes nothing.")
+@with_global_options
+def retain(shell: Shell, dry_run: bool) -> None:
+    """Lets those customers go that the playbook keeps no longer: into the bin, or erased."""
+    retention = shell.me.retention
+    found = retention.due() if dry_run else retention.run()
+    if shell.json:
+        shell.write_json(
+            [
+                {
+                    "number": kept.customer.number,
+                    "rule": kept.rule.key,
+                    "action": kept.rule.action,
+                    "since": kept.since,
+                    "due_at": kept.due_at,
+                }
+                for kept in found
+            ]
+        )
+        return
+    zone = shell.open().zone
+    english, chinese = TEXTS["retention"]
+    columns = (spoken("number"), spoken("rule"), spoken("action"), spoken("at"))
+    rows = tuple(
+        (
+            kept.customer.number,
+            kept.rule.label.text(shell.language),
+            shell.text(f"retention.{kept.rule.action}"),
+            readable(kept.due_at, zone),
+        )
+        for kept in found
+    )
+    shell.write_table(Table("retention", chinese, english, columns, rows))
+    if dry_run:
+        shell.say(shell.text("dry_run"))

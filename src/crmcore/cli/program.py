@@ -12,7 +12,7 @@ import click
 
 from crmcore import __version__
 from crmcore.cli.acting import follow, move
-from crmcore.cli.auditing import erase, verify
+from crmcore.cli.auditing import delete, erase, restore, retain, verify
 from crmcore.cli.cleaning import duplicates, merge, unmerge
 from crmcore.cli.demo import demo
 from crmcore.cli.doctor import doctor
@@ -74,6 +74,7 @@ _VERBS = (
     backup,
     check,
     copy,
+    delete,
     demo,
     doctor,
     due,
@@ -98,6 +99,8 @@ _VERBS = (
     remind,
     replay,
     report,
+    restore,
+    retain,
     show,
     template,
     tier,

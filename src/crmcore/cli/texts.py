@@ -25,7 +25,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "rekeying": ("rekeying", "正在更换密钥"),
     "encrypted": ("{rows} rows written anew; encrypted under the key {id}", "已重写{rows}行,以密钥{id}加密"),
     "rekeyed": ("{rows} rows written anew; all is under the key {id}", "已重写{rows}行,全部改用密钥{id}"),
-    "key_retired": ("the key {id} is used no longer", "密钥{id}已不再使用"),
+    "key_retired": (
+        "the key {id} encrypts nothing here any longer; older entries of the log are still verified with it",
+        "密钥{id}已不再用于加密;核验较早的记录仍需要它",
+    ),
     "key_still_used": (
         "the key {id} is still used: another program writes with it; give it the new ring, then call this again",
         "密钥{id}仍在使用:有其他程序以其写入,请为其换上新的密钥环后重试",
@@ -65,6 +68,12 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "the files of the store are still to be cleaned: run crmcore erase --clean",
         "数据文件尚待清理:请运行 crmcore erase --clean",
     ),
+    "deleted": ("{number} {name}: in the bin; crmcore restore {number} brings it back", "{number} {name}:已移入回收站"),
+    "restored": ("{number} {name}: back as it was", "{number} {name}:已恢复"),
+    "bin": ("In the bin", "回收站"),
+    "retention": ("Kept long enough", "保存期限已满"),
+    "retention.erase": ("erase", "删除个人信息"),
+    "retention.delete": ("into the bin", "移入回收站"),
     "verifying": ("verifying", "正在核验"),
     "verified": (
         "every entry is as it was written: {entries} in {chains} chains; content erased: {erased}",
@@ -216,6 +225,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "state": ("State", "状态"),
     "owner": ("Owner", "负责人"),
     "name": ("Name", "名称"),
+    "reason": ("Reason", "原因"),
+    "rule": ("Rule", "规则"),
     "key": ("Key", "标识"),
     "timezone": ("Time zone", "时区"),
     "currency": ("Currency", "币种"),
@@ -493,6 +504,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "event.quality_check.recorded": ("result of a check recorded", "登记抽查结果"),
     "event.row.imported": ("row taken in from a file", "导入一行"),
     # Of any record that comes to another customer
+    "event.customer.deleted": ("put into the bin", "移入回收站"),
+    "event.customer.restored": ("brought back from the bin", "从回收站恢复"),
     "event.erased": ("personal data erased", "个人信息已删除"),
     "event.joined": ("came from another customer", "从其他客户转入"),
     "event.left": ("went to another customer", "转到其他客户"),

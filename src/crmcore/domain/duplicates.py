@@ -11,7 +11,7 @@ from crmcore.domain.fields import choice, count, instant, optional_text, text, w
 KEY_KINDS = ("uscc", "name", "phone", "email", "wechat")
 
 #: Kinds of record that name a customer and don't change hands when it is absorbed: they are derived, or tell of what was.
-LEFT_BEHIND = frozenset(("event", "obligation", "match_key", "absent_record", "alias"))
+LEFT_BEHIND = frozenset(("event", "obligation", "match_key", "absent_record", "alias", "erasure"))
 
 
 @entity(collection="match_keys", indexes=["subject_id", "value"])

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import attrs
 
+#: So many fields have room in the pattern of a pair.
+MOST_FIELDS = 20
+
 
 @attrs.frozen(kw_only=True)
 class FieldRule:
@@ -18,9 +21,8 @@ class FieldRule:
 
     ``identifies``: the value belongs to one customer alone (统一社会信用代码). Equal values decide, different values
     contradict. ``required``: where this field isn't at least close, or one side lacks it, nothing but an identifying field
-    decides.
-    ``seek``: whether candidates are sought by this field alone. ``without``: fields whose words say nothing in this one, as the
-    city in the name of a company.
+    decides. ``seek``: whether candidates are sought by this field alone. ``without``: fields whose words say nothing in this
+    one, as the city in the name of a company.
     """
 
     field: str
@@ -55,6 +57,8 @@ class MatchRules:
         names = [rule.field for rule in self.fields]
         if not names or len(set(names)) != len(names):
             raise ValueError("matching rules need fields, each of them once")
+        if len(names) > MOST_FIELDS:
+            raise ValueError(f"at most {MOST_FIELDS} fields are compared")
         if not 0 < self.suspect <= self.same < 1:
             raise ValueError("a suspicion begins above 0 and not above the decision, and that below 1")
         if self.block_limit < 2 or self.chance_limit < 1:

@@ -23,6 +23,7 @@ from crmcore.domain.policies import (
     Label,
     Privacy,
     Reminder,
+    Retention,
     Risks,
     StageGraph,
     Table,
@@ -169,6 +170,7 @@ class Playbook:
     calendar: Mapping[str, Any] = attrs.field(factory=FrozenMap, converter=frozen_map)
     tiering: Tiering | None = None
     assignment: tuple[Assignment, ...] = ()
+    retention: tuple[Retention, ...] = ()
     risks: Risks = attrs.field(factory=Risks)
     duplicates: Duplicates = attrs.field(factory=Duplicates)
     scale_bands: Mapping[str, int] = attrs.field(factory=FrozenMap, converter=frozen_map)

@@ -274,6 +274,24 @@ class Tiering:
 
 
 @attrs.frozen(kw_only=True)
+class Retention:
+    """How long a customer is kept 保存期限: ``after`` so long, counted from ``since``, it goes to the bin or is erased.
+
+    It holds for customers of ``kind`` (any unless given) at one of ``stages`` (any unless given). ``since`` is the
+    ``last_activity``, whatever was last done about the customer, or ``closed``: when it came to a stage that ends the lifecycle,
+    won or lost; of one at another stage nothing is due then.
+    """
+
+    key: str
+    label: Label
+    after: Duration
+    since: Literal["last_activity", "closed"] = "last_activity"
+    kind: Literal["enterprise", "individual"] | None = None
+    stages: tuple[str, ...] = ()
+    action: Literal["delete", "erase"] = "erase"
+
+
+@attrs.frozen(kw_only=True)
 class Risks:
     """When a customer may be lost, and when one may want more (seed 001). A rule that isn't given finds nobody.
 

@@ -81,6 +81,7 @@ def problems(playbook: Playbook) -> tuple[str, ...]:
                 _calendar,
                 _assignment,
                 _reminders,
+                _retention,
                 _risks,
                 _privacy,
                 _required,
@@ -342,6 +343,20 @@ def _privacy(playbook: Playbook) -> Iterator[str]:
         for field in dict.fromkeys(playbook.privacy.encrypted)
         if playbook.privacy.encrypted.count(field) > 1
     )
+
+
+def _retention(playbook: Playbook) -> Iterator[str]:
+    yield from bad_keys("retention", (rule.key for rule in playbook.retention))
+    for rule in playbook.retention:
+        place = f"retention.{rule.key}"
+        yield from bad_labels(f"{place}.label", rule.label)
+        yield from too_long(f"{place}.after", rule.after)
+        if rule.after.unit not in ("days", "months"):
+            yield f"{place}.after: is counted in days, weeks, months or years"
+        stages = playbook.lifecycle.keys
+        yield from (
+            f"{place}.stages: {unknown('stage', stage, stages)}" for stage in rule.stages if stage not in stages
+        )
 
 
 def _risks(playbook: Playbook) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
 import attrs
@@ -28,6 +28,8 @@ SEQUENCES = "sequences"
 Kind: TypeAlias = Literal[
     "changed", "removed", "inserted", "swapped", "cut_off", "head_changed", "wrong_key", "rewritten", "checkpoint"
 ]
+_PLAIN = hashlib.blake2b(digest_size=SIZE)
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 Digest: TypeAlias = Callable[[str], str]
 """A text's digest under one key."""
 
@@ -71,46 +73,19 @@ def _digest_with(id: str, key: bytes) -> Digest:
 def content_digest(salt: str, changes: str | None, reason: str | None) -> str:
     """The digest of what was changed and why; without the salt nobody can try what it was."""
     text = f"{salt}\0{'-' if changes is None else '=' + changes}\0{'-' if reason is None else '=' + reason}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=SIZE).hexdigest()
+    made = _PLAIN.copy()
+    made.update(text.encode("utf-8", "surrogatepass"))
+    return made.hexdigest()
 
 
-def _moment(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds")
-
-
-def link_text(
-    previous: str,
-    sequence: int,
-    id: str,
-    customer_id: str | None,
-    subject: str,
-    subject_id: str,
-    action: str,
-    at: datetime,
-    by: str,
-    content: str,
-    cause: str | None,
-) -> str:
-    """What an event's digest is made of."""
-    whose = "-" if customer_id is None else f"={customer_id}"
-    return "\0".join(
-        (previous, str(sequence), id, whose, subject, subject_id, action, _moment(at), by, content, cause or "")
-    )
-
-
-def _text_of(event: Event, previous: str, sequence: int) -> str:
-    return link_text(
-        previous,
-        sequence,
-        event.id,
-        event.customer_id,
-        event.subject,
-        event.subject_id,
-        event.action,
-        event.at,
-        event.by,
-        event.content or "",
-        event.cause,
+def link_text(event: Event, previous: str, sequence: int, content: str) -> str:
+    """What an event's digest is made of, at a place behind the digest ``previous``."""
+    whose = "-" if event.customer_id is None else f"={event.customer_id}"
+    cause = "-" if event.cause is None else f"={event.cause}"
+    moment = (event.at - _EPOCH) // _MICROSECOND  # several times as fast as its text
+    return (
+        f"{previous}\0{sequence}\0{event.id}\0{whose}\0{event.subject}\0{event.subject_id}\0{event.action}\0{moment}"
+        f"\0{event.by}\0{content}\0{cause}"
     )
 
 
@@ -148,20 +123,7 @@ def chained(
         length += 1
         salt = new_salt()
         content = content_digest(salt, event.changes, event.reason)
-        text = link_text(
-            digest,
-            length,
-            event.id,
-            event.customer_id,
-            event.subject,
-            event.subject_id,
-            event.action,
-            event.at,
-            event.by,
-            content,
-            event.cause,
-        )
-        digest = keys.digest(text)
+        digest = keys.digest(link_text(event, digest, length, content))
         placed.append(_placed(event, length, salt, content, digest))
     seal = keys.digest(_head_text(id, length, digest)) if sound else None
     if head is None:
@@ -270,22 +232,7 @@ class Pass:
             return False
         if event.action.endswith(".erased"):
             self.allowed.setdefault(chain, set()).update(erased_places(event))
-        return self._keys.made(
-            digest,
-            link_text(
-                previous,
-                event.sequence or 0,
-                event.id,
-                event.customer_id,
-                event.subject,
-                event.subject_id,
-                event.action,
-                event.at,
-                event.by,
-                content,
-                event.cause,
-            ),
-        )
+        return self._keys.made(digest, link_text(event, previous, event.sequence or 0, content))
 
     def finish(self) -> None:
         """Nothing more comes: what still waits has no predecessor, and erased content needs an erasure that tells of it."""
@@ -428,7 +375,9 @@ def _true_places(
                 if digest is None:
                     continue
                 for previous in before.get(place, []):
-                    if _holds(follower, digest(_text_of(event, previous, place)), place + 1, keys):
+                    if _holds(
+                        follower, digest(link_text(event, previous, place, event.content or "")), place + 1, keys
+                    ):
                         found[follower.id] = place + 1
     return found
 
@@ -438,7 +387,7 @@ _MOST_GAPS = 10_000_000
 
 
 def _holds(event: Event, previous: str, place: int, keys: Keys) -> bool:
-    return keys.made(event.digest, _text_of(event, previous, place))
+    return keys.made(event.digest, link_text(event, previous, place, event.content or ""))
 
 
 def _fault(kind: Kind, chain: str, event: Event) -> Fault:

@@ -43,6 +43,9 @@ _KEPT = frozenset(
         "cycle",
         "channel",
         "media_type",
+        "sample",
+        "checked_by",
+        "wrong_fields",
     }
 )
 #: Kept texts that name nothing but records, users and words of the playbook: nobody writes a name there.
@@ -79,6 +82,11 @@ def _pattern(given: str) -> str | None:
         digits = digits[2:] if digits.startswith("86") and len(digits) == 13 else digits
         return r"(?<!\d)" + r"[\s\-.()]{0,2}".join(digits) + r"(?!\d)"
     return re.escape(given) if len(given) >= 2 and given != ERASED else None
+
+
+def is_erased(record: Customer | Contact) -> bool:
+    """Whether a person's data were erased from the record."""
+    return record.name == (f"{ERASED}{record.number}" if isinstance(record, Customer) else ERASED)
 
 
 def identifiers_of(record: Customer | Contact) -> list[str]:

@@ -195,10 +195,10 @@ def _words(words: Mapping[str, int], records: int) -> Grader:
     most = log2(records + 2) + 0.5
 
     @lru_cache(maxsize=_REMEMBERED)
-    def weighed(form: str) -> tuple[dict[str, float], float]:
-        """The words of a form with what they say, in bits, and the sum of it."""
-        found = {word: most - log2(words.get(word, 1)) for word in words_of(form)}
-        return found, sum(found.values())
+    def weighed(form: str) -> tuple[dict[str, int], int, tuple[str, ...]]:
+        """The words of a form with what they say, in thousandths of a bit, the sum of it, and the longer words."""
+        found = {word: round(1000 * (most - log2(words.get(word, 1)))) for word in words_of(form)}
+        return found, sum(found.values()), tuple(word for word in found if len(word) > 2)
 
     def alike(one: str, other: str) -> bool:
         """One word is short for the other, or they differ by a slip."""
@@ -208,21 +208,20 @@ def _words(words: Mapping[str, int], records: int) -> Grader:
 
     def grade(one: str, other: str) -> int:
         """Close where one side has (nearly) all that the other has; similar where each has something of its own."""
-        (left, of_left), (right, of_right) = weighed(one), weighed(other)
         if -2 < len(one) - len(other) < 2 and len(one) > 3 < len(other) and distance(one, other, score_cutoff=1) == 1:
             return CLOSE
-        only_left = [word for word in left if word not in right]
-        only_right = [word for word in right if word not in left]
-        lost_left, lost_right = sum([left[word] for word in only_left]), sum([right[word] for word in only_right])
-        longer = [word for word in only_right if len(word) > 2]
-        for word in only_left if longer else ():
-            for fellow in longer if len(word) > 2 else ():
-                if alike(word, fellow):
-                    lost_left -= 0.9 * left[word]
-                    lost_right -= 0.9 * right[fellow]
-                    longer.remove(fellow)
-                    break
-        share = 1 - min(lost_left / of_left, lost_right / of_right)
+        (left, of_left, long_left), (right, of_right, long_right) = weighed(one), weighed(other)
+        kept_left = kept_right = sum([left[word] for word in left.keys() & right.keys()])
+        if long_left and long_right:
+            fellows = [fellow for fellow in long_right if fellow not in left]
+            for word in long_left:
+                if word in right:
+                    continue
+                if (found := next((fellow for fellow in fellows if alike(word, fellow)), None)) is not None:
+                    kept_left += 9 * left[word] // 10
+                    kept_right += 9 * right[found] // 10
+                    fellows.remove(found)
+        share = max(kept_left / of_left, kept_right / of_right)
         if share >= 0.9:
             return CLOSE
         return SIMILAR if share >= 0.4 or ratio(one, other) >= 70 else DIFFERENT

@@ -35,6 +35,7 @@ class DuplicateIndex:
     ) -> None:
         self.rules = rules
         self.weights = weights or expected(rules)
+        self.weights.check(rules)
         self._preparing = Preparing.by(rules, comparers)
         self._comparing = Comparing(self._preparing, self.weights.counts)
         self._decide = lru_cache(maxsize=_REMEMBERED)(partial(self._comparing.decide, weights=self.weights))
@@ -105,16 +106,17 @@ class DuplicateIndex:
 
     def _candidates(self, keys: list[str]) -> list[int]:
         """The numbers of the records that share enough with these keys; see :mod:`crmcore.rules.duplicates.blocking`."""
-        limit, find = self.rules.block_limit, self._postings.find
         # The record that is asked for counts, too: with it, so many have the key.
-        blocks = [block for key in keys if (block := find(key)) and len(block) < limit]
-        blocks.sort(key=len)
-        most = log2(len(self._numbers) + 1)
-        enough = needed(self.rules, len(self._numbers) + 1)
-        weights = [most - self._bits[len(block) + 1] for block in blocks]
-        left = sum(weights)
+        alone, blocks = self._postings.sharing(keys, self.rules.block_limit)
+        records = len(self._numbers) + 1
+        most, enough = log2(records), needed(self.rules, records)
         shared: dict[int, float] = {}
         known = shared.get
+        for number in alone:
+            shared[number] = known(number, 0.0) + most - 1
+        blocks.sort(key=len)
+        weights = [most - self._bits[len(block) + 1] for block in blocks]
+        left = sum(weights)
         for block, weight in zip(blocks, weights, strict=True):
             if left >= enough:
                 for number in block:

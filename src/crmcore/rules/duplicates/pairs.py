@@ -10,6 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from crmcore.domain.matching import MatchRules
+from crmcore.errors import DomainError
 from crmcore.rules.duplicates.blocking import SkippedBlock, candidates, count_keys
 from crmcore.rules.duplicates.comparers import Comparer, Grader
 from crmcore.rules.duplicates.forms import Counts, Form, Forms, Preparing, Values, several
@@ -27,8 +28,8 @@ class Decision:
     """What two records came to. Holds no value of a record.
 
     ``probability`` is what the weights say; an identifying field that is equal decides without them. ``contradictions`` are
-    identifying fields that differ, ``unlike`` required ones that aren't close or missing: such a pair is a suspect at most, and the latter
-    only where it would be the same otherwise.
+    identifying fields that differ, ``unlike`` required ones that aren't close, or missing: such a pair is a suspect at most, and
+    the latter only where it would be the same otherwise.
     """
 
     tier: Tier
@@ -177,12 +178,18 @@ def scan(
     """Compares records with one another; with ``against``, each with those, and not with one another.
 
     The weights are learned from the records unless some are handed in. Ids differ from one another on both sides. Raises
-    :class:`DomainError` for an unknown comparer, :class:`MissingExtra` for a fuzzy one without rapidfuzz.
+    :class:`DomainError` for an unknown comparer, an id on both sides or weights of other rules, and :class:`MissingExtra` for
+    a fuzzy comparer without rapidfuzz.
     """
     preparing = Preparing.by(rules, comparers)
-    ids = sorted({**records, **(against or {})})
+    if weights:
+        weights.check(rules)
+    if against and not records.keys().isdisjoint(against):
+        raise DomainError("an id stands on both sides")
+    everybody = {**records, **(against or {})}
+    ids = sorted(everybody)
     side = [each in records for each in ids] if against is not None else []
-    forms, keys = preparing.all_of([records[each] if each in records else (against or {})[each] for each in ids])
+    forms, keys = preparing.all_of([everybody[each] for each in ids])
     occurring = count_keys(keys)
     counts = weights.counts if weights else preparing.counts(forms, occurring)
     comparing = Comparing(preparing, counts, filled=preparing.filled(forms))

@@ -6,7 +6,7 @@ Most keys are of one record, which stands there by its number alone; a few recor
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 #: Up to so many a tuple takes less than an array.
 _FEW = 8
@@ -23,7 +23,20 @@ class Postings:
     def find(self, key: str) -> Sequence[int]:
         """The numbers under a key, in no order."""
         found = self._found.get(hash(key) & _BITS, ())
-        return (found,) if found.__class__ is int else found  # type: ignore[return-value]
+        return (found,) if isinstance(found, int) else found
+
+    def sharing(self, keys: Iterable[str], limit: int) -> tuple[list[int], list[Sequence[int]]]:
+        """What :meth:`find` has for these keys, in one go: numbers that are alone under a key, and the rest under ``limit``."""
+        get, alone, blocks = self._found.get, list[int](), list[Sequence[int]]()
+        for key in keys:
+            found = get(hash(key) & _BITS)
+            if found is None:
+                continue
+            if isinstance(found, int):
+                alone.append(found)
+            elif len(found) < limit:
+                blocks.append(found)
+        return alone, blocks
 
     def add(self, key: str, number: int) -> None:
         """Puts a number under a key, where it isn't yet."""

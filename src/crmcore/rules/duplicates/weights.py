@@ -15,6 +15,7 @@ import attrs
 
 from crmcore.domain.matching import MatchRules
 from crmcore.domain.values import FrozenMap
+from crmcore.errors import DomainError
 from crmcore.rules.duplicates.forms import Counts
 from crmcore.rules.duplicates.grades import (
     CLOSE,
@@ -57,6 +58,11 @@ class Weights:
     counts: Counts = attrs.field(repr=False)
     pairs: int = 0
 
+    def check(self, rules: MatchRules) -> None:
+        """Raises :class:`DomainError` for rules with other fields than those that these were learned for."""
+        if len(self.fields) != len(rules.fields):
+            raise DomainError("the weights were learned for rules with other fields")
+
     def bits(self, pattern: int) -> float:
         """The weight of a pattern: the prior and what each field adds."""
         total = self.prior
@@ -96,7 +102,7 @@ def learn(patterns: Mapping[int, int], unrelated: Mapping[int, int], counts: Cou
 
 
 def _sampled(patterns: Mapping[int, int], most: int = 3000) -> Mapping[int, int]:
-    """Of very many patterns every so-manieth, in order: a sample that is the same each time."""
+    """Of very many patterns one in so many, in order: a sample that is the same each time."""
     step = -(-len(patterns) // most)
     return {pattern: patterns[pattern] for pattern in sorted(patterns)[::step]} if step > 1 else patterns
 
