@@ -189,7 +189,6 @@ def open(
         begin(store, encrypted_fields(kept_under))
         crm = CRM(store, kept_under, registered, clock, ids or UUID7Source(), ring)
         _begin(crm)
-        crm.keep_keys()
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)
