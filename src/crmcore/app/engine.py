@@ -30,6 +30,7 @@ from crmcore.storage.keys import KeyRing
 from crmcore.storage.memory import MemoryData, MemoryStore
 from crmcore.storage.query import Query, Where
 from crmcore.storage.schema import Row
+from crmcore.storage.sealed_state import SETTING
 from crmcore.storage.sealed_store import refuse_sealed
 
 E = TypeVar("E", bound=Entity)
@@ -175,7 +176,8 @@ class Engine:
         store = MemoryStore(MemoryData(self.store.schema))
         with self.store.transaction() as source, store.transaction(write=True) as target:
             for name in self.store.schema.collections:
-                target.apply(Insert(name, row) for row in source.scan(name))
+                # In memory all is plain, so nothing there may say that it is encrypted.
+                target.apply(Insert(name, row) for row in source.scan(name) if row[0] != SETTING or name != "settings")
         copied = Engine(store, self.playbook, self.plugins, self.clock, self.new_id, self.keys)
         copied.new_salt = self.new_salt
         return copied
