@@ -93,7 +93,9 @@ def test_a_store_without_keys_gets_them_when_it_is_opened_and_others_by_recomput
         work.remove(work.get(Setting, MADE_BY))
 
     crm.write("hua", never_had)
-    crmcore.open(crm.store, "marketing", clock=crm.clock)
+    again = crmcore.open(crm.store, "marketing", clock=crm.clock)
+    assert not kept_keys(crm)
+    again.acting_as("hua").users.add("li")
     assert kept_keys(crm) == wanted
 
 

@@ -209,8 +209,6 @@ def open(
         begin(store, encrypted_fields(kept_under))
         crm = CRM(store, kept_under, registered, clock, ids or UUID7Source(), ring)
         _begin(crm)
-        with suppress(StoreCorrupt):  # what can't be read has no keys, and a check says where it is
-            crm.keep_keys()
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)
