@@ -474,6 +474,9 @@ PHRASES: Mapping[str, str] = {
     "the facts beside the data are not those of this library": "数据旁的说明不是本程序写入的",
     "the server undid the transaction": "服务器撤销了该事务",
     "the workbook was not written by this library": "该工作簿不是由本程序生成的",
+    'Chinese company names need pypinyin: pip install "crmcore[cn]"': (
+        '处理中文公司名称需要pypinyin:pip install "crmcore[cn]"'
+    ),
     'Chinese forms need an optional library: pip install "crmcore[cn]"': (
         '处理中文格式需要可选组件:pip install "crmcore[cn]"'
     ),

@@ -15,6 +15,7 @@ _LABEL = re.compile(r"^(?:(?:公司|单位|客户|联系|通讯|通信|详细|�
 _COUNTRY = re.compile(r"^(?:中华人民共和国|中国)\s*")
 _POSTCODE = re.compile(r"^(?:邮编:?)?\d{6}(?!\d)\s*|\s*\(?(?:邮编|邮政编码):?\s*\d{6}\)?$")
 _NO_DIVISION = re.compile(r"[\s,;/|·-]+|市辖区|(?:省|自治区)?直辖县级行政区划")
+_LONGEST = 500
 _BETWEEN = " ,;/|·-"
 #: What makes a place of its own of the name before it: 北京路, 南山大道, 西湖东路, 吉林大学.
 _OF_ITS_OWN = re.compile(
@@ -33,13 +34,7 @@ class _Reading:
 
 def read_address(text: str) -> Normalised:
     """An address: its most exact division and the rest. Several readings are candidates; what all of them share is in the parts."""
-    plain = half_width(text)
-    for pattern in (_LABEL, _POSTCODE):
-        plain = pattern.sub("", plain)
-    without = _POSTCODE.sub("", _COUNTRY.sub("", plain))
-    # 中国人民大学 is no 人民大学.
-    if without != plain and any(reading.division for reading in _best(without)):
-        plain = without
+    plain = _bare(half_width(text))
     readings = _best(plain)
     meant = {
         f"{code}|{reading.end}": (code, plain[reading.end :].strip(_BETWEEN))
@@ -58,6 +53,18 @@ def read_address(text: str) -> Normalised:
     former = any(reading.division and reading.division.became for reading in readings)
     findings = (finding("former_division", now=told(shared)),) if former else ()
     return Normalised(original=text, key=key or None, shown=shown or text, parts=parts, findings=findings)
+
+
+def _bare(text: str) -> str:
+    """The text without what stands around an address: a label, the country, a postcode."""
+    if len(text) > _LONGEST:
+        return text
+    plain = _POSTCODE.sub("", _LABEL.sub("", text.strip(_BETWEEN)))
+    without = _COUNTRY.sub("", plain)
+    # 中国人民大学 is no 人民大学.
+    if without != plain and any(reading.division for reading in _best(_POSTCODE.sub("", without))):
+        plain = without
+    return plain if plain == text else _bare(plain)
 
 
 def division_of(text: str) -> str | None:

@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
-from crmcore.errors import MissingExtra
+from crmcore_cn.libraries import library
 
 #: How many of a character's readings count; they stand common ones first, and rare ones would make too much sound alike.
 COMMON: Final = 2
@@ -24,14 +24,7 @@ class Likeness(IntEnum):
 
 @cache
 def _syllables() -> tuple[Mapping[int, str], Any]:
-    try:
-        from pypinyin.constants import PINYIN_DICT
-        from pypinyin.contrib.tone_convert import to_normal
-    except ImportError as error:
-        raise MissingExtra(
-            'Chinese company names need pypinyin: pip install "crmcore[cn]"', plugin="crmcore_cn"
-        ) from error
-    return PINYIN_DICT, to_normal
+    return library("pypinyin.constants").PINYIN_DICT, library("pypinyin.contrib.tone_convert").to_normal
 
 
 @lru_cache(maxsize=16384)

@@ -9,11 +9,12 @@ from typing import Final
 
 from crmcore_cn.characters import readings
 from crmcore_cn.company_names import CompanyName, parse
-from crmcore_cn.resemblance import Reason, Resemblance, Weights, compared, grams
+from crmcore_cn.name_reasons import Reason
+from crmcore_cn.resemblance import Resemblance, Weights, compared, grams
 
 #: How many entries of posting lists a search reads at most, and how many names it then compares.
-READ: Final = 20000
-COMPARED: Final = 16
+READ: Final = 8000
+COMPARED: Final = 24
 
 #: Names are kept as text, which is small, and taken apart again when they are compared.
 _parsed: Final = lru_cache(maxsize=4096)(parse)

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from crmcore.domain.values import FrozenMap, fold
-from crmcore.rules.normalisation import NameIndex, Normalised, Normaliser, finding, half_width
+from crmcore.rules.normalisation import NameIndex, Normalised, Normaliser, finding, half_width, without_blanks
 from crmcore_cn.addresses import read_address
 from crmcore_cn.company_names import parse
 from crmcore_cn.emails import read_email
@@ -97,7 +97,7 @@ class ChineseNormaliser(Normaliser):
         """The name of a person; the dot within names of minorities is one, however it is typed."""
         plain = half_width(text)
         if not plain.isascii():
-            plain = _DOTS.sub("·", plain).replace(" ", "")
+            plain = without_blanks(_DOTS.sub("·", plain))
         return Normalised(original=text, key=fold(plain) or None, shown=plain or text)
 
     def address(self, text: str) -> Normalised:

@@ -190,6 +190,8 @@ def _without_country(groups: list[str]) -> list[str]:
 
 def _national(groups: list[str], extension: str, area: str | None) -> Iterator[_Reading]:
     digits = "".join(groups)
+    if not digits:
+        return
     if mobile := _MOBILE.fullmatch(digits):
         yield _Reading("mobile", mobile[1], extension=extension)
     if _SERVICE.fullmatch(digits):

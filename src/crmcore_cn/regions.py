@@ -64,13 +64,19 @@ def stem_of(name: str) -> str:
 
 @cache
 def _places() -> tuple[Mapping[str, frozenset[str]], Mapping[str, tuple[str, ...]]]:
-    """Codes by full name and by stem, and the names by their first two characters, long ones first."""
+    """Codes by full name and by stem, and the names by their first two characters, long ones first.
+
+    A place that changed its level or was moved within its province has the codes of then and now: 莱芜市 and 济南市莱芜区.
+    """
     codes: dict[str, set[str]] = {}
     for line in files(__package__).joinpath("data/regions.txt").read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
             name, *own = line.split(" ")
             codes.setdefault(name, set()).update(own)
             codes.setdefault(stem_of(name), set()).update(own)
+    for name, own_codes in codes.items():
+        provinces = {code[:2] for code in own_codes}
+        own_codes.update([code for code in codes[stem_of(name)] if code[:2] in provinces])
     names: dict[str, list[str]] = {}
     for name in sorted(codes, key=lambda name: (-len(name), name)):
         names.setdefault(name[:2], []).append(name)

@@ -11,15 +11,15 @@ from typing import Final, Literal
 
 import attrs
 
-from crmcore.domain.policies import Label
 from crmcore_cn.alignment import Edit, Weighted, edits, ordinals
 from crmcore_cn.company_names import LOCALITY_WORDS, CompanyName, localities, parse
+from crmcore_cn.name_reasons import Reason
 from crmcore_cn.regions import region_at, within
 
 Verdict = Literal["same", "suspect", "different"]
 
 #: From which score on two names are taken for one company, or for a pair that a person should see.
-SAME: Final = 0.83
+SAME: Final = 0.86
 SUSPECT: Final = 0.5
 #: The most that a contradiction leaves.
 CONTRADICTED: Final = 0.3
@@ -31,63 +31,23 @@ WHOLE: Final = 4.0
 CORE_SAME: Final = 5.0
 #: What each full share of a core that differs takes, up to a half of it and beyond.
 CORE_STEP: Final = 16.0
-CORE_REST: Final = 8.0
+CORE_REST: Final = 7.0
 #: How much less a core says that is only a place or a trade, or that was cut from a longer one.
 DESCRIPTIVE: Final = 0.4
+#: What a core at least says whose characters stand in the other name in their order.
+ABBREVIATED: Final = -1.5
 #: How much less it counts that a core stands before the same core: a town, a group.
 PREFIXED: Final = 0.8
 #: What a legal form that few names of the pool have says more than a common one.
 FORM_RARE: Final = 1.0
 #: Where one name has a core and the other none.
-CORE_MISSING: Final = -2.5
+CORE_MISSING: Final = -3.5
 CUT: Final = 0.6
 TRADE_SAME: Final = 1.5
 TRADE_STEP: Final = 2.5
 #: The weight of a character by its place in a core (most cores have two to four), and of one in a trade.
 CORE_PLACES: Final = (1.0, 1.0, 0.9, 0.8, 0.35)
 TRADE_WEIGHT: Final = 0.3
-
-REASONS: Final[dict[str, Label]] = {
-    "identical": Label(zh="名称相同", en="the names are the same"),
-    "core_same": Label(zh="字号相同", en="the core is the same"),
-    "core_sound": Label(zh="字号有同音字", en="the core has characters of the same sound"),
-    "core_look": Label(zh="字号有形近字", en="the core has characters of a similar look"),
-    "core_near_sound": Label(zh="字号有近音字", en="the core has characters of a similar sound"),
-    "core_order": Label(zh="字号只差字序", en="the characters of the core stand in another order"),
-    "core_longer": Label(zh="字号多字或少字", en="one core has characters more"),
-    "core_missing": Label(zh="一方没有字号", en="one name has no core"),
-    "core_differs": Label(zh="字号不同", en="the core differs"),
-    "series_differs": Label(zh="序号或方位不同", en="the number or direction differs"),
-    "trade_same": Label(zh="行业相同", en="the trade is the same"),
-    "trade_close": Label(zh="行业相近", en="the trade is nearly the same"),
-    "trade_differs": Label(zh="行业不同", en="the trade differs"),
-    "region_same": Label(zh="地区相同", en="the place is the same"),
-    "region_level": Label(zh="地区只差行政级别", en="the places differ by level only"),
-    "region_nested": Label(zh="地区相包含", en="one place lies in the other"),
-    "region_missing": Label(zh="一方未写地区", en="one name has no place"),
-    "region_differs": Label(zh="地区不同", en="the places differ"),
-    "locality_differs": Label(zh="乡镇街道不同", en="the towns or streets differ"),
-    "form_same": Label(zh="组织形式相同", en="the legal form is the same"),
-    "form_close": Label(zh="组织形式相近", en="the legal form is nearly the same"),
-    "form_missing": Label(zh="一方未写组织形式", en="one name has no legal form"),
-    "form_differs": Label(zh="组织形式不同", en="the legal form differs"),
-    "whole": Label(zh="全名的字相同比例", en="how much of the whole is the same"),
-    "branch_missing": Label(zh="一方为分支机构", en="one is a branch"),
-    "branch_differs": Label(zh="分支机构不同", en="the branches differ"),
-}
-
-
-@attrs.frozen
-class Reason:
-    """A reason by its key in ``REASONS``, with its weight: for the pair where above 0, against it where below."""
-
-    key: str
-    weight: float = 0.0
-
-    @property
-    def label(self) -> Label:
-        """The words for it in both languages."""
-        return REASONS[self.key]
 
 
 @attrs.frozen
@@ -158,16 +118,16 @@ def compared(first: CompanyName, second: CompanyName, weights: Weights, above: f
 
 
 def _readings(first: CompanyName, second: CompanyName) -> Iterator[tuple[CompanyName, CompanyName]]:
-    """Each way to read the two. A place that both have as a place is one in both."""
+    """Each way to read the two. A place may be part of a core only where the other name has it, and not as a place."""
     yield first, second
     one, other = first.alternative, second.alternative
     moved = _moved(first) if one else frozenset()
     turned = _moved(second) if other else frozenset()
-    if one and not moved & _stems(second):
+    if one and not moved & _stems(second) and all(stem in second.text for stem in moved):
         yield one, second
-    if other and not turned & _stems(first):
+    if other and not turned & _stems(first) and all(stem in first.text for stem in turned):
         yield first, other
-    if one and other and not moved & turned:
+    if one and other and not moved & turned and all(stem in second.text for stem in moved):
         yield one, other
 
 
@@ -215,7 +175,7 @@ def overlap(one: str, other: str, weights: Weights) -> float:
     return 2 * both / every if every else 1.0
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def grams(text: str) -> frozenset[str]:
     """The characters of a text and their pairs."""
     return frozenset(text) | frozenset(text[index : index + 2] for index in range(len(text) - 1))
@@ -241,9 +201,11 @@ def _bodies(one: CompanyName, other: CompanyName, weights: Weights, *, cut: bool
         agreed *= DESCRIPTIVE
     if cut:
         agreed *= CUT
-    reasons = [
-        Reason(_core_key(core), agreed - CORE_STEP * min(core_share, 0.5) - CORE_REST * max(0.0, core_share - 0.5))
-    ]
+    key = _core_key(core)
+    weight = agreed - CORE_STEP * min(core_share, 0.5) - CORE_REST * max(0.0, core_share - 0.5)
+    if weight < ABBREVIATED and (_abbreviates(one.core, other.body) or _abbreviates(other.core, one.body)):
+        key, weight = "core_abbreviated", ABBREVIATED
+    reasons = [Reason(key, weight)]
     if one.trade and other.trade:
         reasons.append(_trade(trade_share))
     if any(edit.kind == "series" for edit in found) or _ordinals_differ(one, other):
@@ -263,6 +225,12 @@ def _without_core(one: CompanyName, other: CompanyName, weights: Weights) -> lis
     )
     reasons = [Reason("core_missing", 0.0 if both else CORE_MISSING), _trade(share)]
     return [*reasons, Reason("series_differs")] if _ordinals_differ(one, other) else reasons
+
+
+def _abbreviates(core: str, body: str) -> bool:
+    """Whether all characters of a core stand in a text in their order: 能投 in 能源投资."""
+    rest = iter(body)
+    return len(core) > 1 and all(character in rest for character in core)
 
 
 def _trade(share: float) -> Reason:
@@ -352,7 +320,7 @@ def _regions(one: CompanyName, other: CompanyName) -> list[Reason]:
     if within(inner.codes, outer.codes) or within(outer.codes, inner.codes):
         return [Reason("region_nested", 0.3)]
     near = {code[:4] for code in inner.codes if len(code) > 2} & {code[:4] for code in outer.codes if len(code) > 2}
-    return [Reason("region_differs", -3.0 if near else -5.0)]
+    return [Reason("region_differs", -4.0 if near else -6.5)]
 
 
 def _localities(one: str, other: str) -> list[Reason]:

@@ -71,7 +71,8 @@ def test_a_presentation_fits_the_schema_and_tells_its_columns_apart(key, languag
 def test_what_the_program_keeps_for_itself_is_not_shown():
     shown = presentation_of(load("standard"))
     hidden = {"events", "obligations", "number_series", "imported_rows", "settings", "users", "outbox"}
-    hidden |= {"match_keys", "absent_records", "aliases", "judged_pairs"}
+    hidden |= {"match_keys", "absent_records", "aliases", "judged_pairs", "chains", "erasures", "import_runs"}
+    hidden |= {"quality_checks"}
     assert shown.sheets.keys() == SCHEMA.collections.keys() - hidden
     unseen = {"id", "version", "created_at", "updated_by", "custom", "name_key"}
     assert all(not unseen & sheet.fields.keys() for sheet in shown.sheets.values())

@@ -380,3 +380,26 @@ def test_merging_the_chain_and_erasing_work_on_encrypted_values(tmp_path: Path, 
         assert crm.audit.verify().faults == ()
         assert crm.check().findings == ()
     assert hits(folder) == []
+
+
+def test_an_import_is_rehearsed_taken_in_and_undone_on_encrypted_values(tmp_path: Path, secrets: str) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    file = tmp_path / "客户.csv"
+    file.write_text("客户名称,联系人,手机,备注\n独角兽科技有限公司,李小龙女士,13911112222,机密摘要\n", "utf-8")
+    with crmcore.open(f"sqlite:///{folder}/crm.db", secrets, keys=OLD) as crm:
+        me = crm.acting_as("a")
+        assert me.imports.plan(file).rehearse().created == 1
+        assert me.customers.count() == 0
+        assert me.imports.plan(file).apply().created == 1
+        assert me.imports.plan(file).apply().known == 1
+        assert hits(folder) == []
+        with crm.store.raw() as raw:  # type: ignore[attr-defined]
+            causes = {str(row[-5:]) for row in raw.scan("events")}
+            assert all("sealed:old:" in str(row[0]) for row in raw.scan("imported_rows"))
+            assert any("sealed:old:" in cause for cause in causes)
+        (run,) = me.imports.runs()
+        me.imports.undo(run)
+        assert me.customers.count() == 0
+        assert crm.audit.verify().faults == ()
+    assert hits(folder) == []

@@ -242,6 +242,7 @@ def test_undoing_takes_away_what_was_made_and_puts_back_what_was_changed(us, the
     assert contents(us) == before
     assert undone.left == ()
     assert undone.restored >= 1
+    assert us.crm.check().findings == ()
     assert us.obligations.recompute().changed == 0
     with pytest.raises(DomainError, match="undone already"):
         us.imports.undo(done.run)

@@ -19,8 +19,8 @@ from crmcore.app.absent import (
     take_away,
     to_content,
 )
-from crmcore.app.match_keys import key_rows, made_by
-from crmcore.domain import ENTITIES, AbsentRecord, Contact, Customer, Entity, MatchKey
+from crmcore.app.match_keys import MADE_BY, key_rows, made_by
+from crmcore.domain import ENTITIES, AbsentRecord, Contact, Customer, Entity, MatchKey, Setting
 from crmcore.errors import StoreCorrupt
 from crmcore.storage.codec import CODECS
 from crmcore.testing import strategies
@@ -87,6 +87,16 @@ def test_a_store_without_keys_gets_them_when_it_is_opened_and_others_by_recomput
     crm.acting_as("hua").obligations.recompute()
     assert kept_keys(crm) == wanted
     assert crm.read(made_by) == crm.plugins.normaliser.key
+
+    def never_had(work) -> None:
+        drop(work)
+        work.remove(work.get(Setting, MADE_BY))
+
+    crm.write("hua", never_had)
+    again = crmcore.open(crm.store, "marketing", clock=crm.clock)
+    assert not kept_keys(crm)
+    again.acting_as("hua").users.add("li")
+    assert kept_keys(crm) == wanted
 
 
 of_any_entity = st.sampled_from(ENTITIES).flatmap(strategies.entities)

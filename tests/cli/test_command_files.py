@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import os
 import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,9 +97,15 @@ def test_a_template_needs_no_store_and_is_taken_by_an_import(command) -> None:
     assert command("template", "客户信息表", "-o", "one.xlsx", "--language", "zh-CN", "--json").json == {
         "file": "one.xlsx"
     }
+    blank = command("import", "one.xlsx", "--dry-run", "--json")
+    assert (blank.code, "no_rows" in blank.err) == (1, True)
+    book = openpyxl.load_workbook("one.xlsx")
+    sheet = book["客户信息表"]
+    sheet.cell(2, [cell.value for cell in sheet[1]].index("客户名称*") + 1, "甲公司")
+    book.save("one.xlsx")
     outcome = command("import", "one.xlsx", "--dry-run", "--json")
     assert outcome.code == 0
-    assert "customers" in {sheet["table"] for sheet in outcome.json["sheets"]}
+    assert {sheet["table"]: sheet["ready"] for sheet in outcome.json["sheets"] if sheet["table"]} == {"customers": 1}
     assert not Path("none.db").exists()
 
 
@@ -186,10 +193,16 @@ def test_a_file_that_cannot_be_written_is_an_error_and_leaves_nothing(command) -
     assert not list(Path("taken.csv").iterdir())
 
 
+def processor_seconds() -> float:
+    """What child processes have used so far: a busy machine makes no demo slow."""
+    used = os.times()
+    return used.children_user + used.children_system
+
+
 def test_the_demo_does_the_main_job_and_says_where_it_left_it(process) -> None:
-    began = time.monotonic()
+    began = processor_seconds()
     outcome = process("demo")
-    assert time.monotonic() - began < 10
+    assert processor_seconds() - began < 10
     assert outcome.code == 0
     assert "error" not in outcome.err
     assert str(Path("crm-demo/crm.db").resolve()) in outcome.out

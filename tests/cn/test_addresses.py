@@ -71,6 +71,7 @@ def test_a_county_s_name_alone_is_that_county_only_where_no_other_bears_it(code:
         ("深圳南山大道1号", "广东省深圳市南山大道1号"),
         ("上海路100号", "上海路100号"),
         ("长安街", "长安街"),
+        ("·地址:地址: 北京", "北京市"),
         ("和平里东街", "和平里东街"),
         ("南京东路1号", "南京东路1号"),
         ("中国人民大学", "中国人民大学"),
@@ -139,9 +140,10 @@ def test_there_are_as_many_divisions_as_the_lists_have(shared_data: Path) -> Non
         if not re.fullmatch(r"市辖区|县|(?:省|自治区)直辖县级行政区划", name) and code[4:5] != "7" and code[4:] != "00"
     }
     ours = {code: division.name for code, division in divisions().items()}
-    assert {code: name for code, name in expected.items() if ours.get(code) != name} == {}
+    # A city without counties, which the statisticians give one of its own name.
+    assert {code: name for code, name in expected.items() if ours.get(code) != name} == {"620201": "嘉峪关市"}
     assert set(ours) - set(expected) == {"71", "81", "82", "460302", "460303"}
-    assert [sum(len(code) == length for code in ours) for length in (2, 4, 6)] == [34, 333, 2853]
+    assert [sum(len(code) == length for code in ours) for length in (2, 4, 6)] == [34, 333, 2852]
 
 
 def test_every_division_of_2016_is_known_now_or_as_a_former_one(shared_data: Path) -> None:

@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crmcore_cn.characters import Likeness, likeness
-from crmcore_cn.resemblance import REASONS, compare
+from crmcore_cn.name_reasons import REASONS
+from crmcore_cn.resemblance import compare
 
 names = company_names() | st.text(max_size=30)
 numbers = (

@@ -156,6 +156,9 @@ class NarrowStore(Store):
     def backup(self, target: str) -> None:
         self.inner.backup(target)
 
+    def clean(self) -> Sequence[str]:
+        return self.inner.clean()
+
     def check(self) -> list[str]:
         return self.inner.check()
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmcore.domain import Contact, Customer
-from crmcore.rules.normalisation import Normaliser, PlainNormaliser, half_width, match_keys
+from crmcore.rules.normalisation import Normaliser, PlainNormaliser, half_width, match_keys, without_blanks
 from crmcore.testing.strategies import contacts, customers
 
 PLAIN = PlainNormaliser()
@@ -45,6 +45,11 @@ def test_full_width_is_half_width(form: str, text: str) -> None:
 @given(text=st.text())
 def test_half_width_text_has_nothing_to_take_away(text: str) -> None:
     assert half_width(half_width(text)) == half_width(text)
+
+
+def test_a_mark_joins_its_letter_when_what_stood_between_is_taken_away() -> None:
+    assert half_width("a\u200b\u0301") == "á"
+    assert without_blanks("U\u00a8") == "Ü"
 
 
 @given(customer=customers(), contact=contacts())

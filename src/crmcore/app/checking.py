@@ -10,12 +10,13 @@ import attrs
 from crmcore.app.engine import Engine
 from crmcore.app.obligations import Obligations
 from crmcore.domain import ENTITIES, AbsentRecord, Customer, Entity, Event, Opportunity
-from crmcore.domain.event import changes_of
+from crmcore.domain.event import UNDONE, changes_of
 from crmcore.errors import Invalid, Language, SchemaMismatch, StoreCorrupt, language_of
 from crmcore.playbooks import Playbook
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.digest import Digest, overall
+from crmcore.storage.query import Eq, Query
 from crmcore.storage.schema import Row
 from crmcore.storage.upgrades import fault_of
 
@@ -175,6 +176,9 @@ def _dangling(transaction: Transaction) -> Iterator[Finding]:
     ids = {name: {row[0] for row in transaction.scan(name)} for name in dict.fromkeys(_REFERENCES.values())}
     absent = CODECS[AbsentRecord].collection.position("subject_id")
     off_the_lists = {row[absent] for row in transaction.scan("absent_records")}
+    subject = CODECS[Event].collection.position("subject_id")
+    taken_back = Query("events", Eq("action", f"customer.{UNDONE}"))
+    off_the_lists |= {row[subject] for row in transaction.find(taken_back)}
     for cls in ENTITIES:
         shape = CODECS[cls].collection
         # What tells of what was may name a customer that is off the lists.

@@ -36,7 +36,7 @@ from crmcore.app.tiers import Tiers
 from crmcore.app.users import Users
 from crmcore.app.work import Work
 from crmcore.domain import Contact, Customer, Entity, Setting
-from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError, ReadOnly
+from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError, ReadOnly, StoreCorrupt
 from crmcore.playbooks import Playbook, load
 from crmcore.playbooks.loading import load_or_check
 from crmcore.plugins import Plugins, open_store
@@ -209,7 +209,6 @@ def open(
         begin(store, encrypted_fields(kept_under))
         crm = CRM(store, kept_under, registered, clock, ids or UUID7Source(), ring)
         _begin(crm)
-        crm.keep_keys()
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)
@@ -234,7 +233,7 @@ def _begin(crm: CRM) -> None:
             begin_chains(work)
 
     if not crm.read(is_begun):
-        with suppress(ReadOnly):  # then it stays as it is, which the audit tells
+        with suppress(ReadOnly, StoreCorrupt):  # then it stays as it is, which the audit tells
             crm.write("crmcore", begin)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +19,7 @@ from crmcore.app.sources import Clock, IdSource, new_salt
 from crmcore.app.work import Work
 from crmcore.domain import ENTITIES, Chain, Customer, Entity, Setting
 from crmcore.domain.fields import Unclean, clean_instant
-from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound, StoreBusy
+from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound, StoreBusy, StoreCorrupt
 from crmcore.playbooks import Playbook
 from crmcore.plugins import Plugins
 from crmcore.rules.permissions import Rights, rights_of
@@ -30,6 +31,7 @@ from crmcore.storage.keys import KeyRing
 from crmcore.storage.memory import MemoryData, MemoryStore
 from crmcore.storage.query import Query, Where
 from crmcore.storage.schema import Row
+from crmcore.storage.sealed_state import SETTING
 from crmcore.storage.sealed_store import refuse_sealed
 
 E = TypeVar("E", bound=Entity)
@@ -38,6 +40,8 @@ T = TypeVar("T")
 ATTEMPTS = 3
 """How often a unit of work is tried when the store says that trying again may help."""
 PAUSE_SECONDS = 0.05
+LIBRARY = "crmcore"
+"""In whose name the library works by itself."""
 
 _RULES = "rules"
 _ENTITY_OF = {cls.collection: cls.entity for cls in ENTITIES}
@@ -67,6 +71,7 @@ class Engine:
         self.new_salt = new_salt
         self.audit_keys = keys_of(keys)
         self._closed = False
+        self._keyed = False
         self._rights: dict[tuple[str, ...], Rights] = {}
 
     @property
@@ -105,10 +110,15 @@ class Engine:
         if not work.find(Customer, limit=1):
             self._note_keys(work)
 
-    def keep_keys(self) -> None:
-        """Makes the keys by which customers are found again, where the store never had any: it is new, or from an older format."""
-        if self.read(match_keys.made_by) is None:
-            self.make_keys()
+    def _keep_keys(self) -> None:
+        """Makes the keys by which customers are found again, where the store is from an older format and never had any.
+
+        A store that is damaged goes without: it must stay open to be looked at.
+        """
+        self._keyed = True
+        with contextlib.suppress(StoreCorrupt):
+            if self.read(match_keys.made_by) is None:
+                self.make_keys()
 
     def make_keys(self) -> int:
         """Makes all keys anew, by the forms that the plugins bring; gives how many differed."""
@@ -140,6 +150,8 @@ class Engine:
 
     def write(self, actor: str, decide: Callable[[Work], T]) -> T:
         """Runs one unit of work and commits it; tries again, a bounded number of times, where the store says it may help."""
+        if not self._keyed and actor != LIBRARY:  # who only looks leaves the store as it is
+            self._keep_keys()
         attempt = 1
         while True:
             try:
@@ -183,7 +195,8 @@ class Engine:
         store = MemoryStore(MemoryData(self.store.schema))
         with self.store.transaction() as source, store.transaction(write=True) as target:
             for name in self.store.schema.collections:
-                target.apply(Insert(name, row) for row in source.scan(name))
+                # In memory all is plain, so nothing there may say that it is encrypted.
+                target.apply(Insert(name, row) for row in source.scan(name) if row[0] != SETTING or name != "settings")
         copied = Engine(store, self.playbook, self.plugins, self.clock, self.new_id, self.keys)
         copied.new_salt = self.new_salt
         return copied

@@ -26,7 +26,7 @@ from crmcore.rules.duplicates.pairs import Decision, Tier
 from crmcore.rules.normalisation import NameIndex, Normaliser, match_keys
 from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
-from crmcore.storage.query import And, Eq, Gt, In, Or, Where
+from crmcore.storage.query import Eq, Gt, In, Where
 
 if TYPE_CHECKING:
     from crmcore.app.engine import Engine
@@ -101,14 +101,9 @@ def keys_of(customer: Customer, contacts: Iterable[Contact], normaliser: Normali
 
 
 def having_keys(keys: Mapping[str, Iterable[str]]) -> Where | None:
-    """The condition on keys that any of these is equal to; None where there are none."""
-    parts: list[Where] = []
-    for kind, values in keys.items():
-        told = tuple(sorted(values))
-        if told:
-            equal: Where = Eq("value", told[0]) if len(told) == 1 else In("value", told)
-            parts.append(And(Eq("kind", kind), equal))
-    return None if not parts else parts[0] if len(parts) == 1 else Or(*parts)
+    """The condition on keys that any of these is equal to, whatever its kind; None where there are none."""
+    values = tuple(sorted({value for some in keys.values() for value in some}))
+    return None if not values else Eq("value", values[0]) if len(values) == 1 else In("value", values)
 
 
 def refuse_duplicate(work: Work, customer: Customer, contacts: Iterable[Contact] = ()) -> None:
@@ -119,8 +114,8 @@ def refuse_duplicate(work: Work, customer: Customer, contacts: Iterable[Contact]
     if where is None:
         return
     found: dict[str, list[str]] = {}
-    for key in work.find(MatchKey, where, limit=100):
-        if key.customer_id != customer.id:
+    for key in work.find(MatchKey, where):
+        if key.customer_id != customer.id and key.kind in keys:
             found.setdefault(key.customer_id, []).append(key.kind)
     if not found:
         return
@@ -302,6 +297,8 @@ def likenesses(engine: Engine, customer: Customer, contacts: Sequence[Contact]) 
         keyed: list[str] = []
         former: set[str] = set()
         for key in keys:
+            if key.kind not in own:
+                continue
             keyed.append(key.customer_id)
             if key.kind == "name" and key.subject_id != key.customer_id and names_open:
                 former.add(key.customer_id)  # the name of one that it absorbed

@@ -23,7 +23,7 @@ from crmcore.playbooks import Playbook
 _KINDS: dict[str, ColumnKind] = {"integer": "integer", "day": "date", "instant": "instant", "money": "money"}
 
 MOST_CHANGES = 3  #: that an event shows of what it changed
-_TOLD_ELSEWHERE = frozenset({"at", "stage_since", "registrar", "recorder", "outcome"})
+_TOLD_ELSEWHERE = frozenset({"at", "stage_since", "registrar", "recorder", "outcome", "sequences"})
 
 CUSTOMER_COLUMNS = ("number", "name", "stage", "tier", "owner", "source", "last_follow_up_at")
 CONTACT_COLUMNS = ("name", "title", "phones", "emails", "wechat", "decision_maker")

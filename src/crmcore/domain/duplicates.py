@@ -14,7 +14,7 @@ KEY_KINDS = ("uscc", "name", "phone", "email", "wechat")
 LEFT_BEHIND = frozenset(("event", "obligation", "match_key", "absent_record", "alias", "erasure"))
 
 
-@entity(collection="match_keys", indexes=["subject_id", ("kind", "value")])
+@entity(collection="match_keys", indexes=["subject_id", "value"])
 class MatchKey(Entity):
     """One value by which a customer is found again, in its normal form. Derived from the customer and its contacts; of a
     customer that was absorbed, name and registration number find the one that absorbed it.

@@ -100,6 +100,8 @@ def remains_text(event: Event) -> str:
 
 _placed = Event.copying("sequence", "salt", "content", "digest")
 _headed = Chain.copying("version", "length", "digest", "seal")
+_begun = Chain.copying("id", "length", "digest", "seal")
+_NO_CHAIN = Chain(id="-", digest="-")
 
 
 def chain_of(event: Event) -> str:
@@ -127,7 +129,7 @@ def chained(
         placed.append(_placed(event, length, salt, content, digest))
     seal = keys.digest(_head_text(id, length, digest)) if sound else None
     if head is None:
-        return Chain(id=id, length=length, digest=digest, seal=seal), placed
+        return _begun(_NO_CHAIN, id, length, digest, seal), placed
     return _headed(head, head.version + 1, length, digest, seal), placed
 
 

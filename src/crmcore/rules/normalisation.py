@@ -61,10 +61,15 @@ def half_width(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text)
     # Format characters come along with what is copied from chats and web pages.
     if not plain.isprintable():
-        plain = "".join(
-            sign for sign in plain if sign.isspace() or unicodedata.category(sign) not in ("Cf", "Cc", "Cs")
-        )
+        seen = (sign for sign in plain if sign.isspace() or unicodedata.category(sign) not in ("Cf", "Cc", "Cs"))
+        plain = unicodedata.normalize("NFKC", "".join(seen))
     return " ".join(plain.split())
+
+
+def without_blanks(text: str) -> str:
+    """The text in half width with no blanks at all."""
+    # A mark that stood behind a blank joins the letter before it.
+    return unicodedata.normalize("NFKC", half_width(text).replace(" ", ""))
 
 
 class NameReason(Protocol):
@@ -131,7 +136,7 @@ class Normaliser(ABC):
 
     def registration(self, text: str) -> Normalised:
         """The number under which a country registers a company. Parts are the country's own, and ``province``."""
-        plain = half_width(half_width(text).upper()).replace(" ", "")
+        plain = without_blanks(without_blanks(text).upper())
         return Normalised(original=text, key=plain or None, shown=plain or text)
 
     def company_name(self, text: str) -> Normalised:

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from math import log2
+from operator import add
 from typing import Any
 
 import attrs
@@ -83,10 +84,10 @@ def words_of(form: str) -> tuple[str, ...]:
     """The words of a form, each once; a run of Han characters gives its pairs of neighbours."""
     if form.isascii():
         return tuple(dict.fromkeys(form.split()))
-    found = []
+    found: list[str] = []
     for run in _RUN.findall(form):
         if run >= _FIRST_HAN and len(run) > 2:
-            found += [run[place : place + 2] for place in range(len(run) - 1)]
+            found += map(add, run, run[1:])
         else:
             found.append(run)
     return tuple(dict.fromkeys(found))
@@ -192,12 +193,14 @@ def _address(words: Mapping[str, int], records: int) -> Grader:
 def _words(words: Mapping[str, int], records: int) -> Grader:
     fuzz, slips, jaro = _resemblance()
     similarity, ratio, distance = jaro.similarity, fuzz.ratio, slips.distance
-    most = log2(records + 2) + 0.5
+    # In thousandths of a bit: whole numbers have one sum in whatever order they come.
+    rare = round(1000 * (log2(records + 2) + 0.5))
+    weights = {word: rare - round(1000 * log2(count)) for word, count in words.items()}
 
     @lru_cache(maxsize=_REMEMBERED)
     def weighed(form: str) -> tuple[dict[str, int], int, tuple[str, ...]]:
-        """The words of a form with what they say, in thousandths of a bit, the sum of it, and the longer words."""
-        found = {word: round(1000 * (most - log2(words.get(word, 1)))) for word in words_of(form)}
+        """The words of a form with what they say, the sum of it, and the longer words."""
+        found = {word: weights.get(word, rare) for word in words_of(form)}
         return found, sum(found.values()), tuple(word for word in found if len(word) > 2)
 
     def alike(one: str, other: str) -> bool:
