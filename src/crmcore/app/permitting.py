@@ -73,6 +73,8 @@ def ask_at(store: Store, actor: str, action: str, playbooks: Mapping[str, Path |
     The store may be kept in another format, or under a playbook that can't be read any more: then it takes an administrator.
     ``playbooks`` are those that plugins bring.
     """
+    if "users" not in store.schema.collections:
+        return  # it is none of a CRM
     users, settings = (store.schema.collection(name) for name in ("users", "settings"))
     with store.transaction() as transaction:
         found = [dict(zip(users.positions, row, strict=True)) for row in transaction.scan("users")]
