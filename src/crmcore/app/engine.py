@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -22,6 +22,7 @@ from crmcore.domain.fields import Unclean, clean_instant
 from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound, StoreBusy, StoreCorrupt
 from crmcore.playbooks import Playbook
 from crmcore.plugins import Plugins
+from crmcore.rules.permissions import Rights, rights_of
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.timing import local_day, zone_named
 from crmcore.storage.codec import CODECS
@@ -71,6 +72,21 @@ class Engine:
         self.audit_keys = keys_of(keys)
         self._closed = False
         self._keyed = False
+        self._rights: dict[tuple[str, ...], Rights] = {}
+
+    @property
+    def plain(self) -> Engine:
+        """The engine as the library works with it, whoever acts."""
+        return self
+
+    def rights(self, roles: tuple[str, ...]) -> Rights:
+        """What these roles may do under the playbook."""
+        if roles not in self._rights:
+            self._rights[roles] = rights_of(self.playbook, roles)
+        return self._rights[roles]
+
+    def ask(self, entity: str, action: str, *, everywhere: bool = True) -> None:
+        """Raises :class:`Forbidden` where the user may not do that to every record of the entity, or to any at all."""
 
     def kept_rules(self, transaction: Transaction) -> str | None:
         """The digest of the rules under which what is owed was last worked out; None in a store that is new."""
@@ -84,6 +100,9 @@ class Engine:
             work.add(Setting(id=_RULES, value=self.rulebook.digest), "setting.kept")
         elif kept.value != self.rulebook.digest:
             work.put(kept.replace(value=self.rulebook.digest, version=kept.version + 1), kept, "setting.kept")
+
+    def ask_by(self, fields: Iterable[str]) -> None:
+        """Raises :class:`Forbidden` where one of the dotted fields is kept back from the user in any record."""
 
     def begin(self, work: Work) -> None:
         """Notes in a new store under which rules, and with keys of which forms, it is kept."""
@@ -182,8 +201,8 @@ class Engine:
         copied.new_salt = self.new_salt
         return copied
 
-    def read(self, look: Callable[[Transaction], T]) -> T:
-        """Looks at one state of the store."""
+    def read(self, look: Callable[[Transaction], T], action: str = "read") -> T:
+        """Looks at one state of the store. ``action`` is what is done with what is seen, where that is more than reading it."""
         with self.store.transaction() as transaction:
             return look(transaction)
 
@@ -219,7 +238,7 @@ class Joined(Engine):
         self._work.flush()
         return result
 
-    def read(self, look: Callable[[Transaction], T]) -> T:
+    def read(self, look: Callable[[Transaction], T], action: str = "read") -> T:
         """Looks at the state that the unit of work has come to."""
         self._work.flush()
         return look(self._work.transaction)

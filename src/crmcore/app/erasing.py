@@ -111,7 +111,7 @@ def erase(
         done = engine.write(actor, decide)
     except _Rehearsed:
         return found[0]
-    cleaned, outside = clean(engine)
+    cleaned, outside = clean(engine.plain)
     return attrs.evolve(done, cleaned=cleaned, outside=(*done.outside, *outside))
 
 
@@ -124,11 +124,14 @@ def erase_within(
     named = customer if isinstance(customer, str) else customer.id
     binned = in_bin(work, named)
     if binned is not None:
-        restore_customer(work, named)
-    done = _Erasing(work, binned or customer, contact, reason).run(dry_run)
-    if binned is not None:
-        work.flush()
-        delete_customer(work, binned, reason)
+        with work.following():
+            restore_customer(work, named)
+    erasing = _Erasing(work, binned or customer, contact, reason)
+    with work.following():
+        done = erasing.run(dry_run)
+        if binned is not None:
+            work.flush()
+            delete_customer(work, binned, reason)
     return done
 
 
@@ -153,6 +156,7 @@ class _Erasing:
         self.reason = reason
         check_reason("customer", reason)
         self.customer = work.current(Customer, customer)
+        work.ask(self.customer, "erase")
         self.whole = contact is None and self.customer.kind == "individual"
         self.people = self._people(contact)
         self.ids = [

@@ -51,9 +51,9 @@ def undo(engine: Engine, actor: str, run: ImportRun, progress: Progress | None =
     """Takes a run back, a batch of rows per transaction, the last first."""
     removed = restored = done = 0
     left: list[Left] = []
-    total = engine.read(lambda transaction: transaction.count("imported_rows", Eq("run_id", run.id)))
+    total = engine.plain.read(lambda transaction: transaction.count("imported_rows", Eq("run_id", run.id)))
     while True:
-        rows = engine.read(lambda transaction: _last_rows(transaction, run))
+        rows = engine.plain.read(lambda transaction: _last_rows(transaction, run))
         if not rows:
             break
         outcome = engine.write(actor, lambda work, rows=rows: _Undoing(work, run, rows).undo())  # type: ignore[misc]
@@ -82,6 +82,7 @@ class _Undoing:
     """A batch of rows being taken back within one unit of work."""
 
     def __init__(self, work: Work, run: ImportRun, rows: Sequence[ImportedRow]) -> None:
+        work.ask(run, "update")
         self.work, self.run = work, run
         self.rows = [row for row in rows if work.get(ImportedRow, row.id) is not None]
         self.removed = self.restored = 0
@@ -111,7 +112,10 @@ class _Undoing:
             self.left.append(Left(entity=record.entity, id=record.id, number=self._number(record)))
         else:
             self._note(record, own)
-            self.work.remove(record)
+            # Who may take records in may take them back.
+            self.work.ask(record, "import")
+            with self.work.following():
+                self.work.remove(record)
             self.removed += 1
 
     def _note(self, record: Record, own: Sequence[Event], changes: Mapping[str, list[Any]] = NOTHING) -> None:
@@ -156,7 +160,7 @@ class _Undoing:
     def _number(self, record: Record) -> str | None:
         owner = _owner(record)
         customer = self.work.get(Customer, owner) if owner else None
-        return customer.number if customer else None
+        return customer.number if customer and self.work.sees(customer) else None
 
 
 def _owner(record: Record) -> str | None:

@@ -3,9 +3,10 @@
 from crmcore.plugins.discovery import find_backend, open_store, schemes
 from crmcore.plugins.hookspecs import hookimpl
 from crmcore.plugins.manager import Installed, OfferedNotifiers, Plugins, installed
-from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
+from crmcore.plugins.records import AccessRequest, Context, PlaybookSource, ProposedChange
 
 __all__ = [
+    "AccessRequest",
     "Context",
     "Installed",
     "OfferedNotifiers",

@@ -15,7 +15,7 @@ from crmcore.errors import CRMError, PluginConflict, PluginError
 from crmcore.notify.contract import Notifier
 from crmcore.plugins import hookspecs
 from crmcore.plugins.discovery import PLUGINS, entry_points_of, load_entry_point
-from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
+from crmcore.plugins.records import AccessRequest, Context, PlaybookSource, ProposedChange
 from crmcore.rules.normalisation import Normaliser, PlainNormaliser
 from crmcore.storage.keys import KeyRing
 
@@ -57,6 +57,7 @@ class Plugins:
             self._register(plugin)
         # Asked for once: pluggy spends six stage moves on a hook that nobody implements.
         self.checks = bool(self._manager.hook.crm_check.get_hookimpls())
+        self.permits = bool(self._manager.hook.crm_permit.get_hookimpls())
 
     def _register(self, plugin: Any) -> None:
         if isinstance(plugin, (str, bytes)) or plugin is None:
@@ -153,6 +154,10 @@ class Plugins:
     def check(self, change: ProposedChange, context: Context) -> None:
         """Lets every plugin refuse the change."""
         self._call("crm_check", change=change, context=context)
+
+    def permit(self, request: AccessRequest) -> bool:
+        """Whether no plugin denies it."""
+        return False not in self._call("crm_permit", request=request)
 
     def opened(self, crm: Any) -> None:
         """Tells every plugin that the CRM is open."""
