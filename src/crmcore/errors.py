@@ -378,6 +378,10 @@ PHRASES: Mapping[str, str] = {
     "this is no worksheet of a sample": "这不是抽查核对表",
     "a file that is right has no wrong fields": "正确的档案不应有错误字段",
     "1 to 100": "1至100",
+    "the keys by which customers are found were made by the forms {plugin}: open the store with the plugin that brings them, or"
+    " make the keys anew with crmcore recompute": (
+        "查重用的键按{plugin}的写法生成:请带上提供该写法的插件打开,或用crmcore recompute重新生成"
+    ),
     "there is no such import": "没有这样的导入",
     "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",

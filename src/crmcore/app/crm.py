@@ -208,6 +208,7 @@ def open(
         kept_under = chosen or load(settled, extra)
         begin(store, encrypted_fields(kept_under))
         crm = CRM(store, kept_under, registered, clock, ids or UUID7Source(), ring)
+        crm.settle_normaliser()
         _begin(crm)
         _present(crm)
         if store.edits():

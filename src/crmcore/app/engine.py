@@ -19,9 +19,10 @@ from crmcore.app.sources import Clock, IdSource, new_salt
 from crmcore.app.work import Work
 from crmcore.domain import ENTITIES, Chain, Customer, Entity, Setting
 from crmcore.domain.fields import Unclean, clean_instant
-from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound, StoreBusy, StoreCorrupt
+from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound, PluginError, StoreBusy, StoreCorrupt
 from crmcore.playbooks import Playbook
-from crmcore.plugins import Plugins
+from crmcore.plugins import Plugins, installed_normaliser
+from crmcore.rules.normalisation import PlainNormaliser
 from crmcore.rules.permissions import Rights, rights_of
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.timing import local_day, zone_named
@@ -43,6 +44,7 @@ PAUSE_SECONDS = 0.05
 LIBRARY = "crmcore"
 """In whose name the library works by itself."""
 
+PLAIN = PlainNormaliser.key
 _RULES = "rules"
 _ENTITY_OF = {cls.collection: cls.entity for cls in ENTITIES}
 
@@ -110,14 +112,32 @@ class Engine:
         if not work.find(Customer, limit=1):
             self._note_keys(work)
 
-    def _keep_keys(self) -> None:
-        """Makes the keys by which customers are found again, where the store is from an older format and never had any.
+    def settle_normaliser(self) -> None:
+        """Where no plugin brings forms, and the store's keys were made by those of an installed one: reads by these, too.
 
-        A store that is damaged goes without: it must stay open to be looked at.
+        Else who opens a store with a plugin, and who without, would not find one another's customers.
         """
+        kept = self.read(match_keys.made_by)
+        if kept not in (None, PLAIN, self.plugins.normaliser.key) and self.plugins.normaliser.key == PLAIN:
+            self.plugins.normaliser = installed_normaliser(str(kept)) or self.plugins.normaliser
+
+    def _keep_keys(self) -> None:
+        """Makes the keys by which customers are found again, where the store never had any, or had those of the plain forms and
+        a plugin brings better ones.
+
+        A store that is damaged goes without: it must stay open to be looked at. Raises :class:`PluginError` where the keys were
+        made by forms that nobody brings: what is written would not be found among them.
+        """
+        kept, own = self.read(match_keys.made_by), self.plugins.normaliser.key
+        if kept not in (None, PLAIN, own):
+            raise PluginError.phrased(
+                "the keys by which customers are found were made by the forms {plugin}: open the store with the plugin that"
+                " brings them, or make the keys anew with crmcore recompute",
+                plugin=kept,
+            )
         self._keyed = True
         with contextlib.suppress(StoreCorrupt):
-            if self.read(match_keys.made_by) is None:
+            if kept != own:
                 self.make_keys()
 
     def make_keys(self) -> int:
@@ -126,6 +146,7 @@ class Engine:
         def write(some: Callable[[Transaction], int]) -> int:
             return self.write("crmcore", lambda work: some(work.transaction))
 
+        self._keyed = True
         made = match_keys.refresh(write, self.plugins.normaliser)
         self.write("crmcore", self._note_keys)
         return made

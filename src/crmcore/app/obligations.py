@@ -194,6 +194,8 @@ class Obligations(UseCases):
         """
         self.engine.ask("obligation", "update")
         crm = self.engine.plain
+        if not dry_run:
+            crm.make_keys()
         scopes = crm.read(_scopes)
         begun = changed = gone = 0
         for start in range(0, len(scopes), BATCH):
@@ -210,7 +212,6 @@ class Obligations(UseCases):
                 progress(start + len(batch), len(scopes))
         if not dry_run:
             crm.write(self.actor, crm.keep_rules)
-            crm.make_keys()
         return Recomputed(looked_at=len(scopes), begun=begun, changed=changed, gone=gone)
 
 

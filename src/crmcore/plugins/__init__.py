@@ -2,7 +2,7 @@
 
 from crmcore.plugins.discovery import find_backend, open_store, schemes
 from crmcore.plugins.hookspecs import hookimpl
-from crmcore.plugins.manager import Installed, OfferedNotifiers, Plugins, installed
+from crmcore.plugins.manager import Installed, OfferedNotifiers, Plugins, installed, installed_normaliser
 from crmcore.plugins.records import AccessRequest, Context, PlaybookSource, ProposedChange
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "find_backend",
     "hookimpl",
     "installed",
+    "installed_normaliser",
     "open_store",
     "schemes",
 ]

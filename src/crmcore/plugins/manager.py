@@ -47,6 +47,12 @@ def installed() -> Installed:
     return Installed(tuple(plugins), tuple(faults))
 
 
+def installed_normaliser(key: str) -> Normaliser | None:
+    """The normaliser of that key which an installed package brings; None where none does."""
+    offered = (Plugins([plugin]).normaliser for plugin in installed().plugins)
+    return next((one for one in offered if one.key == key), None)
+
+
 class Plugins:
     """A pluggy manager of its own per CRM, so that two in one process don't meet."""
 
