@@ -23,6 +23,7 @@ from crmcore.domain import (
     Erasure,
     Event,
     ImportedRow,
+    ImportRun,
     JudgedPair,
     MatchKey,
     Obligation,
@@ -362,6 +363,14 @@ class _Erasing:
             if pair.reason is not None and pair.reason != ERASED and {pair.one_id, pair.other_id} & set(self.ids):
                 kept_pair = pair.replace(reason=ERASED, version=pair.version + 1)
                 gone.append(Update(JudgedPair.collection, CODECS[JudgedPair].dump(kept_pair), pair.version))
+        for run in list(read_all(work.transaction, ImportRun)):
+            told = {
+                "files": tuple(map(self.scrub, run.files)),
+                "source": self.scrub(run.source) if run.source else None,
+            }
+            kept_run = run.replace(**told, version=run.version + 1)
+            if (kept_run.files, kept_run.source) != (run.files, run.source):
+                gone.append(Update(ImportRun.collection, CODECS[ImportRun].dump(kept_run), run.version))
         for setting in list(read_all(work.transaction, Setting, Eq("id", "edits"))):
             value = self.scrub(setting.value)
             if value != setting.value:
