@@ -42,7 +42,16 @@ def clock() -> Clock:
 
 
 #: Whose tests run on PostgreSQL, too: they write in every way there is. All of them there would take minutes.
-ON_POSTGRES = frozenset({"test_registering", "test_units_of_work", "test_relay", "test_merging", "test_encryption"})
+ON_POSTGRES = frozenset(
+    {
+        "test_registering",
+        "test_units_of_work",
+        "test_relay",
+        "test_merging",
+        "test_encryption",
+        "test_permission_worlds",
+    }
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -358,6 +358,18 @@ PHRASES: Mapping[str, str] = {
     "more than one goes by this name": "此名称对应不止一条记录",
     "amounts in this currency are not changed here": "此币种的金额不能在此修改",
     "a row that belongs to it was refused": "与其同属一组的行未录入",
+    # What somebody may not do, by the roles that they hold and the row of the table
+    "whoever acts is not on file as an active user": "操作人不是在册的有效用户",
+    "the roles {roles} do not allow {what}": "角色{roles}没有{what}的权限",
+    "the roles {roles} may not write {what}": "角色{roles}不能填写{what}",
+    "the roles {roles} do not see {what}, on which this rests": "此操作取决于{what},角色{roles}不能查看该字段",
+    "the roles {roles} may not look for, sort or group by {what}": "角色{roles}不能按{what}查找、排序或分组",
+    "the roles {roles} would allow {what}, but a plugin denies it": "角色{roles}有{what}的权限,但插件不允许",
+    "its owner confirms it": "由负责人核对",
+    "its owner entered it": "由负责人本人录入,无需核对",
+    "somebody else takes over": "应由其他人接手",
+    "whoever takes over is not an active user": "接手人不是有效用户",
+    "the last administrator stays": "最后一名管理员不能停用或改任",
     # Messages of errors
     "there is no such quality_check": "没有这样的抽查",
     "there is no such sample": "没有这个抽样",
@@ -366,6 +378,10 @@ PHRASES: Mapping[str, str] = {
     "this is no worksheet of a sample": "这不是抽查核对表",
     "a file that is right has no wrong fields": "正确的档案不应有错误字段",
     "1 to 100": "1至100",
+    "the keys by which customers are found were made by the forms {plugin}: open the store with the plugin that brings them, or"
+    " make the keys anew with crmcore recompute": (
+        "查重用的键按{plugin}的写法生成:请带上提供该写法的插件打开,或用crmcore recompute重新生成"
+    ),
     "there is no such import": "没有这样的导入",
     "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",

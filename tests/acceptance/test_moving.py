@@ -33,5 +33,8 @@ def test_every_store_keeps_copies_and_upgrades_the_same_rows(
         with crmcore.open(url) as crm:
             found = crm.check()
             assert found.findings == ()
-            digests.add(found.digest)
+            assert crm.audit.verify().faults == ()
+            # The chains that begin here have salts of their own.
+            alike = {name: one for name, one in found.digests.items() if name not in ("events", "chains", "settings")}
+            digests.add((tuple(alike.items()), found.rows["events"], found.rows["chains"]))
     assert len(digests) == 1

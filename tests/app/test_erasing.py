@@ -264,3 +264,16 @@ def test_killed_at_any_call_it_is_erased_or_not_and_can_be_done_again(
     assert {left for left, _ in kinds} == {0, 1}
     made.unlink()
     assert holding(tmp_path, CANARY) == []
+
+
+def test_a_person_with_two_files_is_erased_whole_and_the_store_stays_sound(me: crmcore.Session, tmp_path: Path) -> None:
+    path = tmp_path / "欧阳明月.csv"
+    path.write_text("客户名称,客户类型\n欧阳明月,个人客户\n", "utf-8")
+    me.imports.plan(path, source="欧阳明月的名单").apply()
+    kept = me.customers.find().items[0]
+    other = me.customers.register(name="欧阳明月", kind="individual", allow_duplicate=True)
+    me.customers.merge(kept, other)
+    me.customers.erase(kept, reason="本人要求")
+    assert me.crm.check().findings == ()
+    (run,) = me.imports.runs()
+    assert "欧阳明月" not in f"{run.files} {run.source}"

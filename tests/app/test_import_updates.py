@@ -280,6 +280,29 @@ def test_undoing_leaves_what_was_edited_since_and_lists_it(us, there, tmp_path):
     assert (recomputed.begun, recomputed.changed, recomputed.gone) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_imports_of_one_customer_are_undone_in_either_order(us, there, tmp_path, first):
+    runs = []
+    for number, industry in enumerate(("制造业", "物流")):
+        path = write(tmp_path / f"{number}.csv", HEAD, row("甲公司", industry=industry, amount=str(number + 1)))
+        runs.append(us.imports.plan(path, duplicates="update", update="overwrite").apply())
+    runs[first].undo()
+    assert us.customers.get(there.number).industry == ("物流", "制造业")[first]
+    runs[1 - first].undo()
+    now = us.customers.get(there.number)
+    assert (now.industry, now.contract_amount) == (None, None)
+
+
+def test_undoing_names_what_is_in_the_bin_or_was_absorbed(us, there, tmp_path):
+    done = us.imports.plan(write(tmp_path / "a.csv", HEAD, row("乙公司"), row("丙公司"))).apply()
+    absorbed, deleted = (us.customers.find(search=name).items[0] for name in ("乙公司", "丙公司"))
+    us.customers.merge(there, absorbed)
+    us.customers.delete(deleted, reason="误录")
+    undone = done.undo()
+    assert {one.number for one in undone.left} == {absorbed.number, deleted.number}
+    assert undone.removed == 0
+
+
 def test_each_field_tells_where_its_value_is_from(us, there, tmp_path):
     us.imports.plan(
         write(tmp_path / "a.csv", HEAD, row("甲公司", industry="制造业")), duplicates="update", source="展会名单"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,9 @@ from crmcore.app.absent import (
 )
 from crmcore.app.match_keys import MADE_BY, key_rows, made_by
 from crmcore.domain import ENTITIES, AbsentRecord, Contact, Customer, Entity, MatchKey, Setting
-from crmcore.errors import StoreCorrupt
+from crmcore.errors import DuplicateCustomer, PluginError, StoreCorrupt
+from crmcore.plugins import Installed, manager
+from crmcore.rules.normalisation import Normalised, Normaliser
 from crmcore.storage.codec import CODECS
 from crmcore.testing import strategies
 from crmcore.testing.difficult import TEXTS
@@ -93,7 +97,9 @@ def test_a_store_without_keys_gets_them_when_it_is_opened_and_others_by_recomput
         work.remove(work.get(Setting, MADE_BY))
 
     crm.write("hua", never_had)
-    crmcore.open(crm.store, "marketing", clock=crm.clock)
+    again = crmcore.open(crm.store, "marketing", clock=crm.clock)
+    assert not kept_keys(crm)
+    again.acting_as("hua").users.add("li")
     assert kept_keys(crm) == wanted
 
 
@@ -131,3 +137,37 @@ def test_a_missing_piece_is_no_record(part: int) -> None:
         crm.write("hua", lambda work: work.remove(work.get(AbsentRecord, f"merge:c:{part}")))
         with pytest.raises(StoreCorrupt):
             crm.write("hua", lambda work: give_back(work, "merge", "c"))
+
+
+class Loud(Normaliser):
+    key = "loud"
+
+    def company_name(self, text: str) -> Normalised:
+        return attrs.evolve(super().company_name(text), key=f"loud {text}")
+
+
+class LoudPlugin:
+    @crmcore.hookimpl
+    def crm_normalisers(self) -> list[Normaliser]:
+        return [Loud()]
+
+
+def test_a_store_is_read_by_the_forms_that_its_keys_were_made_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = f"sqlite:///{(tmp_path / 'crm.db').as_posix()}"
+    with crmcore.open(store, "standard") as crm:
+        crm.acting_as("hua").customers.register(name="甲公司")
+    with crmcore.open(store, plugins=[LoudPlugin()]) as crm, pytest.raises(DuplicateCustomer):
+        crm.acting_as("hua").customers.register(name="甲公司")
+    with crmcore.open(store) as crm:  # no plugin is named, and none is installed that brings them
+        with pytest.raises(PluginError, match="loud"):
+            crm.acting_as("hua").customers.register(name="乙公司")
+        assert crm.acting_as("hua").customers.count() == 1
+    monkeypatch.setattr(manager, "installed", lambda: Installed((LoudPlugin(),), ()))
+    with crmcore.open(store) as crm, pytest.raises(DuplicateCustomer):
+        crm.acting_as("hua").customers.register(name="甲公司")
+    monkeypatch.undo()
+    with crmcore.open(store) as crm:
+        crm.acting_as("hua").obligations.recompute()
+        assert crm.acting_as("hua").customers.register(name="乙公司").name == "乙公司"

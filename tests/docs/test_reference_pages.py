@@ -24,7 +24,7 @@ from crmcore.domain import policies
 from crmcore.interchange.rejections import REASONS
 from crmcore.playbooks import load
 from crmcore.plugins import hookspecs
-from crmcore.rules import normalisation, stages
+from crmcore.rules import normalisation, permissions, stages
 from crmcore.storage import query
 from crmcore_excel import places
 from crmcore_postgres.settings import CONNECTION_OPTIONS
@@ -150,6 +150,7 @@ def used_actions() -> Iterator[str]:
                 "announce",
                 "take",
                 "contribute",
+                "Handed",
             ):
                 continue
             for argument in node.args:
@@ -180,6 +181,8 @@ CLASSES = {
     "Privacy": policies.Privacy,
     "Tables": policies.Table,
     "Custom fields": policies.CustomField,
+    "Permissions": policies.Permission,
+    "Field levels": policies.FieldLevel,
     "Labels": policies.Label,
 }
 
@@ -207,6 +210,7 @@ def test_every_class_of_the_playbook_model_has_its_section() -> None:
         ("Guards", model.GUARDS),
         ("Moments", model.MOMENTS),
         ("Measures", model.MEASURES),
+        ("Actions of permissions", permissions.ACTIONS),
         ("Columns that are taken apart", model.COMPOUND_FIELDS),
         ("Columns that are worked out", model.DERIVED_FIELDS),
     ],

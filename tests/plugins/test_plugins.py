@@ -10,7 +10,16 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 import crmcore
-from crmcore.errors import BackendNotFound, InvalidKeys, InvalidURL, PluginConflict, PluginError, PluginLoadError, Veto
+from crmcore.errors import (
+    BackendNotFound,
+    Forbidden,
+    InvalidKeys,
+    InvalidURL,
+    PluginConflict,
+    PluginError,
+    PluginLoadError,
+    Veto,
+)
 from crmcore.notify import Delivery, Notifier
 from crmcore.plugins import PlaybookSource, Plugins, discovery, find_backend, hookspecs, installed, schemes
 from crmcore.rules.normalisation import Normaliser, PlainNormaliser
@@ -190,6 +199,30 @@ def test_two_crms_have_plugins_of_their_own():
         assert one.plugins.checks
         assert not other.plugins.checks
         other.acting_as("a").customers.register(name="x")
+
+
+class Denying:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+
+    @crmcore.hookimpl
+    def crm_permit(self, request):
+        self.asked.append((request.actor, request.entity, request.action))
+        return request.action != "update"
+
+
+def test_hook_crm_permit_denies_and_is_asked_only_where_permissions_are_kept():
+    denying = Denying()
+    with crmcore.open("memory:", plugins=[denying]) as crm:
+        root = crm.acting_as("root")
+        acme = root.customers.register(name="示例科技有限公司")
+        root.customers.update(acme.id, remarks="…")
+        assert denying.asked == []
+        root.users.add("root", roles=["administrator"])
+        with pytest.raises(Forbidden, match="a plugin denies it"):
+            root.customers.update(acme.id, remarks="other")
+        assert denying.asked[-1] == ("root", "customer", "update")
+        assert root.may("update", acme).why == "a plugin denies it"
 
 
 def test_every_hook_has_a_test():

@@ -159,11 +159,12 @@ USES = [register, change, follow_up]
 
 
 def begun(clock: Clock, plan: FaultPlan = nothing) -> tuple[Store, FaultyStore, crmcore.Session]:
-    """A customer in a store that is sound until its plan is put in; clock and ids are the same each time."""
+    """A customer in a store that is sound until its plan is put in; clock, ids and salts are the same each time."""
     counter = itertools.count(1)
     inner = open_store("memory:", SCHEMA)
     store = FaultyStore(inner, nothing)
     crm = crmcore.open(store, "marketing", clock=clock, ids=lambda: f"00000000-0000-7000-8000-{next(counter):012}")
+    crm.new_salt = lambda: f"{next(counter):032}"
     me = crm.acting_as("sales.east")
     me.customers.register(name="另一家公司")
     store.plan = plan

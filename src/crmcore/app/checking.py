@@ -9,7 +9,7 @@ import attrs
 
 from crmcore.app.engine import Engine
 from crmcore.app.obligations import Obligations
-from crmcore.domain import ENTITIES, AbsentRecord, Customer, Entity, Event, Opportunity
+from crmcore.domain import ENTITIES, AbsentRecord, Alias, Customer, Entity, Event, Opportunity
 from crmcore.domain.event import UNDONE, changes_of
 from crmcore.errors import Invalid, Language, SchemaMismatch, StoreCorrupt, language_of
 from crmcore.playbooks import Playbook
@@ -176,6 +176,9 @@ def _dangling(transaction: Transaction) -> Iterator[Finding]:
     ids = {name: {row[0] for row in transaction.scan(name)} for name in dict.fromkeys(_REFERENCES.values())}
     absent = CODECS[AbsentRecord].collection.position("subject_id")
     off_the_lists = {row[absent] for row in transaction.scan("absent_records")}
+    # Of an absorbed customer that was erased nothing is left but its number.
+    absorbed = CODECS[Alias].collection.position("absorbed_id")
+    off_the_lists |= {row[absorbed] for row in transaction.scan("aliases")}
     subject = CODECS[Event].collection.position("subject_id")
     taken_back = Query("events", Eq("action", f"customer.{UNDONE}"))
     off_the_lists |= {row[subject] for row in transaction.find(taken_back)}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crmcore.app.action_plans import ActionPlans
 from crmcore.app.attachments import Attachments
@@ -19,6 +19,7 @@ from crmcore.app.engine import Engine
 from crmcore.app.exports import Exports
 from crmcore.app.feedback import Feedbacks
 from crmcore.app.follow_ups import FollowUps, Plans
+from crmcore.app.guard import Guarded
 from crmcore.app.imports import Imports
 from crmcore.app.notifications import Notifications
 from crmcore.app.objections import Objections
@@ -34,11 +35,12 @@ from crmcore.app.tickets import Tickets
 from crmcore.app.tiers import Tiers
 from crmcore.app.users import Users
 from crmcore.app.work import Work
-from crmcore.domain import Contact, Customer, Setting
+from crmcore.domain import Contact, Customer, Entity, Setting
 from crmcore.errors import DomainError, InvalidKeys, InvalidURL, PlaybookError, ReadOnly, StoreCorrupt
 from crmcore.playbooks import Playbook, load
 from crmcore.playbooks.loading import load_or_check
 from crmcore.plugins import Plugins, open_store
+from crmcore.rules.permissions import Decision
 from crmcore.storage.codec import CODECS, SCHEMA
 from crmcore.storage.contract import Insert, Store, Transaction, Update
 from crmcore.storage.keys import KeyRing
@@ -46,6 +48,9 @@ from crmcore.storage.keys import KeyRing
 if TYPE_CHECKING:  # few stores are edited; the others needn't wait for this
     from crmcore.app.edit_reports import EditReport, KeptReport
     from crmcore.app.erasing import Erased
+
+
+T = TypeVar("T")
 
 
 class CRM(Engine):
@@ -117,33 +122,48 @@ class CRM(Engine):
 
 
 class Session:
-    """What one user does: the use cases, by what they are about."""
+    """What one user does: the use cases, by what they are about. Where permissions are kept, as far as the user may."""
 
     def __init__(self, crm: CRM, actor: str) -> None:
         self.crm = crm
         self.actor = actor
-        self.customers = Customers(crm, actor)
-        self.contacts = Contacts(crm, actor)
-        self.duplicates = Duplicates(crm, actor)
-        self.attachments = Attachments(crm, actor)
-        self.follow_ups = FollowUps(crm, actor)
-        self.plans = Plans(crm, actor)
-        self.opportunities = Opportunities(crm, actor)
-        self.objections = Objections(crm, actor)
-        self.orders = Orders(crm, actor)
-        self.referrals = Referrals(crm, actor)
-        self.feedback = Feedbacks(crm, actor)
-        self.tickets = Tickets(crm, actor)
-        self.action_plans = ActionPlans(crm, actor)
-        self.users = Users(crm, actor)
-        self.obligations = Obligations(crm, actor)
-        self.notifications = Notifications(crm, actor)
-        self.tiers = Tiers(crm, actor)
-        self.imports = Imports(crm, actor)
-        self.exports = Exports(crm, actor)
-        self.reports = Reports(crm, actor)
-        self.retention = RetentionRules(crm, actor)
-        self.quality = QualityChecks(crm, actor)
+        self._guarded = guarded = Guarded(crm, actor)
+        self.customers = Customers(guarded, actor)
+        self.contacts = Contacts(guarded, actor)
+        self.duplicates = Duplicates(guarded, actor)
+        self.attachments = Attachments(guarded, actor)
+        self.follow_ups = FollowUps(guarded, actor)
+        self.plans = Plans(guarded, actor)
+        self.opportunities = Opportunities(guarded, actor)
+        self.objections = Objections(guarded, actor)
+        self.orders = Orders(guarded, actor)
+        self.referrals = Referrals(guarded, actor)
+        self.feedback = Feedbacks(guarded, actor)
+        self.tickets = Tickets(guarded, actor)
+        self.action_plans = ActionPlans(guarded, actor)
+        self.users = Users(guarded, actor)
+        self.obligations = Obligations(guarded, actor)
+        self.notifications = Notifications(guarded, actor)
+        self.tiers = Tiers(guarded, actor)
+        self.imports = Imports(guarded, actor)
+        self.exports = Exports(guarded, actor)
+        self.reports = Reports(guarded, actor)
+        self.retention = RetentionRules(guarded, actor)
+        self.quality = QualityChecks(guarded, actor)
+
+    def may(self, action: str, what: Entity | str) -> Decision:
+        """Whether the user may do an action of :data:`crmcore.rules.permissions.ACTIONS` to a record as it is now, or to any record
+        of an entity at all; and by which cell of the table. Raises :class:`NotFound` for a record that the user doesn't see.
+        """
+        return self._guarded.may(action, what)
+
+    def ask(self, entity: str, action: str) -> None:
+        """Raises :class:`Forbidden` where the user may not do that to every record of the entity."""
+        self._guarded.ask(entity, action)
+
+    def read(self, look: Callable[[Transaction], T]) -> T:
+        """Looks at one state of the store as the user may see it."""
+        return self._guarded.read(look)
 
 
 def open(
@@ -188,9 +208,8 @@ def open(
         kept_under = chosen or load(settled, extra)
         begin(store, encrypted_fields(kept_under))
         crm = CRM(store, kept_under, registered, clock, ids or UUID7Source(), ring)
+        crm.settle_normaliser()
         _begin(crm)
-        with suppress(StoreCorrupt):  # what can't be read has no keys, and a check says where it is
-            crm.keep_keys()
         _present(crm)
         if store.edits():
             _take_in(crm, edited_by)
@@ -215,7 +234,7 @@ def _begin(crm: CRM) -> None:
             begin_chains(work)
 
     if not crm.read(is_begun):
-        with suppress(ReadOnly):  # then it stays as it is, which the audit tells
+        with suppress(ReadOnly, StoreCorrupt):  # then it stays as it is, which the audit tells
             crm.write("crmcore", begin)
 
 
@@ -233,7 +252,9 @@ def _take_in(crm: CRM, edited_by: str | None) -> None:
     from crmcore.app.edits import EDITOR, take_in
 
     actor = EDITOR if edited_by is None else crm.acting_as(edited_by).actor
-    crm.edit_report = report = take_in(crm, crm.store.edits(), actor)
+    # Whoever is named edits with their own rights; nobody in particular has those of whoever holds the file.
+    engine = crm if edited_by is None else Guarded(crm, actor)
+    crm.edit_report = report = take_in(engine, crm.store.edits(), actor)
     crm.write("crmcore", lambda work: keep_report(work, report))
     _present(crm)
     crm.store.settle_edits()

@@ -29,7 +29,7 @@ from crmcore.rules.timing import day_start, zone_named
 from crmcore.rules.validation import check_customer, check_number, meant
 from crmcore.rules.visits import Visit
 from crmcore.storage.contract import Transaction
-from crmcore.storage.query import And, Eq, Ge, Where
+from crmcore.storage.query import And, Eq, Ge, IsNull, Ne, Where
 
 if TYPE_CHECKING:  # persons are rarely erased; the others needn't wait for this
     from crmcore.app.erasing import Erased
@@ -42,6 +42,7 @@ else since it was read, the change is refused with ``Conflict``."""
 UNKNOWN = "-"
 #: What only a use case of its own may change: numbers are drawn, stages are moved, owners handed over.
 FIXED = (*STAMPS, "number", "stage", "stage_since", "owner", "last_follow_up_at", "tier_reason")
+_CONFIRMED = ("confirmed_by", "confirmed_at")
 
 
 def register_customer(
@@ -54,6 +55,7 @@ def register_customer(
 ) -> Customer:
     """Registers within a unit of work; see :meth:`Customers.register`. Of an imported one nobody asks why it was lost."""
     playbook = work.playbook
+    refuse_fixed("customer", values, _CONFIRMED)
     given = meant("customer", values, playbook)
     stage = playbook.lifecycle.initial if given.get("stage") is None else given["stage"]
     given["stage"] = playbook.lifecycle.stage_key(stage) or stage
@@ -111,12 +113,14 @@ def _checked(work: Work, current: Customer, changes: Mapping[str, Any], reason: 
     hand has a reason, and that of the tier before is none for this one.
     """
     # A day without a tier would end what somebody else set.
-    refuse_fixed("customer", changes, FIXED if "tier" in changes else (*FIXED, "tier_until"))
+    fixed = (*FIXED, *_CONFIRMED)
+    refuse_fixed("customer", changes, fixed if "tier" in changes else (*fixed, "tier_until"))
     told = meant("customer", changes, work.playbook)
     merged = {name: told.get(name, getattr(current, name)) for name in Customer.kinds}
     custom = told.get("custom")
     names = {*told, *(custom if isinstance(custom, Mapping) else ())}
-    if "headcount_low" in names:
+    if names & {"headcount_low", "headcount_high"}:
+        work.must_read(current, ("headcount_low", "headcount_high"))
         names.add("headcount_high")
     issues = [
         issue
@@ -135,6 +139,7 @@ def move_customer(
     work: Work, customer: Customer, to: str, fields: Mapping[str, Any] = NO_FIELDS, *, reason: str | None = None
 ) -> Customer:
     """Moves within a unit of work; see :meth:`Customers.move`."""
+    work.ask(customer, "move")
     lifecycle = work.playbook.lifecycle
     target = target_of(lifecycle, customer, to)
     told = _checked(work, customer, fields, reason)
@@ -168,6 +173,12 @@ def carry_customer_on(work: Work, customer: Customer, was_due: Transition | None
         return _moved(work, further)
 
     return carry_on(work, customer, move, was_due)
+
+
+def _against_confirming(customer: Customer, actor: str) -> str | None:
+    if customer.owner != actor:
+        return "its owner confirms it"
+    return "its owner entered it" if customer.created_by == actor else None
 
 
 def update_customer(
@@ -211,7 +222,7 @@ class Customers(UseCases):
             return self.write(decide)
         except DuplicateCustomer as duplicate:
             id = duplicate.details["id"]
-            if self.engine.read(lambda transaction: find_customer(transaction, id)) is None:
+            if id is not None and self.engine.read(lambda transaction: find_customer(transaction, id)) is None:
                 raise DuplicateCustomer("this customer is registered already, by somebody else") from None
             raise
 
@@ -287,6 +298,26 @@ class Customers(UseCases):
             return carry_customer_on(work, changed, due_move(work, current))
 
         return self.write(decide)
+
+    def confirm(self, customer: CustomerReference) -> Customer:
+        """Notes that the owner went over what somebody else had entered (二次核对, seed 004). Confirmed again, it holds from now.
+
+        Raises :class:`Invalid` where somebody else than the owner would confirm, or the owner entered it.
+        """
+
+        def decide(work: Work) -> Customer:
+            current = work.current(Customer, customer, ("owner",))
+            if why := _against_confirming(current, work.actor):
+                raise Invalid([Issue(code="refused", field="customer.confirmed_by", facts={"why": why})])
+            return work.change(current, "customer.confirmed", {"confirmed_by": work.actor, "confirmed_at": work.now})
+
+        return self.write(decide)
+
+    def unconfirmed(self, owner: str | None = None) -> list[Customer]:
+        """The customers that somebody else entered and their owner, the one who acts unless given, didn't go over yet; by number."""
+        name = self.actor if owner is None else owner
+        where = And(Eq("owner", name), IsNull("confirmed_at"), Ne("created_by", name))
+        return self.listed(Customer, where, ("number",))
 
     def delete(self, customer: CustomerReference, reason: str) -> Customer:
         """Puts a customer into the bin 回收站, with everything that hangs on it: no list, report or search has it any longer.

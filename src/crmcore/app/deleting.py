@@ -41,6 +41,12 @@ def delete_customer(work: Work, wanted: Customer | str, reason: str) -> Customer
     if not isinstance(reason, str) or not reason.strip():
         raise Invalid([Issue(code="reason_required", field="customer.reason")])
     customer = work.current(Customer, wanted)
+    work.ask(customer, "delete")
+    with work.following():
+        return _delete(work, customer, reason)
+
+
+def _delete(work: Work, customer: Customer, reason: str) -> Customer:
     work.announce(customer, "customer.deleted", {}, reason)
     work.flush()
     taken: set[str] = set()
@@ -72,6 +78,22 @@ def restore_customer(work: Work, number: str, reason: str | None = None) -> Cust
     alias = _binned(work, number)
     if alias is None:
         raise NotFound("there is no such customer in the bin", entity="customer")
+    kept = _kept(work, alias.absorbed_id)
+    if not work.sees(kept):
+        raise NotFound("there is no such customer in the bin", entity="customer")
+    work.ask(kept, "delete")
+    with work.following():
+        return _restore(work, alias, reason)
+
+
+def _kept(work: Work, id: str) -> Customer:
+    """A customer as it is kept in the bin."""
+    customer = from_content("customer", kept_content(work, "customer", id))
+    assert isinstance(customer, Customer)
+    return customer
+
+
+def _restore(work: Work, alias: Alias, reason: str | None) -> Customer:
     id = alias.absorbed_id
     for subject, subject_id in list(absent_subjects(work, id)):
         bring_back(work, subject, subject_id, "customer.restored")
@@ -96,11 +118,12 @@ def _binned(work: Work, named: str) -> Alias | None:
 
 
 def deleted_customers(work: Work) -> Iterator[Deleted]:
-    """Every customer in the bin, the last one that was deleted first."""
+    """Every customer in the bin that the one who acts sees, the last one that was deleted first."""
     where = And(Eq("subject", "customer"), Eq("reason", "deleted"), Eq("part", 0))
     for part in work.find(AbsentRecord, where, ("-at", "id")):
-        customer = from_content("customer", kept_content(work, "customer", part.subject_id))
+        customer = _kept(work, part.subject_id)
+        if not work.sees(customer):
+            continue
         told = And(Eq("customer_id", customer.id), Eq("action", "customer.deleted"))
         last = next(iter(read_all(work.transaction, Event, told, ("-at", "-id"), 1)), None)
-        assert isinstance(customer, Customer)
         yield Deleted(customer=customer, at=part.at, by=part.by, reason=last.reason if last else None)

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from crmcore.app.engine import UseCases
-from crmcore.app.finding import read_all
+from crmcore.app.finding import marks_of, read_all
 from crmcore.app.similar import RULES, SAME, keys_of, record_of, speaks_for
 from crmcore.app.work import Work, check_reason
 from crmcore.domain import Contact, Customer, JudgedPair
@@ -73,7 +73,7 @@ class Duplicates(UseCases):
         def decide(work: Work) -> JudgedPair:
             if reason is not None:
                 check_reason("judged_pair", reason)
-            first, second = sorted(work.current(Customer, given).id for given in (one, other))
+            first, second = _to_be_judged(work, one, other)
             if first == second:
                 raise DomainError("a customer is not told apart from itself")
             id = f"{first}:{second}"
@@ -90,7 +90,7 @@ class Duplicates(UseCases):
         """Takes it back that two customers were told apart; nothing where they were not."""
 
         def decide(work: Work) -> None:
-            first, second = sorted(work.current(Customer, given).id for given in (one, other))
+            first, second = _to_be_judged(work, one, other)
             kept = work.get(JudgedPair, f"{first}:{second}")
             if kept is not None:
                 work.remove(kept)
@@ -100,6 +100,14 @@ class Duplicates(UseCases):
     def told_apart(self) -> list[JudgedPair]:
         """The pairs that were judged to be different, the last first."""
         return self.listed(JudgedPair, order=("-at",))
+
+
+def _to_be_judged(work: Work, one: Customer | str, other: Customer | str) -> list[str]:
+    """The ids of two customers; who may merge them may say that they are not to be."""
+    found = [work.current(Customer, given) for given in (one, other)]
+    for customer in found:
+        work.ask(customer, "merge")
+    return sorted(customer.id for customer in found)
 
 
 @attrs.define
@@ -121,7 +129,7 @@ def _clusters(transaction: Transaction, policy: Policy, normaliser: Normaliser) 
         for kind, rules in RULES.items():
             for pair in filter(speaks_for, scan(records[kind], rules).pairs):
                 found.setdefault((pair.one, pair.other), _Found()).decision = pair
-    for judged in read_all(transaction, JudgedPair):
+    for judged in read_all(marks_of(transaction), JudgedPair):
         found.pop((judged.one_id, judged.other_id), None)
     codes = {id: set(values.get("uscc") or ()) for kind in records.values() for id, values in kind.items()}
     sure = [pair for pair, one in found.items() if one.tier(policy) == "same"]

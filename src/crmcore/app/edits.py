@@ -158,7 +158,7 @@ def _issues_of(error: DomainError, edit: Edit) -> list[Issue]:
     entity = _ENTITY.get(edit.collection, edit.collection)
     if isinstance(error, Invalid):
         return list(error.issues)
-    if isinstance(error, DuplicateCustomer):
+    if isinstance(error, DuplicateCustomer) and error.details["number"] is not None:
         return [Issue(code="duplicate", field=f"{entity}.name", facts={"number": error.details["number"]})]
     return [Issue(code="refused", field=entity, facts={"why": error.message})]
 

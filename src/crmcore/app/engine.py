@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -18,9 +19,11 @@ from crmcore.app.sources import Clock, IdSource, new_salt
 from crmcore.app.work import Work
 from crmcore.domain import ENTITIES, Chain, Customer, Entity, Setting
 from crmcore.domain.fields import Unclean, clean_instant
-from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound, StoreBusy
+from crmcore.errors import CRMError, DuplicateKey, Invalid, Issue, NotFound, PluginError, StoreBusy, StoreCorrupt
 from crmcore.playbooks import Playbook
-from crmcore.plugins import Plugins
+from crmcore.plugins import Plugins, installed_normaliser
+from crmcore.rules.normalisation import PlainNormaliser
+from crmcore.rules.permissions import Rights, rights_of
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.timing import local_day, zone_named
 from crmcore.storage.codec import CODECS
@@ -38,7 +41,10 @@ T = TypeVar("T")
 ATTEMPTS = 3
 """How often a unit of work is tried when the store says that trying again may help."""
 PAUSE_SECONDS = 0.05
+LIBRARY = "crmcore"
+"""In whose name the library works by itself."""
 
+PLAIN = PlainNormaliser.key
 _RULES = "rules"
 _ENTITY_OF = {cls.collection: cls.entity for cls in ENTITIES}
 
@@ -67,6 +73,22 @@ class Engine:
         self.new_salt = new_salt
         self.audit_keys = keys_of(keys)
         self._closed = False
+        self._keyed = False
+        self._rights: dict[tuple[str, ...], Rights] = {}
+
+    @property
+    def plain(self) -> Engine:
+        """The engine as the library works with it, whoever acts."""
+        return self
+
+    def rights(self, roles: tuple[str, ...]) -> Rights:
+        """What these roles may do under the playbook."""
+        if roles not in self._rights:
+            self._rights[roles] = rights_of(self.playbook, roles)
+        return self._rights[roles]
+
+    def ask(self, entity: str, action: str, *, everywhere: bool = True) -> None:
+        """Raises :class:`Forbidden` where the user may not do that to every record of the entity, or to any at all."""
 
     def kept_rules(self, transaction: Transaction) -> str | None:
         """The digest of the rules under which what is owed was last worked out; None in a store that is new."""
@@ -81,16 +103,42 @@ class Engine:
         elif kept.value != self.rulebook.digest:
             work.put(kept.replace(value=self.rulebook.digest, version=kept.version + 1), kept, "setting.kept")
 
+    def ask_by(self, fields: Iterable[str]) -> None:
+        """Raises :class:`Forbidden` where one of the dotted fields is kept back from the user in any record."""
+
     def begin(self, work: Work) -> None:
         """Notes in a new store under which rules, and with keys of which forms, it is kept."""
         self.keep_rules(work)
         if not work.find(Customer, limit=1):
             self._note_keys(work)
 
-    def keep_keys(self) -> None:
-        """Makes the keys by which customers are found again, where the store never had any: it is new, or from an older format."""
-        if self.read(match_keys.made_by) is None:
-            self.make_keys()
+    def settle_normaliser(self) -> None:
+        """Where no plugin brings forms, and the store's keys were made by those of an installed one: reads by these, too.
+
+        Else who opens a store with a plugin, and who without, would not find one another's customers.
+        """
+        kept = self.read(match_keys.made_by)
+        if kept not in (None, PLAIN, self.plugins.normaliser.key) and self.plugins.normaliser.key == PLAIN:
+            self.plugins.normaliser = installed_normaliser(str(kept)) or self.plugins.normaliser
+
+    def _keep_keys(self) -> None:
+        """Makes the keys by which customers are found again, where the store never had any, or had those of the plain forms and
+        a plugin brings better ones.
+
+        A store that is damaged goes without: it must stay open to be looked at. Raises :class:`PluginError` where the keys were
+        made by forms that nobody brings: what is written would not be found among them.
+        """
+        kept, own = self.read(match_keys.made_by), self.plugins.normaliser.key
+        if kept not in (None, PLAIN, own):
+            raise PluginError.phrased(
+                "the keys by which customers are found were made by the forms {plugin}: open the store with the plugin that"
+                " brings them, or make the keys anew with crmcore recompute",
+                plugin=kept,
+            )
+        self._keyed = True
+        with contextlib.suppress(StoreCorrupt):
+            if kept != own:
+                self.make_keys()
 
     def make_keys(self) -> int:
         """Makes all keys anew, by the forms that the plugins bring; gives how many differed."""
@@ -98,6 +146,7 @@ class Engine:
         def write(some: Callable[[Transaction], int]) -> int:
             return self.write("crmcore", lambda work: some(work.transaction))
 
+        self._keyed = True
         made = match_keys.refresh(write, self.plugins.normaliser)
         self.write("crmcore", self._note_keys)
         return made
@@ -122,6 +171,8 @@ class Engine:
 
     def write(self, actor: str, decide: Callable[[Work], T]) -> T:
         """Runs one unit of work and commits it; tries again, a bounded number of times, where the store says it may help."""
+        if not self._keyed and actor != LIBRARY:  # who only looks leaves the store as it is
+            self._keep_keys()
         attempt = 1
         while True:
             try:
@@ -171,8 +222,8 @@ class Engine:
         copied.new_salt = self.new_salt
         return copied
 
-    def read(self, look: Callable[[Transaction], T]) -> T:
-        """Looks at one state of the store."""
+    def read(self, look: Callable[[Transaction], T], action: str = "read") -> T:
+        """Looks at one state of the store. ``action`` is what is done with what is seen, where that is more than reading it."""
         with self.store.transaction() as transaction:
             return look(transaction)
 
@@ -208,7 +259,7 @@ class Joined(Engine):
         self._work.flush()
         return result
 
-    def read(self, look: Callable[[Transaction], T]) -> T:
+    def read(self, look: Callable[[Transaction], T], action: str = "read") -> T:
         """Looks at the state that the unit of work has come to."""
         self._work.flush()
         return look(self._work.transaction)

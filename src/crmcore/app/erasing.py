@@ -23,6 +23,7 @@ from crmcore.domain import (
     Erasure,
     Event,
     ImportedRow,
+    ImportRun,
     JudgedPair,
     MatchKey,
     Obligation,
@@ -111,7 +112,7 @@ def erase(
         done = engine.write(actor, decide)
     except _Rehearsed:
         return found[0]
-    cleaned, outside = clean(engine)
+    cleaned, outside = clean(engine.plain)
     return attrs.evolve(done, cleaned=cleaned, outside=(*done.outside, *outside))
 
 
@@ -124,11 +125,14 @@ def erase_within(
     named = customer if isinstance(customer, str) else customer.id
     binned = in_bin(work, named)
     if binned is not None:
-        restore_customer(work, named)
-    done = _Erasing(work, binned or customer, contact, reason).run(dry_run)
-    if binned is not None:
-        work.flush()
-        delete_customer(work, binned, reason)
+        with work.following():
+            restore_customer(work, named)
+    erasing = _Erasing(work, binned or customer, contact, reason)
+    with work.following():
+        done = erasing.run(dry_run)
+        if binned is not None:
+            work.flush()
+            delete_customer(work, binned, reason)
     return done
 
 
@@ -153,6 +157,7 @@ class _Erasing:
         self.reason = reason
         check_reason("customer", reason)
         self.customer = work.current(Customer, customer)
+        work.ask(self.customer, "erase")
         self.whole = contact is None and self.customer.kind == "individual"
         self.people = self._people(contact)
         self.ids = [
@@ -358,6 +363,14 @@ class _Erasing:
             if pair.reason is not None and pair.reason != ERASED and {pair.one_id, pair.other_id} & set(self.ids):
                 kept_pair = pair.replace(reason=ERASED, version=pair.version + 1)
                 gone.append(Update(JudgedPair.collection, CODECS[JudgedPair].dump(kept_pair), pair.version))
+        for run in list(read_all(work.transaction, ImportRun)):
+            told = {
+                "files": tuple(map(self.scrub, run.files)),
+                "source": self.scrub(run.source) if run.source else None,
+            }
+            kept_run = run.replace(**told, version=run.version + 1)
+            if (kept_run.files, kept_run.source) != (run.files, run.source):
+                gone.append(Update(ImportRun.collection, CODECS[ImportRun].dump(kept_run), run.version))
         for setting in list(read_all(work.transaction, Setting, Eq("id", "edits"))):
             value = self.scrub(setting.value)
             if value != setting.value:

@@ -42,6 +42,7 @@ class Exports(UseCases):
         if not isinstance(key, str) or key not in crm.playbook.tables:
             raise QueryError(f"there is no such table; there are {', '.join(crm.playbook.tables)}")
         layout = crm.playbook.tables[key]
+        crm.ask(layout.entity, "export", everywhere=False)
         columns = tuple(_column(field, crm.playbook) for field in layout.columns)
 
         def look(transaction: Transaction) -> Table:
@@ -51,7 +52,7 @@ class Exports(UseCases):
             )
             return Table(key=key, zh=layout.label.zh, en=layout.label.en, columns=columns, rows=rows)
 
-        return crm.read(look)
+        return crm.read(look, "export")
 
 
 def _column(field: str, playbook: Playbook) -> Column:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
@@ -72,6 +73,21 @@ def read_all(
     """The entities that the condition holds for, one by one as they are read."""
     load: Callable[[Row], E] = CODECS[cls].load
     return map(load, transaction.find(Query(cls.collection, where, tuple(order), None, limit)))
+
+
+class Marked(Transaction):
+    """A transaction that lets the library at its own marks, which tell nothing of a customer, whoever reads through it."""
+
+    marks: Transaction
+
+    @abstractmethod
+    def can_be_asked(self, entity: str, field: str) -> bool:
+        """Whether records may be found by a field."""
+
+
+def marks_of(transaction: Transaction) -> Transaction:
+    """Where the marks of imports are read, of which nothing is told but what is asked of them by id."""
+    return transaction.marks if isinstance(transaction, Marked) else transaction
 
 
 def where_all(parts: Iterable[Where | None]) -> Where | None:

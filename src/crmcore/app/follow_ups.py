@@ -54,8 +54,9 @@ def log_follow_up(
     latest = last is None or follow_up.at > last
     planned = work.find(FollowUpPlan, And(Eq("customer_id", customer.id), Eq("state", "planned")))
     done = [plan] if plan else [item for item in planned if item.due_on <= day]
-    for item in done:
-        work.change(item, "follow_up_plan.done", {"state": "done", "follow_up_id": follow_up.id})
+    with work.following():
+        for item in done:
+            work.change(item, "follow_up_plan.done", {"state": "done", "follow_up_id": follow_up.id})
     if follow_up.next_on is not None and not _taken_care_of(follow_up.next_on, planned, done, last, zone):
         next_one = {"due_on": follow_up.next_on, "goal": follow_up.next_step, "method": follow_up.method}
         about = {"customer_id": customer.id, "opportunity_id": follow_up.opportunity_id}
@@ -65,7 +66,8 @@ def log_follow_up(
         "first_contact_on": min(customer.first_contact_on or day, day),
     }
     # What an import did can be undone, so its event tells all of it.
-    touched = work.change(customer, "customer.followed_up", seen, silent=not imported)
+    with work.following():
+        touched = work.change(customer, "customer.followed_up", seen, silent=not imported)
     carry_customer_on(work, touched, due_move(work, customer))
     return follow_up
 

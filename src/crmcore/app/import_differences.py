@@ -7,9 +7,10 @@ from typing import Any
 import attrs
 
 from crmcore.app.engine import Engine
-from crmcore.app.finding import read_all
+from crmcore.app.finding import marks_of, read_all
 from crmcore.domain import Event, ImportedRow
 from crmcore.domain.event import changes_of
+from crmcore.storage.codec import CODECS
 from crmcore.storage.contract import Transaction
 from crmcore.storage.query import Eq, In
 
@@ -43,13 +44,17 @@ def differences(engine: Engine, run: str) -> list[RowDifference]:
     """What each row of a run changed, in the order of the rows."""
 
     def look(transaction: Transaction) -> list[RowDifference]:
-        rows = sorted(read_all(transaction, ImportedRow, Eq("run_id", run)), key=_place)
+        marks, load = marks_of(transaction), CODECS[Event].load
+        rows = sorted(read_all(marks, ImportedRow, Eq("run_id", run)), key=_place)
         found = []
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
             told: dict[str, list[FieldDifference]] = {row.id: [] for row in some}
-            for event in read_all(transaction, Event, In("cause", tuple(told)), ("id",)):
-                told[event.cause or ""] += [
+            causes = {
+                event.id: event.cause or "" for event in read_all(marks, Event, In("cause", tuple(told)), ("id",))
+            }
+            for event in map(load, transaction.get_many("events", list(causes)).values()):
+                told[causes[event.id]] += [
                     FieldDifference(event.subject, event.subject_id, event.action, field, before, after)
                     for field, (before, after) in changes_of(event).items()
                 ]

@@ -66,6 +66,8 @@ class Taking:
         self, crm: Engine, work: Work, run: ImportRun, file: str, batch: Sequence[Draft], answers: Mapping[str, Answer]
     ) -> None:
         self.crm, self.work, self.run, self.file, self.batch, self.answers = crm, work, run, file, batch, answers
+        if work.permit is not None:
+            work.permit.also = ("import",)
         wanted = [digest for draft in batch for digest in (draft.digest, draft.follows) if digest is not None]
         self.taken = self._rows(wanted)
         self.customers = self._customers(batch)
@@ -83,14 +85,16 @@ class Taking:
         names = {fold(draft.references[key]) for draft in batch for key in _NAMES if key in draft.references}
         found: dict[str, list[Customer]] = {}
         if numbers:
-            for customer in self.work.find(Customer, In("number", tuple(numbers))):
+            for customer in filter(self.work.sees, self.work.find(Customer, In("number", tuple(numbers)))):
                 found.setdefault(customer.number, []).append(customer)
             for alias in self.work.find(Alias, In("id", tuple(numbers))):
                 if survivor := self.work.get(Customer, alias.customer_id):
                     found.setdefault(alias.id, []).append(survivor)
         if names:
-            for customer in self.work.find(Customer, In("name_key", tuple(names))):
-                found.setdefault(fold(customer.name), []).append(customer)
+            for customer in filter(self.work.sees, self.work.find(Customer, In("name_key", tuple(names)))):
+                # What is kept back isn't guessed by naming it either.
+                if self.work.readable(customer, "name"):
+                    found.setdefault(fold(customer.name), []).append(customer)
         return found
 
     def _opportunities(self, batch: Iterable[Draft]) -> dict[str, str]:
@@ -98,9 +102,11 @@ class Taking:
         references = [ref for draft in batch if (ref := draft.values.get("opportunity", {}).get("reference"))]
         if not references:
             return {}
-        by_id = {id: id for id in self.work.transaction.get_many("opportunities", references)}
-        found = self.work.find(Opportunity, In("reference", tuple(references)))
-        return by_id | {str(opportunity.reference): opportunity.id for opportunity in found}
+        ids = list(self.work.transaction.get_many("opportunities", references))
+        by_id = {id: id for id in ids if (one := self.work.get(Opportunity, id)) and self.work.sees(one)}
+        found = filter(self.work.sees, self.work.find(Opportunity, In("reference", tuple(references))))
+        readable = (one for one in found if self.work.readable(one, "reference"))
+        return by_id | {str(opportunity.reference): opportunity.id for opportunity in readable}
 
     def take_all(self) -> list[tuple[Outcome, list[Issue]]]:
         """Per row what became of it, and what was found on the way."""
@@ -153,6 +159,9 @@ class Taking:
         try:
             return Taken(self._registered(draft, values).id)
         except DuplicateCustomer as duplicate:
+            if duplicate.details["id"] is None:
+                facts = {"why": duplicate.message}
+                raise Invalid([Issue(code="refused", field="customer.name", facts=facts)]) from None
             found = self.work.get(Customer, duplicate.details["id"])
             assert found is not None, "a duplicate is on file"
             return self._beside(draft, found, "customer.name")
@@ -191,6 +200,8 @@ class Taking:
         """What a row says of a customer put together with what is on file, its person and its conversations added."""
         values = meant("customer", draft.values.get("customer", {}), self.crm.playbook)
         clean = clean_fields(Customer, {name: value for name, value in values.items() if name not in _LEFT})
+        # Whether what is kept back is the same isn't told by putting it together either.
+        self.work.must_read(customer, clean)
         combined = combine(customer, clean, update)
         left = [name for name in _LEFT if name in values and self._differs(customer, name, values[name])]
         changed = update_customer(self.work, customer, combined.changes) if combined.changes else customer
@@ -212,7 +223,9 @@ class Taking:
         if not told:
             return False
         clean = clean_fields(Contact, told)
-        people = self.work.find(Contact, Eq("customer_id", customer.id))
+        people = list(filter(self.work.sees, self.work.find(Contact, Eq("customer_id", customer.id))))
+        for one in people:
+            self.work.must_read(one, clean)
         same = next((one for one in people if fold(one.name) == fold(clean["name"])), None)
         if same is None and told["name"] == customer.name:
             # A telephone without a name may be that of somebody who has one.
@@ -229,7 +242,8 @@ class Taking:
         logged = 0
         for one in draft.history:
             there = self.work.find(FollowUp, And(Eq("customer_id", customer.id), Eq("at", one.at)))
-            if any(fold(known.summary) == fold(one.summary) for known in there):
+            known = (known for known in there if self.work.sees(known) and self.work.readable(known, "summary"))
+            if any(fold(talk.summary) == fold(one.summary) for talk in known):
                 continue
             current = self.work.current(Customer, customer.id)
             writer = one.recorder or draft.values.get("customer", {}).get("owner") or current.owner
@@ -264,8 +278,11 @@ class Taking:
         """A record of that parent which says all that the row says: the row of an export, come back."""
         for record in self.work.find(cls, Eq(parent, id)):
             # What this batch made or matched already answers for another row that says the same.
-            if record.id not in self.matched and all(
-                _told_alike(getattr(record, name), value) for name, value in values.items()
+            if (
+                record.id not in self.matched
+                and all(_told_alike(getattr(record, name), value) for name, value in values.items())
+                and self.work.sees(record)
+                and all(self.work.readable(record, name) for name in values)
             ):
                 self.matched.add(record.id)
                 return Taken(record.id, "known")
@@ -307,6 +324,7 @@ class Taking:
             Opportunity,
             {name: value for name, value in values.items() if name not in (*OPPORTUNITY_FIXED, "reference")},
         )
+        self.work.must_read(current, clean)
         combined = combine(current, clean, "append" if answer == "merge" else self.run.update)
         issues = tuple(self._told("kept_on_file", f"opportunity.{name}") for name in combined.kept)
         if not combined.changes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from crmcore.app.absent import kept_content
 from crmcore.app.engine import Engine
 from crmcore.app.finding import read_all
 from crmcore.app.work import Work
@@ -51,9 +52,9 @@ def undo(engine: Engine, actor: str, run: ImportRun, progress: Progress | None =
     """Takes a run back, a batch of rows per transaction, the last first."""
     removed = restored = done = 0
     left: list[Left] = []
-    total = engine.read(lambda transaction: transaction.count("imported_rows", Eq("run_id", run.id)))
+    total = engine.plain.read(lambda transaction: transaction.count("imported_rows", Eq("run_id", run.id)))
     while True:
-        rows = engine.read(lambda transaction: _last_rows(transaction, run))
+        rows = engine.plain.read(lambda transaction: _last_rows(transaction, run))
         if not rows:
             break
         outcome = engine.write(actor, lambda work, rows=rows: _Undoing(work, run, rows).undo())  # type: ignore[misc]
@@ -82,6 +83,7 @@ class _Undoing:
     """A batch of rows being taken back within one unit of work."""
 
     def __init__(self, work: Work, run: ImportRun, rows: Sequence[ImportedRow]) -> None:
+        work.ask(run, "update")
         self.work, self.run = work, run
         self.rows = [row for row in rows if work.get(ImportedRow, row.id) is not None]
         self.removed = self.restored = 0
@@ -103,6 +105,9 @@ class _Undoing:
     def _undo_record(self, first: Event) -> None:
         record = self.work.get(_BY_NAME[first.subject], first.subject_id)
         if not isinstance(record, Record):
+            content = kept_content(self.work, first.subject, first.subject_id)
+            if isinstance(content, Mapping):  # in the bin, or absorbed by another customer
+                self.left.append(Left(entity=first.subject, id=first.subject_id, number=content.get("number")))
             return
         own = [event for event in self.events if event.subject_id == record.id]  # the last first
         if first.action.partition(".")[2] not in _BEGINNINGS:
@@ -111,7 +116,10 @@ class _Undoing:
             self.left.append(Left(entity=record.entity, id=record.id, number=self._number(record)))
         else:
             self._note(record, own)
-            self.work.remove(record)
+            # Who may take records in may take them back.
+            self.work.ask(record, "import")
+            with self.work.following():
+                self.work.remove(record)
             self.removed += 1
 
     def _note(self, record: Record, own: Sequence[Event], changes: Mapping[str, list[Any]] = NOTHING) -> None:
@@ -122,14 +130,26 @@ class _Undoing:
             changes = NOTHING
         self.work.cause = None
 
-    def _edited(self, record: Record) -> bool:
-        """Whether anything but this import has changed a record that it made."""
+    def _log(self, record: Record) -> list[Event]:
+        """Every event about a record, the first first."""
         owner = _owner(record)
         where = Eq("customer_id", owner) if owner else Eq("subject_id", record.id)
-        return any(
-            event.subject_id == record.id and event.cause not in self.causes
-            for event in standing(self.work.find(Event, where))
-        )
+        return [event for event in self.work.find(Event, where, ("id",)) if event.subject_id == record.id]
+
+    def _edited(self, record: Record) -> bool:
+        """Whether anything but this import has changed a record that it made."""
+        return any(event.cause not in self.causes for event in standing(self._log(record)))
+
+    def _never_undone(self, record: Record, before: dict[str, Any]) -> None:
+        """Takes from what is to be put back what came of another import that was undone meanwhile."""
+        log = self._log(record)
+        stands = {event.id for event in standing(log)}
+        for event in reversed(log):
+            if event.id in stands or event.cause in self.causes or event.action.endswith(UNDONE):
+                continue
+            for name, (old, new) in changes_of(event).items():
+                if name in before and before[name] == new:
+                    before[name] = old
 
     def _others_hang_on(self, customer: Customer) -> bool:
         """Whether a customer has a record by now that this import doesn't take away."""
@@ -143,6 +163,7 @@ class _Undoing:
             for name, (old, new) in changes_of(event).items():
                 before[name] = old
                 after.setdefault(name, new)
+        self._never_undone(record, before)
         now = plain_fields(record, before)
         back = {name: value for name, value in before.items() if now[name] == after[name] and value != after[name]}
         stays = tuple(name for name in before if now[name] != after[name] and before[name] != now[name])
@@ -156,7 +177,7 @@ class _Undoing:
     def _number(self, record: Record) -> str | None:
         owner = _owner(record)
         customer = self.work.get(Customer, owner) if owner else None
-        return customer.number if customer else None
+        return customer.number if customer and self.work.sees(customer) else None
 
 
 def _owner(record: Record) -> str | None:

@@ -343,6 +343,9 @@ class ImportPlan:
         opportunity without a customer stands alone, with a warning; one whose customer is nobody's is rejected. Can be called
         again, also after a crash.
         """
+        for sheet in self.sheets:
+            for entity in dict.fromkeys(draft.entity for draft in sheet.drafts if draft.ready):
+                self._engine.ask(entity, "import", everywhere=False)
         run = self._run()
         told = _answers(answers)
         total, done = sum(sheet.ready for sheet in self.sheets), 0

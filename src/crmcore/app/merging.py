@@ -125,6 +125,9 @@ def plan_merge(
     Raises :class:`MergeRefused`, :class:`Invalid`.
     """
     kept, absorbed = _present(work, keep), _present(work, absorb)
+    for side in (kept, absorbed):
+        work.ask(side, "merge")
+    work.must_write(kept, prefer)
     if kept.id == absorbed.id:
         raise MergeRefused("a customer is not merged with itself")
     meant = _preferred(work, kept, absorbed, prefer)
@@ -160,6 +163,11 @@ def merge(
 ) -> Merged:
     """Merges within a unit of work; see :meth:`Customers.merge`."""
     planned, meant, moving = plan_merge(work, keep, absorb, prefer)
+    with work.following():
+        return _merge(work, planned, meant, moving, reason)
+
+
+def _merge(work: Work, planned: Merged, meant: Mapping[str, Any], moving: list[_Moving], reason: str | None) -> Merged:
     kept, absorbed = work.current(Customer, planned.customer.id), planned.absorbed
     changes = {one.field: one.value for one in planned.changed}
     after = work.change(kept, "customer.merged", changes, reason=reason, silent=True)

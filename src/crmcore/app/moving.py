@@ -87,7 +87,8 @@ def carry_on(work: Work, record: R, move: Callable[[R, Transition], R], was_due:
     while (step := due_move(work, record)) is not None and step != was_due and step.target not in come_to:
         # What led to the move is put before the plugins by itself, and then the move.
         work.flush()
-        record, was_due = move(record, step), step
+        with work.following():
+            record, was_due = move(record, step), step
         come_to.add(step.target)
     return record
 

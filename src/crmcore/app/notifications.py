@@ -12,6 +12,7 @@ import attrs
 from crmcore.app.engine import Engine, UseCases
 from crmcore.app.finding import customers_of, read_all
 from crmcore.app.obligations import notices_between
+from crmcore.app.permitting import Recipients
 from crmcore.app.work import Work
 from crmcore.domain import OutboxMessage, Setting
 from crmcore.domain.fields import Unclean, clean_instant
@@ -58,6 +59,7 @@ class Notifications(UseCases):
         the messages go to whichever notifier a relay has. Raises :class:`QueryError` for a moment that is not aware or that
         lies ahead, for an end before the beginning, and for anything but a list of keys.
         """
+        self.engine.ask("outbox_message", "create")
         keys = _keys(self.engine.plugins.notifiers.notifiers if through is None else through)
 
         def decide(work: Work) -> Enqueued:
@@ -76,15 +78,17 @@ class Notifications(UseCases):
             new = [notice for notice in notices if notice.id not in known]
             customers = customers_of(work.transaction, new)
             messages = 0
+            allowed = Recipients(work, self.engine)
             for notice in new:
                 customer = customers.get(notice.customer_id or "")
-                for message in messages_of(notice, customer.number if customer else None, keys):
+                told = allowed.of(notice, customer)
+                for message in messages_of(told, customer.number if customer else None, keys) if told else ():
                     work.add(message, "outbox_message.enqueued")
                     messages += 1
             _keep(work, UNTIL, end)
             return Enqueued(since=start, until=end, notices=len(new), messages=messages)
 
-        return self.write(decide)
+        return self.engine.plain.write(self.actor, decide)
 
     def _start(self, work: Work, since: datetime | None, end: datetime) -> datetime:
         """From when on notices are looked for; keeps the earliest moment that it was ever asked for."""
@@ -123,7 +127,8 @@ class Notifications(UseCases):
                 work.put(revived(one, work.now), one, "outbox_message.revived")
             return len(found)
 
-        return self.write(decide)
+        self.engine.ask("outbox_message", "update")
+        return self.engine.plain.write(self.actor, decide)
 
     def facts(self) -> OutboxFacts:
         """How the outbox stands."""
@@ -134,6 +139,7 @@ class Notifications(UseCases):
 
         Raises :class:`PluginError` where there are none, with what was wrong with those that can't be used.
         """
+        self.engine.ask("outbox_message", "update")
         crm = self.engine
         offered = crm.plugins.notifiers
         used = list(notifiers or offered.notifiers.values())

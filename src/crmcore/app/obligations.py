@@ -123,11 +123,13 @@ class Obligations(UseCases):
         crm = self.engine
         wanted = obligation.obligation if isinstance(obligation, Duty) else obligation
         now = crm.now()
+        found = crm.read(lambda transaction: find_one(transaction, Obligation, wanted))
+        if found is None and isinstance(wanted, Obligation) and crm.plain is crm:
+            found = wanted
+        if found is None:
+            raise NotFound("there is no such obligation", entity="obligation")
 
         def look(transaction: Transaction) -> Explanation:
-            found = wanted if isinstance(wanted, Obligation) else find_one(transaction, Obligation, wanted)
-            if found is None:
-                raise NotFound("there is no such obligation", entity="obligation")
             scope = (found.customer_id, found.customer_id or found.subject_id)
             case = case_of(histories_of(transaction, [scope])[scope], crm.rulebook)
             for owed in case.owed():
@@ -135,7 +137,8 @@ class Obligations(UseCases):
                     return explain_owed(owed, case, crm.rulebook, now)
             raise DomainError("the playbook does not ask for this any more; recompute what is owed")
 
-        return crm.read(look)
+        # Worked out from the whole history; what is told is times, not what stands in a record.
+        return crm.plain.read(look)
 
     def waive(self, obligation: Obligation | str, *, reason: str) -> Obligation:
         """Lets an obligation go, with a reason. A cadence comes back with the next conversation that it asks for; a planned contact is cancelled.
@@ -146,6 +149,7 @@ class Obligations(UseCases):
 
         def decide(work: Work) -> Obligation:
             current = work.current(Obligation, obligation)
+            work.ask(current, "update")
             if not isinstance(reason, str) or not reason.strip():
                 raise Invalid([Issue(code="reason_required", field="obligation.reason")])
             if current.state not in ("open", "paused"):
@@ -180,7 +184,7 @@ class Obligations(UseCases):
     def outdated(self) -> bool:
         """Whether the playbook's rules have changed since what is owed was worked out; :meth:`recompute` brings it in line."""
         crm = self.engine
-        return crm.read(crm.kept_rules) != crm.rulebook.digest
+        return crm.plain.read(crm.kept_rules) != crm.rulebook.digest
 
     def recompute(self, *, dry_run: bool = False, progress: Progress | None = None) -> Recomputed:
         """Derives everything that is owed anew from what happened, after the playbook was changed; a batch per transaction.
@@ -188,13 +192,18 @@ class Obligations(UseCases):
         What ended is judged by the playbook as it is now, too: :meth:`Reports.replay` says beforehand what that makes of it. The
         keys by which customers are found again are made anew, too. With ``dry_run`` nothing is written.
         """
-        crm = self.engine
+        self.engine.ask("obligation", "update")
+        crm = self.engine.plain
+        if not dry_run:
+            crm.make_keys()
         scopes = crm.read(_scopes)
         begun = changed = gone = 0
         for start in range(0, len(scopes), BATCH):
             batch = scopes[start : start + BATCH]
             found = (
-                crm.read(partial(_settlements, batch, crm.rulebook)) if dry_run else self.write(partial(_settle, batch))
+                crm.read(partial(_settlements, batch, crm.rulebook))
+                if dry_run
+                else crm.write(self.actor, partial(_settle, batch))
             )
             begun += sum(len(one.begun) for one in found)
             changed += sum(len(one.changed) for one in found)
@@ -202,8 +211,7 @@ class Obligations(UseCases):
             if progress:
                 progress(start + len(batch), len(scopes))
         if not dry_run:
-            self.write(crm.keep_rules)
-            crm.make_keys()
+            crm.write(self.actor, crm.keep_rules)
         return Recomputed(looked_at=len(scopes), begun=begun, changed=changed, gone=gone)
 
 

@@ -39,7 +39,8 @@ def _in_a_pipeline(work: Work, opportunity: Opportunity) -> Opportunity:
     """The opportunity, brought to the default pipeline where its own is none of the playbook's any more."""
     if opportunity.pipeline in work.playbook.pipelines:
         return opportunity
-    return work.change(opportunity, "opportunity.updated", {"pipeline": work.playbook.default_pipeline})
+    with work.following():
+        return work.change(opportunity, "opportunity.updated", {"pipeline": work.playbook.default_pipeline})
 
 
 def _no_customer() -> Invalid:
@@ -89,6 +90,7 @@ def move_opportunity(
     reason: str | None = None,
 ) -> Opportunity:
     """Moves within a unit of work; see :meth:`Opportunities.move`."""
+    work.ask(opportunity, "move")
     opportunity = _in_a_pipeline(work, opportunity)
     graph = _pipeline(work, opportunity.pipeline)
     target = target_of(graph, opportunity, to)
@@ -122,10 +124,11 @@ def carry_opportunity_on(work: Work, opportunity: Opportunity, was_due: Transiti
 def take_customer_along(work: Work, customer_id: str) -> None:
     """A won opportunity makes its customer 成交客户 by itself (seed 002); one that is won already stays where it is."""
     lifecycle, target = work.playbook.lifecycle, work.playbook.won_moves_customer_to
-    customer = work.current(Customer, customer_id)
-    present = lifecycle.find(customer.stage)
-    if target is not None and (present is None or present.outcome != "won"):
-        bring_customer(work, customer, lifecycle.stage(target), reason="opportunity won")
+    with work.following():
+        customer = work.current(Customer, customer_id)
+        present = lifecycle.find(customer.stage)
+        if target is not None and (present is None or present.outcome != "won"):
+            bring_customer(work, customer, lifecycle.stage(target), reason="opportunity won")
 
 
 def update_opportunity(

@@ -51,7 +51,8 @@ def sign_order(
     for instalment in parts:
         work.begin(instalment, "instalment.agreed")
     handed = given({"number": order.number, "amount": order.amount, "signed_on": order.signed_on})
-    work.announce(order, "order.handed_over", {name: [None, value] for name, value in handed.items()})
+    with work.following():
+        work.announce(order, "order.handed_over", {name: [None, value] for name, value in handed.items()})
     return order
 
 
@@ -105,6 +106,8 @@ class Orders(UseCases):
         def decide(work: Work) -> Instalment:
             refuse_fixed("instalment", values, _INSTALMENT_FIXED)
             current = work.current_by(Order, order, "number")
+            # The sum of the parts is compared with it.
+            work.must_read(current, ("amount",))
             others = _instalments(work, current)
             told = {**values, "due_on": due_on, "amount": amount, "order_id": current.id}
             part = build(work, Instalment, {**told, "customer_id": current.customer_id}, _unpriced(told))
@@ -128,6 +131,7 @@ class Orders(UseCases):
             current = work.current(Instalment, instalment, ("collected", *values))
             after = current.replace(**values)
             order = work.current(Order, current.order_id)
+            work.must_read(order, ("amount",))
             others = [item for item in _instalments(work, order) if item.id != current.id]
             issues = [*_unpriced({"amount": after.amount}), *plan_issues(order, [*others, after], complete=False)]
             if current.collected_on is not None:
@@ -152,6 +156,8 @@ class Orders(UseCases):
 
         def decide(work: Work) -> Order:
             order, named = _owed(work, owed)
+            work.ask(order, "update")
+            work.must_read(order, ("amount", "collected"))
             parts = _instalments(work, order)
             day = work.today if on is None else on
             issues = list(future_issues(work, "order.collected_on", day))

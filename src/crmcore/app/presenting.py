@@ -84,8 +84,8 @@ SHEETS: Mapping[str, EditedSheet] = {
     for sheet in (
         _sheet(
             Customer,
-            kept=("number", "stage_since", "last_follow_up_at"),
-            unfilled=("stage_since", "last_follow_up_at"),
+            kept=("number", "stage_since", "last_follow_up_at", "confirmed_by", "confirmed_at"),
+            unfilled=("stage_since", "last_follow_up_at", "confirmed_by", "confirmed_at"),
         ),
         _sheet(Contact, kept=("customer_id",)),
         _sheet(FollowUp, changed=()),

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import attrs
 
-from crmcore.app.finding import read_all
+from crmcore.app.finding import marks_of, read_all
 from crmcore.domain import Customer, Event, ImportedRow, ImportRun
 from crmcore.domain.event import changes_of, standing
 from crmcore.rules.merging import without_undone_merges
@@ -52,4 +52,4 @@ def field_sources(transaction: Transaction, customer: Customer) -> Mapping[str, 
 
 def _loaded(transaction: Transaction, cls: type[E], ids: set[str]) -> dict[str, E]:
     load = CODECS[cls].load
-    return {id: load(row) for id, row in transaction.get_many(cls.collection, sorted(ids)).items()}
+    return {id: load(row) for id, row in marks_of(transaction).get_many(cls.collection, sorted(ids)).items()}

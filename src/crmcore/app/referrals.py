@@ -18,8 +18,9 @@ _FIXED = (*STAMPS, "referrer_id", "referred_id", "succeeded_on", "incentive_give
 
 def note_won(work: Work, customer: Customer) -> None:
     """The referrals that brought a customer succeed when it is won. Called within the unit of work that wins it."""
-    for referral in work.find(Referral, And(Eq("referred_id", customer.id), IsNull("succeeded_on"))):
-        work.change(referral, "referral.succeeded", {"succeeded_on": work.today})
+    with work.following():
+        for referral in work.find(Referral, And(Eq("referred_id", customer.id), IsNull("succeeded_on"))):
+            work.change(referral, "referral.succeeded", {"succeeded_on": work.today})
 
 
 def _note_won_already(work: Work, referral: Referral, customer: Customer) -> Referral:
@@ -30,7 +31,8 @@ def _note_won_already(work: Work, referral: Referral, customer: Customer) -> Ref
     won_on = local_day(customer.stage_since, zone_named(work.playbook.timezone))
     if referral.referred_on is not None and won_on < referral.referred_on:
         return referral
-    return work.change(referral, "referral.succeeded", {"succeeded_on": won_on})
+    with work.following():
+        return work.change(referral, "referral.succeeded", {"succeeded_on": won_on})
 
 
 def _self_issues(referrer_id: str, referred: Customer | None) -> list[Issue]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from crmcore.app.duties import histories_of_all
 from crmcore.app.engine import UseCases
+from crmcore.app.finding import marks_of
 from crmcore.app.scope import Of, Scope, checked_of
 from crmcore.app.work import Whose
 from crmcore.domain import (
@@ -333,6 +334,8 @@ class Reports(UseCases):
         :class:`PlaybookError`. See :func:`crmcore.metrics.replay`.
         """
         crm = self.engine
+        # Another playbook could ask for what somebody may not see, and its figures would tell.
+        crm.ask("obligation", "update")
         _check_period(since, until)
         other = load_or_check(playbook, crm.plugins.playbook_texts())
         rulebooks = (crm.rulebook, Rulebook(other))
@@ -345,7 +348,8 @@ class Reports(UseCases):
                     side.extend(one for one in derive(events, rulebook) if _is_due_in(rulebook, one, since, until))
             return replay(*sides, now=crm.now(), labels={**rule_labels(other), **rule_labels(crm.playbook)})
 
-        return self._look(of, look)
+        # Worked out from the whole history, whatever is kept back of it.
+        return Reports(crm.plain, self.actor)._look(of, look)
 
     def monthly(self, year: int, month: int, *, pipeline: str | None = None, of: Of | None = None) -> Review:
         """The review of one calendar month 月度复盘. Raises :class:`QueryError` for a month that isn't one."""
@@ -455,4 +459,4 @@ def _day_after(day: date | None) -> date | None:
 
 
 def _imported(scope: Scope) -> frozenset[str]:
-    return frozenset(row.record_id for row in Scope(scope.transaction, {}).all(ImportedRow))
+    return frozenset(row.record_id for row in Scope(marks_of(scope.transaction), {}).all(ImportedRow))

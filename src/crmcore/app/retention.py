@@ -22,6 +22,7 @@ class RetentionRules(UseCases):
 
     def due(self) -> list[Kept]:
         """The customers that are to go now by the playbook's rules, the longest overdue first. Reads the whole log once."""
+        self.engine.ask("customer", "delete")
         return sorted(self.engine.read(self._due), key=lambda kept: (kept.due_at, kept.customer.number))
 
     def run(self) -> list[Kept]:
@@ -46,7 +47,7 @@ class RetentionRules(UseCases):
                 erased = erased or kept.rule.action == "erase"
                 done.append(kept)
         if erased:
-            clean(self.engine)
+            clean(self.engine.plain)
         return done
 
     def _due(self, transaction: Transaction) -> list[Kept]:

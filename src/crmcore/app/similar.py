@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from crmcore.app.finding import read_all
+from crmcore.app.finding import Marked, marks_of, read_all
 from crmcore.app.work import Work
 from crmcore.domain import Contact, Customer, Event, MatchKey
 from crmcore.domain.matching import ORGANISATIONS, FieldRule, MatchRules
@@ -124,12 +124,26 @@ def refuse_duplicate(work: Work, customer: Customer, contacts: Iterable[Contact]
     id, kinds = min(found.items(), key=lambda one: (min(map(order.index, one[1])), one[0]))
     same = work.get(Customer, id)
     number = same.number if same else None
-    reasons = tuple(kind for kind in order if kind in kinds)
+    reasons = tuple(kind for kind in order if kind in kinds and (same is None or _may_know(work, same, kind)))
+    if same is not None and not (work.sees(same) and reasons):
+        raise DuplicateCustomer("this customer is registered already, by somebody else", number=None, id=None)
     error = DuplicateCustomer.phrased(
         "this customer is registered already as {number}: {why}", number=number, why=DomainError(SAME[reasons[0]].en)
     )
     error.details |= {"id": id, "same": reasons}
     raise error
+
+
+#: The fields that a key is made of: of the customer, or of its people.
+_FIELDS: Mapping[str, str] = {"uscc": "uscc", "name": "name", "phone": "phones", "email": "emails", "wechat": "wechat"}
+
+
+def _may_know(work: Work, customer: Customer, kind: str) -> bool:
+    """Whether the one who acts has what is equal there in full: else it could be guessed, one try after another."""
+    if kind in ("uscc", "name"):
+        return work.readable(customer, _FIELDS[kind])
+    people = work.find(Contact, Eq("customer_id", customer.id)) if work.permit is not None else ()
+    return all(work.sees(one) and work.readable(one, _FIELDS[kind]) for one in people)
 
 
 # What resembles
@@ -277,14 +291,16 @@ def likenesses(engine: Engine, customer: Customer, contacts: Sequence[Contact]) 
             resembling, compared, named = engine.resemblance.candidates(customer.kind, record)
 
     def look(transaction: Transaction) -> list[Likeness]:
-        keys = read_all(transaction, MatchKey, where, (), _MOST_KEYS) if where else ()
+        # Keys lead to customers, which are judged by what is shown of them.
+        keys = read_all(marks_of(transaction), MatchKey, where, (), _MOST_KEYS) if where else ()
+        names_open = not isinstance(transaction, Marked) or transaction.can_be_asked("customer", "name")
         keyed: list[str] = []
         former: set[str] = set()
         for key in keys:
             if key.kind not in own:
                 continue
             keyed.append(key.customer_id)
-            if key.kind == "name" and key.subject_id != key.customer_id:
+            if key.kind == "name" and key.subject_id != key.customer_id and names_open:
                 former.add(key.customer_id)  # the name of one that it absorbed
         ids = [id for id in dict.fromkeys((*keyed, *resembling)) if id != customer.id]
         shown = list(with_people(transaction, ids))

@@ -6,7 +6,7 @@ None of it needs the playbook or a user, and a copy or a backup none of this pro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import attrs
@@ -24,6 +24,8 @@ from crmcore.storage.url import StoreURL
 
 Progress = Callable[[str, int], None]
 """Told what is being done with which rows: the collection, and how many of it so far."""
+Allowed = Callable[[Store], None]
+"""Raises where whoever acts may not do that to the store, which is open in its own format."""
 _TOLD_EVERY = 1000
 
 
@@ -73,6 +75,7 @@ def upgrade(
     backup: bool = True,
     clock: Clock = system_clock,
     progress: Progress | None = None,
+    allowed: Allowed | None = None,
     schema: Schema = SCHEMA,
     steps: Iterable[Step] = STEPS,
 ) -> Upgraded:
@@ -102,6 +105,8 @@ def upgrade(
     way = plan(stored, schema, steps)
     kept: str | None = None
     with backend.open(address, stored) as store:
+        if allowed:
+            allowed(store)
         _refuse_edits(store)
         with store.transaction() as transaction:
             tally = _Tally(way, progress, keys=True)
@@ -126,7 +131,9 @@ def upgrade(
     )
 
 
-def copy(source: str | Store, target: str | Store, *, progress: Progress | None = None) -> Copied:
+def copy(
+    source: str | Store, target: str | Store, *, progress: Progress | None = None, allowed: Allowed | None = None
+) -> Copied:
     """Copies everything from one store into another, which must be new or empty, in one piece of work.
 
     Stores are named by their URLs, or are open. The data keep their format. Afterwards the target is read back, opened
@@ -140,6 +147,8 @@ def copy(source: str | Store, target: str | Store, *, progress: Progress | None 
         raise NotSupported("the target keeps nothing once it is closed; copy into a store that lasts")
     with ExitStack() as stack:
         origin = stack.enter_context(_opened_as_stored(source)) if isinstance(source, str) else source
+        if allowed:
+            allowed(origin)
         _refuse_edits(origin)
         schema = origin.schema
         reopen = _opener(target, schema)
@@ -165,14 +174,22 @@ def copy(source: str | Store, target: str | Store, *, progress: Progress | None 
     )
 
 
-def backup(url: str, target: str | Path) -> None:
+def backup(url: str, target: str | Path, *, allowed: Allowed | None = None) -> None:
     """Writes the store at a URL to a new file, complete and checked, while others go on using it; its format stays.
 
     Raises :class:`StoreUnavailable` where the file is there already or can't be written, :class:`NotSupported` by a store
     that is no file: :func:`copy` then makes one.
     """
     with _opened_as_stored(url) as store:
+        if allowed:
+            allowed(store)
         store.backup(str(target))
+
+
+def ask(url: str, allowed: Allowed) -> None:
+    """Asks whether something may be done to the store at a URL, where there is one; see :data:`Allowed`."""
+    with suppress(StoreUnavailable), _opened_as_stored(url) as store:
+        allowed(store)
 
 
 def _stored(backend: Backend, address: StoreURL) -> Schema:

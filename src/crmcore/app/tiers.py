@@ -10,7 +10,7 @@ from crmcore.app.engine import UseCases
 from crmcore.app.finding import read_all
 from crmcore.app.work import Work
 from crmcore.domain import Customer, Order
-from crmcore.domain.playbook import Playbook
+from crmcore.domain.playbook import MEASURES, Playbook
 from crmcore.errors import Invalid, Issue
 from crmcore.metrics import Retiering
 from crmcore.metrics.tiering import report_of
@@ -28,6 +28,14 @@ def _orders_for(playbook: Playbook, customer: Customer) -> Where | None:
     return Eq("customer_id", customer.id) if tiering_of(playbook).method == "scored" else None
 
 
+def _rests_on(playbook: Playbook) -> list[str]:
+    """The fields from which tiers are worked out: who is told why has to have them."""
+    criteria = playbook.tiering.criteria if playbook.tiering else ()
+    fields = [one.on for one in criteria if one.on not in MEASURES]
+    shares = playbook.tiering is not None and playbook.tiering.method == "shares"
+    return [*fields, *(["order.amount"] if shares or len(fields) < len(criteria) else [])]
+
+
 def _take(work: Work, decision: TierDecision) -> Customer:
     """Puts a worked-out tier on the record, where it changes anything, and plans anew what follows from it."""
     customer = decision.customer
@@ -43,6 +51,8 @@ class Tiers(UseCases):
         Raises :class:`NotFound`, and :class:`DomainError` for a playbook without tiering.
         """
         crm, found = self.engine, self.customer(customer)
+        crm.ask_by(_rests_on(crm.playbook))
+        crm = crm.plain
         where, today = _orders_for(crm.playbook, found), crm.today()
         pasts = crm.read(lambda transaction: Pasts.of(read_all(transaction, Order, where), crm.playbook, today))
         return pasts.decide(found)
@@ -90,6 +100,8 @@ class Tiers(UseCases):
         :class:`DomainError` for a playbook without tiering.
         """
         crm, today = self.engine, self.engine.today()
+        crm.ask("customer", "update")
+        crm.ask_by(_rests_on(crm.playbook))
 
         def look(transaction: Transaction) -> tuple[Pasts, Retiering]:
             pasts = Pasts.of(read_all(transaction, Order), crm.playbook, today)

@@ -51,6 +51,9 @@ def unmerge(work: Work, number: str, reason: str | None = None) -> Unmerged:
     told = kept_content(work, "merge", alias.absorbed_id)
     if told is None:  # the number of one that was deleted
         raise NotFound(NEVER_ABSORBED, entity="customer")
+    survivor = work.get(Customer, alias.customer_id)
+    if survivor is not None and not work.sees(survivor):
+        raise NotFound(NEVER_ABSORBED, entity="customer")
     if alias.customer_id != alias.into_id:
         outer = work.find(Alias, Eq("absorbed_id", alias.into_id), limit=1)
         raise MergeRefused.phrased(
@@ -59,7 +62,12 @@ def unmerge(work: Work, number: str, reason: str | None = None) -> Unmerged:
     kept = work.get(Customer, alias.into_id)
     if kept is None:
         raise MergeRefused("the customer that absorbed it is not on the lists; restore it first")
-    record = MergeRecord.read(told)
+    work.ask(kept, "merge")
+    with work.following():
+        return _unmerge(work, alias, kept, MergeRecord.read(told), reason)
+
+
+def _unmerge(work: Work, alias: Alias, kept: Customer, record: MergeRecord, reason: str | None) -> Unmerged:
     since = _Since(work, kept.id, record, alias)
 
     content = give_back(work, "merge", alias.absorbed_id)

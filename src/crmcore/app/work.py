@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import chain
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -32,6 +33,9 @@ from crmcore.rules.validation import meant
 from crmcore.storage.codec import CODECS, to_plain
 from crmcore.storage.contract import Change, Delete, Insert, Transaction, Update
 from crmcore.storage.query import Eq, Query, Where
+
+if TYPE_CHECKING:  # it works with what stands here
+    from crmcore.app.permitting import Permit
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R", bound=Record)
@@ -96,6 +100,47 @@ class Work:
         self._touched: dict[Whose, None] = {}
         self._new: dict[str, list[Event]] = {}
         self._heads: dict[str, Chain] = {}
+        self.permit: Permit | None = None
+        """Who checks each change of a record; None where everything is allowed."""
+        self._following = 0
+
+    # Permissions
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """What the library draws from what was asked for, by rule: nobody is asked whether they may. Everything else is checked."""
+        self._following += 1
+        try:
+            yield
+        finally:
+            self._following -= 1
+
+    def ask(self, record: Entity, action: str) -> None:
+        """Raises :class:`Forbidden` where the one who acts may not do that to the record."""
+        if self.permit is not None and not self._following:
+            self.permit.ask(record, action)
+
+    def sees(self, record: Entity) -> bool:
+        """Whether the one who acts sees the record."""
+        return self.permit is None or self.permit.sees(record)
+
+    def readable(self, record: Entity, field: str) -> bool:
+        """Whether the one who acts has a field of the record in full."""
+        return self.permit is None or self.permit.readable(record, field)
+
+    def must_read(self, record: Record, fields: Iterable[str]) -> None:
+        """Raises :class:`Forbidden` where a field of the record, which is to be compared, is kept back from the one who acts."""
+        if self.permit is not None:
+            self.permit.must_read(record, fields)
+
+    def must_write(self, record: Record, fields: Iterable[str]) -> None:
+        """Raises :class:`Forbidden` where the one who acts may not give a field of the record another value."""
+        if self.permit is not None:
+            self.permit.must_write(record, fields)
+
+    def _check(self, before: Entity | None, after: Entity) -> None:
+        if self.permit is not None and not self._following and isinstance(after, Record):
+            self.permit.check(before if isinstance(before, Record) else None, after)
 
     @property
     def normaliser(self) -> Normaliser:
@@ -143,8 +188,10 @@ class Work:
             raise not_named(cls, "number" if cls is Customer else name)
         else:
             found = self.get(cls, wanted.id)
-            if found is not None and found.version != wanted.version:
-                changed = [name for name in decided_on if getattr(found, name, None) != getattr(wanted, name, None)]
+            if found is not None and found.version != wanted.version and self.sees(found):
+                # What was kept back when it was read can't be compared.
+                compared = [name for name in decided_on if self.readable(found, name)]
+                changed = [name for name in compared if getattr(found, name, None) != getattr(wanted, name, None)]
                 if changed:
                     raise Conflict(
                         f"{', '.join(changed)} of this {cls.entity} was changed since it was read",
@@ -154,7 +201,7 @@ class Work:
                         expected=wanted.version,
                         actual=found.version,
                     )
-        if found is None:
+        if found is None or not (self._following or self.sees(found)):
             raise NotFound(f"there is no such {cls.entity.replace('_', ' ')}", entity=cls.entity)
         return found
 
@@ -230,6 +277,7 @@ class Work:
 
     def add(self, entity: Entity, action: str, reason: str | None = None, *, recalled: bool = False) -> None:
         """A new entity without an event of its own; one that is ``recalled`` was there before."""
+        self._check(None, entity)
         if recalled:
             self._recalled.add(entity.id)
         self._pending[entity.id] = _Pending(entity, None, None, action, reason)
@@ -237,6 +285,7 @@ class Work:
 
     def put(self, changed: Entity, before: Entity, action: str, reason: str | None = None) -> None:
         """A changed entity in place of the one before, without an event of its own."""
+        self._check(before, changed)
         pending = self._pending.get(changed.id)
         if pending is None:
             self._pending[changed.id] = _Pending(changed, before.version, before, action, reason)
@@ -246,6 +295,8 @@ class Work:
 
     def remove(self, entity: Entity, *, findable: bool = False) -> None:
         """An entity taken away, without an event of its own; ``findable`` leaves the keys that it is found by."""
+        if isinstance(entity, Record):
+            self.ask(entity, "delete")
         self._removed.append(entity)
         if findable:
             self._findable.add(entity.id)
@@ -295,6 +346,7 @@ class Work:
 
     def announce(self, entity: Record, action: str, changes: Mapping[str, Any], reason: str | None = None) -> None:
         """An event about a record that doesn't change by it; plugins are asked about it as about a change."""
+        self.ask(entity, "update")
         self.note(entity, action, changes, reason)
         self._announced.append(_Pending(entity, entity.version, entity, action, reason))
 

@@ -27,6 +27,7 @@ from crmcore.metrics import Table
 def verify(shell: Shell, checkpoint: str | None, export: str | None, seal: bool) -> int:
     """Looks whether what happened is on file as it was written. Writes nothing without --seal."""
     kept = Checkpoint.read(checkpoint) if checkpoint else None
+    shell.me.ask("setting", "update" if seal else "read")
     audit = shell.open().audit
     sealed = audit.seal() if seal else None
     with progress_of(shell, "verifying") as progress:
@@ -68,6 +69,7 @@ def verify(shell: Shell, checkpoint: str | None, export: str | None, seal: bool)
 def erase(shell: Shell, number: str | None, contact: str | None, reason: str | None, dry_run: bool, clean: bool) -> int:
     """Erases a customer who is a person, or people at one that is none, for good. Reports stay as they were."""
     if clean and number is None:
+        shell.me.ask("setting", "update")
         done, outside = shell.open().clean()
         if shell.json:
             shell.write_json({"cleaned": done, "outside": outside})

@@ -91,6 +91,7 @@ def _describe(store: Store, facts: dict[str, Any]) -> None:
 
 
 def _crm_facts(shell: Shell, crm: CRM) -> dict[str, Any]:
+    shell.me.ask("setting", "read")
     with crm.store.transaction() as transaction:
         counts = {name: transaction.count(name) for name in _COUNTED}
         waiting = outbox_facts(transaction).to_plain()

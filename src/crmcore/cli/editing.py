@@ -15,6 +15,7 @@ def edits(shell: Shell) -> None:
 
     Each cell that was refused is named with its place, field, code and reason.
     """
+    shell.me.ask("setting", "read")
     kept = shell.open().last_edits()
     if shell.json:
         lines = kept.text(shell.language).splitlines()[1:] if kept else []

@@ -32,7 +32,9 @@ _STATES = {
 def upgrade(shell: Shell, dry_run: bool, no_backup: bool) -> None:
     """Brings the store to the format of this program, after a backup beside it."""
     with progress_of(shell, "upgrading") as progress:
-        done = stores.upgrade(shell.store, dry_run=dry_run, backup=not no_backup, progress=progress)
+        done = stores.upgrade(
+            shell.store, dry_run=dry_run, backup=not no_backup, progress=progress, allowed=shell.allowed("update")
+        )
     if shell.json:
         plain = attrs.asdict(done, recurse=False)
         plain["steps"] = [step.text(shell.language) for step in done.steps]
@@ -82,7 +84,7 @@ def copy(shell: Shell, source: str, target: str) -> None:
     """Copies everything from the store SOURCE into the new store TARGET and proves that both hold the same."""
     origin, destination = store_url(source), store_url(target)
     with progress_of(shell, "copying") as progress:
-        done = stores.copy(origin, destination, progress=progress)
+        done = stores.copy(origin, destination, progress=progress, allowed=shell.allowed("read"))
     if shell.json:
         shell.write_json(done)
         return
@@ -100,7 +102,7 @@ def copy(shell: Shell, source: str, target: str) -> None:
 def backup(shell: Shell, target: str) -> None:
     """Writes the store to the new file FILE, complete and checked, while others go on using it."""
     with shell.writing(target):
-        stores.backup(shell.store, target)
+        stores.backup(shell.store, target, allowed=shell.allowed("read"))
     shell.tell_written(target)
 
 
@@ -109,6 +111,7 @@ def backup(shell: Shell, target: str) -> None:
 def check(shell: Shell) -> int:
     """Looks whether the store is whole: file, rows, what names what, what is owed. Writes nothing."""
     crm = shell.open()
+    shell.me.ask("setting", "read")
     with progress_of(shell, "checking") as progress:
         found = crm.check(progress)
     told = [finding.text(shell.language) for finding in found.findings]

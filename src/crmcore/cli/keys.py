@@ -65,6 +65,7 @@ def list_(shell: Shell) -> None:
 def encrypt(shell: Shell) -> None:
     """Encrypts the fields that the playbook names in a store in which they lie in plain; others may use it meanwhile."""
     shell.key_ring()
+    shell.me.ask("setting", "update")
     crm = shell.open()
     with shell.progress(shell.text("encrypting")) as progress:
         done = crm.encrypt((lambda _, rows: progress(rows, None)) if progress else None)
@@ -76,6 +77,7 @@ def encrypt(shell: Shell) -> None:
 def rekey(shell: Shell) -> int:
     """Gives everything that is encrypted the current key of --keys, while others use the store."""
     shell.key_ring()
+    shell.me.ask("setting", "update")
     crm = shell.open()
     with shell.progress(shell.text("rekeying")) as progress:
         done = crm.rekey((lambda _, rows: progress(rows, None)) if progress else None)

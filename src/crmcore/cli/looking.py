@@ -71,9 +71,10 @@ def _check_stage(shell: Shell, field: str, given: str | None) -> None:
 
 def _opportunities(shell: Shell, found: Sequence[Opportunity]) -> Table:
     """Opportunities behind what they are moved by: their number elsewhere, or their id."""
-    crm = shell.open()
+    me = shell.me
+    crm = me.crm
     ids = list(dict.fromkeys(one.customer_id for one in found if one.customer_id))
-    rows = crm.read(lambda transaction: transaction.get_many("customers", ids))
+    rows = me.read(lambda transaction: transaction.get_many("customers", ids))
     numbers = {id: CODECS[Customer].load(row).number for id, row in rows.items()}
     table = entity_table(crm.playbook, "opportunities", "opportunity", OPPORTUNITY_COLUMNS, found, crm.zone)
     columns = tuple(field_column(crm.playbook, key) for key in ("opportunity.reference", "customer.number"))

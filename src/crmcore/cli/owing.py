@@ -37,7 +37,7 @@ def remind(shell: Shell, since: date | None, until: date | None, enqueue: bool) 
         raise QueryError("a period does not end before it begins")
     start = day_start(max(since, FIRST_DAY), crm.zone)
     found = me.obligations.reminders(start, day_end(min(until, LAST_DAY), crm.zone) if until else None)
-    customers = crm.read(lambda transaction: customers_of(transaction, found))
+    customers = me.read(lambda transaction: customers_of(transaction, found))
     columns = (
         spoken("at", "instant"),
         spoken("reminder"),

@@ -64,11 +64,11 @@ def worksheet(shell: Shell, sample: str, output: str | None) -> None:
         shell.write_table(table)
 
 
-@quality.command("take-in")
+@quality.command("record")
 @click.argument("sample")
 @click.argument("file", type=click.Path())
 @with_global_options
-def take_in(shell: Shell, sample: str, file: str) -> None:
+def record(shell: Shell, sample: str, file: str) -> None:
     """Takes a filled-in worksheet in; of one with a fault nothing is taken."""
     taken = shell.me.quality.take_in(sample, file)
     if shell.json:

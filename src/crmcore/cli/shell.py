@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -22,13 +22,16 @@ from urllib.parse import quote
 import click
 
 import crmcore
+from crmcore.app import stores
 from crmcore.app.crm import CRM, Session
+from crmcore.app.permitting import ask_at
 from crmcore.cli.texts import text
 from crmcore.errors import PHRASES, CRMError, KeyMissing, Language, NotSupported, StorageError, StoreUnavailable
 from crmcore.metrics import Table
 from crmcore.playbooks import Playbook, load
 from crmcore.plugins import Plugins, find_backend, installed
 from crmcore.storage.codec import to_plain
+from crmcore.storage.contract import Store
 from crmcore.storage.keys import KeyRing
 from crmcore.storage.url import StoreURL
 
@@ -147,6 +150,9 @@ class Shell:
             if not create and not self.store_is_there():
                 # A typing error would otherwise make an empty store, in which nothing is found.
                 raise StoreUnavailable(self.text("no_store", store=self.store_shown), language=self.language)
+            if switch:
+                # Another playbook has other permissions.
+                stores.ask(self.store, self.allowed("update"))
             logging.getLogger("crmcore").addHandler(self._warnings)
             self._crm = crmcore.open(
                 self.store, self.wanted_playbook, plugins=self.plugins(), switch_playbook=switch, keys=self.keys
@@ -192,6 +198,10 @@ class Shell:
     def me(self) -> Session:
         """What the user can do in the store."""
         return self.open().acting_as(self.user)
+
+    def allowed(self, action: str) -> Callable[[Store], None]:
+        """What refuses where the user may not do that to a store as a whole; for a store that no session is open on."""
+        return partial(ask_at, actor=self.user, action=action, playbooks=Plugins(self.plugins()).playbook_texts())
 
     @property
     def playbook(self) -> Playbook:

@@ -53,6 +53,9 @@ class Customer(Record):
     collaborators: tuple[str, ...] = texts()
     """Users, with their department after a slash where it is known: ``hua/技术支持``."""
     registrar: str | None = optional_text()
+    confirmed_by: str | None = optional_text()
+    """The owner who went over what somebody else had entered 二次核对 (seed 004)."""
+    confirmed_at: datetime | None = optional_instant()
     first_contact_on: date | None = day()
     last_follow_up_at: datetime | None = optional_instant()
     decision_makers: tuple[str, ...] = texts()

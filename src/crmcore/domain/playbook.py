@@ -21,6 +21,7 @@ from crmcore.domain.policies import (
     CustomField,
     Duplicates,
     Label,
+    Permission,
     Privacy,
     Reminder,
     Retention,
@@ -148,6 +149,7 @@ class Playbook:
     :func:`crmcore.rules.calendar_reading.read_calendar`; where none is given, it is always open. ``scale_bands`` give the
     headcount from which a customer is of a scale.
     ``fields`` and ``choices`` are labels by dotted field; a field with choices that the domain doesn't fix suggests them.
+    ``permissions`` are by role; a role that isn't there may do nothing, and an administrator everything.
     """
 
     key: str
@@ -178,6 +180,7 @@ class Playbook:
     choices: Mapping[str, Mapping[str, Label]] = attrs.field(factory=FrozenMap, converter=frozen_map)
     tables: Mapping[str, Table] = attrs.field(factory=FrozenMap, converter=frozen_map)
     custom_fields: Mapping[str, CustomField] = attrs.field(factory=FrozenMap, converter=frozen_map)
+    permissions: tuple[Permission, ...] = ()
     privacy: Privacy = attrs.field(factory=Privacy)
 
     @cached_property

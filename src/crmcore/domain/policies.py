@@ -20,6 +20,10 @@ PauseTime = Literal["working_time", "wall_clock", "none"]
 Reopening = Literal["continue", "restart", "new_cycle"]
 #: Where a duration ends that exactly fills a window: at its close, or at the next opening.
 Boundary = Literal["close", "next_open"]
+#: Whose records an action may be done to: nobody's, one's own, those of one's department, everybody's.
+ScopeName = Literal["none", "own", "team", "all"]
+#: How much of a field one has: nothing, its outline, all of it, and the right to change it.
+LevelName = Literal["hidden", "masked", "read", "write"]
 
 
 def frozen_map(value: Mapping[str, Any] | None) -> FrozenMap:
@@ -360,6 +364,31 @@ class CustomField:
     key: str
     kind: Literal["text", "integer", "flag"]
     label: Label
+
+
+@attrs.frozen(kw_only=True)
+class FieldLevel:
+    """How much of a field a role has in records of one's ``own``, of one's ``team``, and of ``all`` others.
+
+    In TOML one word stands for all three, and ``team`` is what ``all`` is unless it is given.
+    """
+
+    own: LevelName
+    team: LevelName
+    all: LevelName
+
+
+@attrs.frozen(kw_only=True)
+class Permission:
+    """What a role (岗位) may do: ``actions`` by entity, each with the scope that it reaches; ``fields`` by entity and name.
+
+    The entity ``any`` stands for every business record, for each action that the entity doesn't name itself. An action that
+    isn't named is not allowed; a field that isn't named can be written wherever its record can.
+    """
+
+    key: str
+    actions: Mapping[str, Mapping[str, ScopeName]] = attrs.field(factory=FrozenMap, converter=frozen_map)
+    fields: Mapping[str, Mapping[str, FieldLevel]] = attrs.field(factory=FrozenMap, converter=frozen_map)
 
 
 @attrs.frozen(kw_only=True)

@@ -6,6 +6,8 @@ from crmcore.domain.entity import Record, entity
 from crmcore.domain.fields import flag, optional_text, text, texts
 
 ROLES = ("sales", "service", "marketing", "manager", "data_steward", "finance", "administrator")
+ADMINISTRATOR = "administrator"
+"""Who may do everything. From the first active one on, permissions are kept."""
 
 
 @entity(collection="users", unique=["name"])

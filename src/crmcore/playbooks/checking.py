@@ -20,6 +20,7 @@ from crmcore.domain.user import ROLES
 from crmcore.domain.values import fold
 from crmcore.errors import Invalid
 from crmcore.playbooks.graphs import graph_problems
+from crmcore.playbooks.roles import permission_problems
 from crmcore.playbooks.telling import (
     ambiguous,
     bad_keys,
@@ -52,6 +53,7 @@ _SHEETS = {"sheet.guide", *(f"sheet.{entity.collection}" for entity in ENTITIES)
 _SET_BY_ITSELF = {
     *(name for name in Record.kinds if name != "custom"),
     *("stage_since", "tier_reason", "tier_until", "cycle", "outcome"),
+    *("confirmed_by", "confirmed_at"),
     *("answered_at", "solved_at", "closed_at", "succeeded_on"),
 }
 #: Fields by which the program finds, numbers or moves records, and reasons, which events tell too: they stay in plain.
@@ -87,6 +89,7 @@ def problems(playbook: Playbook) -> tuple[str, ...]:
                 _required,
                 _words,
                 _tables,
+                permission_problems,
             )
             for problem in check(playbook)
         )

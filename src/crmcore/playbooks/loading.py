@@ -28,11 +28,13 @@ from cattrs.gen import make_dict_structure_fn
 
 from crmcore.domain.duration import Duration
 from crmcore.domain.playbook import Playbook
-from crmcore.domain.policies import Transition
+from crmcore.domain.policies import FieldLevel, LevelName, Transition
 from crmcore.errors import PlaybookError
 from crmcore.playbooks.checking import problems
 from crmcore.playbooks.telling import unknown
 
+#: What every playbook starts from: files that lie beside the bundled ones.
+_SHARED = ("labels", "permissions")
 BUNDLED = ("standard", "registration", "maintenance", "lifecycle", "marketing", "integration")
 
 
@@ -59,9 +61,10 @@ def load_or_check(playbook: str | Path | Playbook, extra: Mapping[str, Path | st
 
 
 def build(data: Mapping[str, Any], source: str) -> Playbook:
-    """A playbook from what its TOML file says, on top of the shared labels; ``source`` names it in errors."""
+    """A playbook from what its TOML file says, on top of the shared labels and permissions; ``source`` names it in errors."""
     try:
-        playbook = _CONVERTER.structure(_flattened(_merged(tomllib.loads(_resource("labels")), data)), Playbook)
+        shared = {name: value for part in _SHARED for name, value in tomllib.loads(_resource(part)).items()}
+        playbook = _CONVERTER.structure(_flattened(_merged(shared, data)), Playbook)
     except BaseValidationError as error:
         raise PlaybookError(source, _told(error, ())) from None
     if found := problems(playbook):
@@ -194,6 +197,19 @@ def _duration(value: Any, _: Any) -> Duration:
     return Duration.parse(value)
 
 
+def _level(value: Any, _: Any) -> FieldLevel:
+    """One word for every record, or one for each nearness."""
+    given: dict[str, Any] = {"own": value, "all": value} if type(value) is str else dict(_table(value))
+    given.setdefault("team", given.get("all"))
+    allowed = {attribute.name for attribute in attrs.fields(FieldLevel)}
+    if odd := sorted(given.keys() - allowed):
+        raise ValueError(unknown("key", odd[0], allowed))
+    for name in ("own", "all"):
+        if name not in given:
+            raise ValueError(f'must be one word, as "masked", or say {name}')
+    return FieldLevel(**{name: _one_of(word, LevelName) for name, word in given.items()})
+
+
 def _one_of(value: Any, kind: Any) -> Any:
     allowed = get_args(kind)
     if value not in allowed:
@@ -273,6 +289,7 @@ _CONVERTER.register_structure_hook_func(_origin(Mapping), _mapping)
 _CONVERTER.register_structure_hook_func(_origin(tuple), _tuple)
 _CONVERTER.register_structure_hook_func(_origin(Literal), _one_of)
 _CONVERTER.register_structure_hook(Duration, _duration)
+_CONVERTER.register_structure_hook(FieldLevel, _level)
 _CONVERTER.register_structure_hook(str, _exactly(str, "text"))
 _CONVERTER.register_structure_hook(int, _exactly(int, "a whole number"))
 _CONVERTER.register_structure_hook(bool, _exactly(bool, "true or false"))

@@ -26,7 +26,7 @@ def unknown(what: str, word: str, allowed: Iterable[str]) -> str:
     known = sorted(allowed)
     close = get_close_matches(word, known, n=1)
     meant = f"; did you mean {close[0]}?" if close else ""
-    listed = f" Allowed: {', '.join(known) or 'none'}." if len(known) <= 30 else ""
+    listed = f" Allowed: {', '.join(known) or 'none'}." if len(known) <= 40 else ""
     return f"there is no {what} {word!r}{meant or '.' * bool(listed)}{listed}"
 
 

@@ -2,10 +2,11 @@
 
 from crmcore.plugins.discovery import find_backend, open_store, schemes
 from crmcore.plugins.hookspecs import hookimpl
-from crmcore.plugins.manager import Installed, OfferedNotifiers, Plugins, installed
-from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
+from crmcore.plugins.manager import Installed, OfferedNotifiers, Plugins, installed, installed_normaliser
+from crmcore.plugins.records import AccessRequest, Context, PlaybookSource, ProposedChange
 
 __all__ = [
+    "AccessRequest",
     "Context",
     "Installed",
     "OfferedNotifiers",
@@ -15,6 +16,7 @@ __all__ = [
     "find_backend",
     "hookimpl",
     "installed",
+    "installed_normaliser",
     "open_store",
     "schemes",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 import pluggy
 
 from crmcore.notify.contract import Notifier
-from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
+from crmcore.plugins.records import AccessRequest, Context, PlaybookSource, ProposedChange
 from crmcore.rules.normalisation import Normaliser
 from crmcore.storage.keys import KeyRing
 
@@ -50,6 +50,13 @@ def crm_check(change: ProposedChange, context: Context) -> None:
     """Called for every record about to be stored, inside the transaction; not for what the library works out by itself
     (obligations, counters). Raise :class:`crmcore.errors.Veto` to
     refuse it: then nothing of the whole unit of work is kept. It can refuse, never allow what a rule refuses.
+    """
+
+
+@hookspec
+def crm_permit(request: AccessRequest) -> bool | None:
+    """Called where permissions are kept, for everything that the playbook's table allows. Return False to deny it: a record that may
+    not be read isn't there for the one who asks. It can deny, never allow what the table doesn't.
     """
 
 

@@ -15,7 +15,7 @@ from crmcore.errors import CRMError, PluginConflict, PluginError
 from crmcore.notify.contract import Notifier
 from crmcore.plugins import hookspecs
 from crmcore.plugins.discovery import PLUGINS, entry_points_of, load_entry_point
-from crmcore.plugins.records import Context, PlaybookSource, ProposedChange
+from crmcore.plugins.records import AccessRequest, Context, PlaybookSource, ProposedChange
 from crmcore.rules.normalisation import Normaliser, PlainNormaliser
 from crmcore.storage.keys import KeyRing
 
@@ -47,6 +47,12 @@ def installed() -> Installed:
     return Installed(tuple(plugins), tuple(faults))
 
 
+def installed_normaliser(key: str) -> Normaliser | None:
+    """The normaliser of that key which an installed package brings; None where none does."""
+    offered = (Plugins([plugin]).normaliser for plugin in installed().plugins)
+    return next((one for one in offered if one.key == key), None)
+
+
 class Plugins:
     """A pluggy manager of its own per CRM, so that two in one process don't meet."""
 
@@ -57,6 +63,7 @@ class Plugins:
             self._register(plugin)
         # Asked for once: pluggy spends six stage moves on a hook that nobody implements.
         self.checks = bool(self._manager.hook.crm_check.get_hookimpls())
+        self.permits = bool(self._manager.hook.crm_permit.get_hookimpls())
 
     def _register(self, plugin: Any) -> None:
         if isinstance(plugin, (str, bytes)) or plugin is None:
@@ -153,6 +160,10 @@ class Plugins:
     def check(self, change: ProposedChange, context: Context) -> None:
         """Lets every plugin refuse the change."""
         self._call("crm_check", change=change, context=context)
+
+    def permit(self, request: AccessRequest) -> bool:
+        """Whether no plugin denies it."""
+        return False not in self._call("crm_permit", request=request)
 
     def opened(self, crm: Any) -> None:
         """Tells every plugin that the CRM is open."""

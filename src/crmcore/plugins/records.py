@@ -30,6 +30,17 @@ class Context:
     get: Callable[[type[Entity], str], Entity | None]
 
 
+@attrs.frozen(kw_only=True)
+class AccessRequest:
+    """What somebody would do, and the table lets them: an action of :data:`crmcore.rules.permissions.ACTIONS` on one record as
+    it is kept, or as it would be for a new one; None for a whole entity."""
+
+    actor: str
+    action: str
+    entity: str
+    record: Entity | None
+
+
 @attrs.frozen
 class PlaybookSource:
     """A playbook of a plugin: its key and its TOML, as a path or as text."""

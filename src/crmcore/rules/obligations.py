@@ -207,6 +207,8 @@ class Case:
             owed.meet(max(held, owed.opened_at), follow_up_id)
         elif done == "cancelled":
             owed.close("superseded", at)
+        elif done == "assigned":
+            owed.owner = values.get("owner") or self.targets.customer.get("owner")
 
     def _begin_plan(self, plan_id: str, plan: _Plan, at: datetime, id: str) -> None:
         rulebook, values = self.rulebook, plan.values
