@@ -68,7 +68,7 @@ class CompanyName:
 
 @lru_cache(maxsize=4096)
 def localities(text: str) -> frozenset[str]:
-    """The names in a locality without what they are: 水城 and 于集 of 水城度假区于集镇. One character alone is no name: 鲁村."""
+    """The names in a locality without what they are: 水城 and 于集 of 水城度假区于集镇. One character alone is no name: 张村."""
     found: list[str] = []
     while text and (match := _LOCALITY.match(text) or _VILLAGE.match(text)):
         stem = LOCALITY_WORDS.sub("", match.group())

@@ -47,7 +47,7 @@ TRADE_SAME: Final = 1.5
 TRADE_STEP: Final = 2.5
 #: How much less it takes that one trade has words more than the other: 五金工具 and 五金.
 TRADE_LONGER: Final = 0.6
-#: How much more a trade says where the names have no core, or only a place for it: 菏泽齿轮厂, 污水处理厂.
+#: How much more a trade says where the names have no core, or only a place for it: 长沙齿轮厂, 污水处理厂.
 TRADE_ALONE: Final = 3.0
 #: The weight of a character by its place in a core (most cores have two to four), and of one in a trade.
 CORE_PLACES: Final = (1.0, 1.0, 0.9, 0.8, 0.35)
