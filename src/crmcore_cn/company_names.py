@@ -66,11 +66,13 @@ class CompanyName:
         return "".join(region.text for region in self.regions) + self.locality + self.core + self.trade
 
 
+@lru_cache(maxsize=4096)
 def localities(text: str) -> frozenset[str]:
-    """The names in a locality without what they are: 水城 and 于集 of 水城度假区于集镇."""
+    """The names in a locality without what they are: 水城 and 于集 of 水城度假区于集镇. One character alone is no name: 张村."""
     found: list[str] = []
     while text and (match := _LOCALITY.match(text) or _VILLAGE.match(text)):
-        found.append(LOCALITY_WORDS.sub("", match.group()))
+        stem = LOCALITY_WORDS.sub("", match.group())
+        found.append(match.group() if len(stem) == 1 else stem)
         text = text[match.end() :]
     return frozenset(filter(None, (*found, text)))
 
@@ -110,7 +112,7 @@ def parse(name: str) -> CompanyName:
     if not core:
         core, trade = _first_word(trade)
         first = attrs.evolve(rest, core=core, trade=trade, descriptive=True)
-    if branch and (own := _name_of_its_own(branch)):
+    if branch and (own := _name_of_its_own(branch, regions)):
         return attrs.evolve(first, alternative=attrs.evolve(own, original=name, text=text))
     if not regions or regions[-1].definite:
         return first
@@ -176,12 +178,15 @@ def _without_branch(text: str) -> tuple[str, str, str]:
     return text, "", ""
 
 
-def _name_of_its_own(branch: str) -> CompanyName | None:
-    """A branch that is called by a place, a core and a form as a company is: 西湖区瑞恒食品厂."""
-    if branch.endswith(("分公司", "支公司")) or not region_at(branch, 0):
+def _name_of_its_own(branch: str, regions: tuple[Region, ...]) -> CompanyName | None:
+    """A branch that is called as a firm is, by a place, a core and a form: 西湖区瑞恒食品厂, or 黄花镇食品厂 in the company's county."""
+    if branch.endswith(("分公司", "支公司")):
         return None
-    own = parse(branch)
-    return attrs.evolve(own, alternative=None) if own.form and len(own.core) > 1 else None
+    if region_at(branch, 0):
+        own = parse(branch)
+        return attrs.evolve(own, alternative=None) if own.form and len(own.core) > 1 else None
+    own = parse("".join(region.text for region in regions) + branch)
+    return attrs.evolve(own, alternative=None) if own.form and own.locality else None
 
 
 def _without_form(text: str) -> tuple[str, str]:

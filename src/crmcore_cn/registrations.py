@@ -29,7 +29,7 @@ _PLACE_WEIGHTS: tuple[int, ...] = (*(pow(3, place, 31) for place in range(17)), 
 
 def read_registration(text: str) -> Normalised:
     """A code of 18 characters, or an older one: 15 digits of a business licence, 9 characters of an organisation."""
-    plain = _MARKS.sub("", _LABEL.sub("", without_blanks(text).upper()))
+    plain = without_blanks(_MARKS.sub("", _LABEL.sub("", without_blanks(text).upper())))
     if len(plain) == 18:
         return _social_credit_code(text, plain)
     if len(plain) == 15 and plain.isascii() and plain.isdigit():

@@ -5,14 +5,15 @@ character much. Trades weigh less, the rarer words more; places only where they 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, Literal
 
 import attrs
 
 from crmcore_cn.alignment import Edit, Weighted, edits, ordinals
-from crmcore_cn.company_names import LOCALITY_WORDS, CompanyName, localities, parse
+from crmcore_cn.company_names import CompanyName, localities, parse
+from crmcore_cn.name_readings import is_place, readings, with_locality_of, with_trades_cut
 from crmcore_cn.name_reasons import Reason
 from crmcore_cn.regions import region_at, within
 
@@ -32,8 +33,6 @@ CORE_SAME: Final = 5.0
 #: What each full share of a core that differs takes, up to a half of it and beyond.
 CORE_STEP: Final = 16.0
 CORE_REST: Final = 7.0
-#: How much less a core says that is only a place or a trade, or that was cut from a longer one.
-DESCRIPTIVE: Final = 0.4
 #: What a core at least says whose characters stand in the other name in their order.
 ABBREVIATED: Final = -1.5
 #: How much less it counts that a core stands before the same core: a town, a group.
@@ -42,9 +41,14 @@ PREFIXED: Final = 0.8
 FORM_RARE: Final = 1.0
 #: Where one name has a core and the other none.
 CORE_MISSING: Final = -3.5
+#: How much less a core says that was cut from a longer one.
 CUT: Final = 0.6
 TRADE_SAME: Final = 1.5
 TRADE_STEP: Final = 2.5
+#: How much less it takes that one trade has words more than the other: 五金工具 and 五金.
+TRADE_LONGER: Final = 0.6
+#: How much more a trade says where the names have no core, or only a place for it: 长沙齿轮厂, 污水处理厂.
+TRADE_ALONE: Final = 3.0
 #: The weight of a character by its place in a core (most cores have two to four), and of one in a trade.
 CORE_PLACES: Final = (1.0, 1.0, 0.9, 0.8, 0.35)
 TRADE_WEIGHT: Final = 0.3
@@ -110,41 +114,16 @@ def compared(first: CompanyName, second: CompanyName, weights: Weights, above: f
     if second.text < first.text:
         first, second = second, first
     best: Resemblance | None = None
-    for left, right in _readings(first, second):
+    for left, right in readings(first, second):
         found = _compared(left, right, weights, above)
         if found is not None and (best is None or found.score > best.score):
             best, above = found, max(above, found.score)
     return best
 
 
-def _readings(first: CompanyName, second: CompanyName) -> Iterator[tuple[CompanyName, CompanyName]]:
-    """Each way to read the two. A place may be part of a core only where the other name has it, and not as a place."""
-    yield first, second
-    one, other = first.alternative, second.alternative
-    moved = _moved(first) if one else frozenset()
-    turned = _moved(second) if other else frozenset()
-    if one and not moved & _stems(second) and all(stem in second.text for stem in moved):
-        yield one, second
-    if other and not turned & _stems(first) and all(stem in first.text for stem in turned):
-        yield first, other
-    if one and other and not moved & turned and all(stem in second.text for stem in moved):
-        yield one, other
-
-
-def _stems(name: CompanyName) -> frozenset[str]:
-    return frozenset(region.stem for region in name.regions)
-
-
-def _moved(name: CompanyName) -> frozenset[str]:
-    """The places that only one way of reading a name has."""
-    if name.alternative is None or name.alternative.branch != name.branch:
-        return frozenset()
-    return _stems(name) ^ _stems(name.alternative)
-
-
 def _compared(first: CompanyName, second: CompanyName, weights: Weights, above: float) -> Resemblance | None:
-    first, second = _with_locality_of(first, second), _with_locality_of(second, first)
-    first, second, cut = _with_trades_cut(first, second)
+    first, second = with_locality_of(first, second), with_locality_of(second, first)
+    first, second, cut = with_trades_cut(first, second)
     around = [
         *_regions(first, second),
         *_localities(first.locality, second.locality),
@@ -183,7 +162,7 @@ def grams(text: str) -> frozenset[str]:
 
 def _bodies(one: CompanyName, other: CompanyName, weights: Weights, *, cut: bool) -> list[Reason]:
     """Reasons from core and trade, and whether a number or direction contradicts."""
-    if (one.descriptive or other.descriptive) and not (_is_place(one.core) or _is_place(other.core)):
+    if (one.descriptive or other.descriptive) and not (is_place(one.core) or is_place(other.core)):
         return _without_core(one, other, weights)
     first, second = weighted(one, weights), weighted(other, weights)
     found = edits(first, second)
@@ -193,12 +172,13 @@ def _bodies(one: CompanyName, other: CompanyName, weights: Weights, *, cut: bool
     trade_weight = max(sum(first.weights[first.core :]), sum(second.weights[second.core :]))
     core_share = min(1.0, sum(edit.cost for edit in core) / core_weight)
     trade_share = min(1.0, sum(edit.cost for edit in trade) / trade_weight) if trade_weight else 0.0
+    if all(edit.kind == "left_out" for edit in trade):
+        trade_share *= TRADE_LONGER
     shorter, longer = sorted((one.core, other.core), key=len)
     if len(shorter) > 1 and longer.endswith(shorter):
         core_share *= PREFIXED
-    agreed = CORE_SAME * _rarity(one, other, weights)
-    if one.descriptive or other.descriptive:
-        agreed *= DESCRIPTIVE
+    # A place or a trade instead of a core says nothing that places and trades don't say already.
+    agreed = 0.0 if one.descriptive or other.descriptive else CORE_SAME * _rarity(one, other, weights)
     if cut:
         agreed *= CUT
     key = _core_key(core)
@@ -207,7 +187,8 @@ def _bodies(one: CompanyName, other: CompanyName, weights: Weights, *, cut: bool
         key, weight = "core_abbreviated", ABBREVIATED
     reasons = [Reason(key, weight)]
     if one.trade and other.trade:
-        reasons.append(_trade(trade_share))
+        alone = one.descriptive and other.descriptive
+        reasons.append(_trade(trade_share, TRADE_ALONE if alone else 1.0))
     if any(edit.kind == "series" for edit in found) or _ordinals_differ(one, other):
         reasons.append(Reason("series_differs"))
     return reasons
@@ -223,7 +204,7 @@ def _without_core(one: CompanyName, other: CompanyName, weights: Weights) -> lis
     share = min(
         1.0, sum(edit.cost for edit in edits(first, second)) / max(sum(first.weights), sum(second.weights), 1e-9)
     )
-    reasons = [Reason("core_missing", 0.0 if both else CORE_MISSING), _trade(share)]
+    reasons = [Reason("core_missing", 0.0 if both else CORE_MISSING), _trade(share, TRADE_ALONE if both else 1.0)]
     return [*reasons, Reason("series_differs")] if _ordinals_differ(one, other) else reasons
 
 
@@ -233,15 +214,9 @@ def _abbreviates(core: str, body: str) -> bool:
     return len(core) > 1 and all(character in rest for character in core)
 
 
-def _trade(share: float) -> Reason:
+def _trade(share: float, factor: float) -> Reason:
     key = "trade_same" if not share else "trade_close" if share < 0.5 else "trade_differs"
-    return Reason(key, TRADE_SAME - TRADE_STEP * share)
-
-
-@lru_cache(maxsize=8192)
-def _is_place(text: str) -> bool:
-    place = region_at(text, 0)
-    return place is not None and len(place.text) == len(text)
+    return Reason(key, factor * (TRADE_SAME - TRADE_STEP * share))
 
 
 def _rarity(one: CompanyName, other: CompanyName, weights: Weights) -> float:
@@ -275,33 +250,6 @@ def _core_key(core: list[Edit]) -> str:
         if kind in kinds:
             return key
     return "core_same"
-
-
-def _with_locality_of(name: CompanyName, other: CompanyName) -> CompanyName:
-    """A name whose core starts with the other's town, read as having that town: 鲁权屯嘉功 beside 鲁权屯镇嘉功."""
-    town = LOCALITY_WORDS.sub("", other.locality)
-    if not town or name.locality or not name.core.startswith(town) or len(name.core) - len(town) < 2:
-        return name
-    return attrs.evolve(name, locality=town, core=name.core[len(town) :])
-
-
-def _with_trades_cut(one: CompanyName, other: CompanyName) -> tuple[CompanyName, CompanyName, bool]:
-    """Two names whose cores start alike, without the unknown trades that their cores go on with.
-
-    瑞恒|钎具 and 瑞恒|钻具, where no trade is known; 瑞恒|餐具消毒 beside 瑞恒, where three or more characters follow.
-    """
-    shorter, longer = sorted((one.core, other.core), key=len)
-    cut = 0
-    if len(shorter) > 1 and longer.startswith(shorter) and len(longer) - len(shorter) > 2:
-        cut = len(shorter)
-    elif not one.trade and not other.trade and len(shorter) > 3 and shorter[:2] == longer[:2]:
-        cut = 2
-    if not cut or _is_place(longer[:cut]):
-        return one, other, False
-    first, second = (
-        attrs.evolve(name, core=name.core[:cut], trade=name.core[cut:] + name.trade) for name in (one, other)
-    )
-    return first, second, True
 
 
 def _regions(one: CompanyName, other: CompanyName) -> list[Reason]:

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import crmcore
@@ -45,6 +45,8 @@ def wide(text: str) -> str:
 
 @pytest.mark.parametrize("form", FORMS)
 @given(text=WRITTEN)
+@example("A´")
+@example("李·´")
 def test_any_text_is_read_and_what_is_shown_has_its_key(form: str, text: str) -> None:
     made = getattr(CHINESE, form)(text)
     assert made.original == text

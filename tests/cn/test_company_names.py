@@ -5,7 +5,7 @@ from company_samples import FORMS, PLACES, TOWNS, TRADES, company_names, cores
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmcore_cn.company_names import normalise, parse
+from crmcore_cn.company_names import localities, normalise, parse
 
 
 @given(
@@ -61,3 +61,16 @@ def test_a_place_that_may_be_the_core_is_read_both_ways() -> None:
     assert name.core == "长安"
     assert name.alternative is not None
     assert name.alternative.regions
+
+
+def test_a_works_of_a_company_is_read_as_a_firm_in_the_company_s_county_too() -> None:
+    name = parse("长沙县鑫源化工有限公司黄花镇食品厂")
+    assert (name.core, name.branch) == ("鑫源", "黄花镇食品厂")
+    assert name.alternative is not None
+    assert [region.text for region in name.alternative.regions] == ["长沙县"]
+    assert (name.alternative.locality, name.alternative.form, name.alternative.branch) == ("黄花镇", "厂", "")
+
+
+def test_a_town_s_name_keeps_its_village_where_one_character_would_be_left() -> None:
+    assert localities("张村") == localities("张村镇") == {"张村"}
+    assert localities("黄花镇") == {"黄花"}

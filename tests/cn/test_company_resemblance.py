@@ -95,3 +95,23 @@ def test_what_people_mistype_or_leave_out_is_forgiven(one: str, other: str, reas
 def test_one_core_in_two_provinces_is_not_one_company() -> None:
     assert compare("浙江鑫源食品有限公司", "湖南鑫源食品有限公司").verdict != "same"
     assert "region_differs" in keys("浙江鑫源食品有限公司", "湖南鑫源食品有限公司")
+
+
+def weight(one: str, other: str, *keys: str) -> float:
+    return sum(reason.weight for reason in compare(one, other).reasons if reason.key in keys)
+
+
+def test_a_trade_with_words_more_is_nearer_than_another_trade() -> None:
+    trades = ("trade_close", "trade_differs")
+    longer = weight("济南鑫源五金厂", "济南鑫源五金机械配件厂", *trades)
+    other = weight("济南鑫源五金厂", "济南鑫源食品厂", *trades)
+    assert longer > 0 > other
+
+
+def test_a_place_written_without_its_head_is_still_the_place_where_nothing_but_a_trade_follows() -> None:
+    assert compare("济南污水处理厂", "济南市污水处理厂").verdict == "same"
+    assert "region_level" in keys("长沙污水处理厂", "长沙市污水处理厂")
+
+
+def test_a_name_without_a_core_is_told_by_its_trade() -> None:
+    assert compare("湖南长沙齿轮厂", "湖南长沙发电厂").verdict == "different"

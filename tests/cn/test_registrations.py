@@ -122,3 +122,8 @@ def test_every_code_of_a_public_register_is_right(shared_data: Path) -> None:
                 found |= {row[key] for key in ("uscc", "uscc_a", "uscc_b") if row.get(key) not in (None, "", "-")}
     assert len(found) > 4000
     assert [code for code in found if read_registration(code).key != code] == []
+
+
+def test_marks_that_meet_when_others_are_left_out_come_in_one_order() -> None:
+    made = read_registration("\ufdfa\u1175\u036e·\u0331")
+    assert read_registration(made.shown).shown == made.shown
