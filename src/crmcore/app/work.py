@@ -26,7 +26,7 @@ from crmcore.domain.values import NO_CUSTOM
 from crmcore.errors import Conflict, Invalid, Issue, NotFound
 from crmcore.plugins import Context, Plugins, ProposedChange
 from crmcore.rules.audit import Keys, chain_of, chained
-from crmcore.rules.normalisation import Normaliser
+from crmcore.rules.normalisation import Normaliser, reads_phone
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.stages import Move
 from crmcore.rules.validation import meant
@@ -146,6 +146,10 @@ class Work:
     def normaliser(self) -> Normaliser:
         """The forms by which texts are compared."""
         return self._plugins.normaliser
+
+    def reads_phone(self, text: str) -> bool:
+        """Whether a text is a telephone number, as far as the normaliser knows."""
+        return reads_phone(self.normaliser, text)
 
     # Reading
 
