@@ -103,7 +103,7 @@ def read_phone(text: str, area: str | None = None) -> Normalised:
     pieces = list(_pieces(text))
     if len(pieces) > 1:
         return _several(text, [one for one in read_phones(text, area) if one.key])
-    return _read_one(text, area)
+    return attrs.evolve(_read_one(pieces[0], area), original=text) if pieces else _unread(text, "bad_phone")
 
 
 def _read_one(text: str, area: str | None) -> Normalised:

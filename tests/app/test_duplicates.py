@@ -184,3 +184,27 @@ def test_the_forms_of_a_country_say_which_names_resemble(open_crm: Callable[...,
     assert "北方" not in found[0].explain("zh-CN")
     me.customers.update(number, name="西部能源集团有限公司")
     assert me.customers.similar(name="天津市北方机诫有限公司") == []
+
+
+@pytest.mark.parametrize(
+    ("table", "head", "row"),
+    [
+        ("opportunities", "客户名称,机会名称,机会编号,销售阶段", "{},机会,OP1,"),
+        ("follow_ups", "客户名称,跟进时间,跟进内容", "{},2020-01-05,聊了"),
+        ("follow_up_plans", "客户名称,下次跟进时间,核心目标", "{},2030-01-05,再聊"),
+    ],
+)
+def test_rows_that_name_an_absorbed_customer_go_to_the_survivor(
+    me: crmcore.Session, tmp_path, table: str, head: str, row: str
+) -> None:
+    kept, absorbed = (me.customers.register(name=name, industry="x") for name in ("示例甲", "示例乙有限公司"))
+    me.customers.merge(kept, absorbed)
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{head}\n{row.format(absorbed.name)}\n", "utf-8")
+    done = me.imports.plan(path, table=table).apply()
+    assert (done.created, done.rejected) == (1, 0), done.issues
+    use_cases = {"opportunities": me.opportunities, "follow_ups": me.follow_ups, "follow_up_plans": me.plans}
+    found = use_cases[table].find(customer=kept) if table == "opportunities" else use_cases[table].of(kept)
+    assert [one.customer_id for one in found] == [kept.id]
+    path.write_text(f"{head}\n{row.format('从没来过有限公司')}\n", "utf-8")
+    assert me.imports.plan(path, table=table).apply().rejected == 1

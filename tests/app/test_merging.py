@@ -196,7 +196,7 @@ def test_what_can_not_be_merged_says_why_and_changes_nothing(me: crmcore.Session
         (one, one, {}, MergeRefused),
         (one, third.number, {}, MergeRefused),
         (other, third.number, {}, MergeRefused),
-        (one, third, {}, NotFound),
+        (one, third, {}, MergeRefused),
         (one, "nobody", {}, NotFound),
         (one, other, {}, MergeRefused),
         (one, other, {"uscc": "keep", "number": "absorb"}, Invalid),
@@ -233,3 +233,22 @@ def test_the_name_of_an_absorbed_customer_is_not_registered_again(me: crmcore.Se
     me.customers.unmerge(other.number)
     with pytest.raises(DuplicateCustomer, match=other.number):
         me.customers.register(name="示例乙", industry="x")
+
+
+def test_a_record_from_before_a_merge_stands_for_the_survivor(me: crmcore.Session) -> None:
+    kept, absorbed = (me.customers.register(name=name, industry="x") for name in ("留下来的", "并进去的"))
+    me.customers.merge(kept, absorbed)
+    me.follow_ups.log(absorbed, summary="聊了")
+    me.customers.update(absorbed, remarks="一")
+    me.customers.assign(absorbed, "wang")
+    opened = me.opportunities.open(name="机会", customer=absorbed)
+    me.orders.sign(absorbed, number="O-1")
+    me.tickets.open(absorbed, subject="坏了")
+    assert opened.customer_id == kept.id
+    now = me.customers.get(kept.number)
+    assert (now.remarks, now.owner) == ("一", "wang")
+    assert [one.customer_id for one in me.follow_ups.of(absorbed)] == [kept.id]
+    other = me.customers.register(name="另一家", industry="x")
+    for pair in ((other, absorbed), (absorbed, other), (kept, absorbed)):
+        with pytest.raises(MergeRefused, match="absorbed by"):
+            me.customers.merge(*pair)

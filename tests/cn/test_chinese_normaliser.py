@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import crmcore
-from crmcore.errors import ISSUES, MissingExtra
+from crmcore.domain import MatchKey
+from crmcore.errors import ISSUES, Invalid, MissingExtra
 from crmcore.plugins import Plugins
 from crmcore.rules.normalisation import PlainNormaliser
 from crmcore_cn import libraries
@@ -227,3 +228,26 @@ def test_the_longest_text_is_read_in_no_time(form: str, unit: str) -> None:
     getattr(CHINESE, form)(text)
     CHINESE.is_company(text)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("text", ["13800138000 微信同号", "电话：13800138000", "13800138000；"])
+def test_a_telephone_that_is_read_is_taken_in(tmp_path, text: str) -> None:
+    key = "+8613800138000"
+    read = ChineseNormaliser().phone(text)
+    assert (read.key, read.findings, read.original) == (key, (), text)
+    path = tmp_path / "customers.csv"
+    path.write_text(f"客户名称,联系电话\n示例乙公司,{text}\n", "utf-8")
+    with crmcore.open("memory:", "marketing", plugins=[ChinesePlugin()]) as crm:
+        me = crm.acting_as("hua")
+        one = me.customers.register(name="示例甲公司", contacts=[{"name": "王", "phone": text}])
+        me.contacts.add(one, name="李", phone=text)
+        assert me.imports.plan(path).apply().rejected == 0
+        assert me.customers.count() == 2
+        keys = me.customers.listed(MatchKey)
+        assert [one.value for one in keys if one.kind == "phone"] == [key] * 3
+
+
+@pytest.mark.parametrize("text", ["13800138000 微信同号", "电话：13800138000"])
+def test_without_a_normaliser_words_are_no_telephone(text: str) -> None:
+    with crmcore.open("memory:", "marketing") as crm, pytest.raises(Invalid):
+        crm.acting_as("hua").customers.register(name="示例甲公司", contacts=[{"name": "王", "phone": text}])

@@ -37,7 +37,7 @@ class Contacts(UseCases):
         def decide(work: Work) -> Contact:
             current = work.current(Customer, customer)
             given = contact_values(values)
-            issues = check_contact(given)
+            issues = check_contact(given, work.reads_phone)
             if issues:
                 raise Invalid(issues)
             refuse_fixed("contact", given, _FIXED)
@@ -50,7 +50,7 @@ class Contacts(UseCases):
 
         def decide(work: Work) -> Contact:
             given = contact_values(changes)
-            issues = check_contact({"name": "-", **given})
+            issues = check_contact({"name": "-", **given}, work.reads_phone)
             if issues:
                 raise Invalid(issues)
             refuse_fixed("contact", given, _FIXED)

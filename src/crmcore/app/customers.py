@@ -64,7 +64,7 @@ def register_customer(
     given["owner"] = or_default(given.get("owner"), work.actor)
     given["registrar"] = or_default(given.get("registrar"), work.actor)
     people = [contact_values(contact) for contact in contacts]
-    issues = [issue for issue in check_customer(given, people, playbook) if issue.level == "error"]
+    issues = [issue for issue in check_customer(given, people, playbook, work.reads_phone) if issue.level == "error"]
     issues += future_issues(work, "customer.last_follow_up_at", given.get("last_follow_up_at"))
     if not imported:
         issues += reason_issues(playbook.lifecycle, "customer", given["stage"], given.get("lost_reason"))

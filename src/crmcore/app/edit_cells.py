@@ -50,7 +50,7 @@ class CellReader:
 
     def __init__(self, crm: Engine, work: Work) -> None:
         self._playbook, self._work = crm.playbook, work
-        self._options = CellOptions(zone=crm.zone, currency=crm.playbook.currency)
+        self._options = CellOptions(zone=crm.zone, currency=crm.playbook.currency, reads_phone=work.reads_phone)
 
     def value(self, cls: type[Entity], cell: CellEdit, record: Entity | None = None) -> Any:
         """What the cell says, as the field keeps it, of money the part; raises :class:`Unclean`."""

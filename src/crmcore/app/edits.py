@@ -288,7 +288,7 @@ class _Taking:
         people = [self._filled(index, other, SHEETS["contacts"]) for index, other in enumerate(others, 1)]
         for index, person in enumerate(people, 1):
             person.pop("customer_id", None)
-            self.found[index] += check_contact(person)
+            self.found[index] += check_contact(person, self.work.reads_phone)
         if any(self.found):
             return None
         if people:

@@ -12,6 +12,7 @@ from crmcore.app.customers import FIXED as CUSTOMER_FIXED
 from crmcore.app.customers import register_customer, update_customer
 from crmcore.app.engine import Engine
 from crmcore.app.follow_ups import add_plan, log_follow_up
+from crmcore.app.match_keys import LONGEST
 from crmcore.app.opportunities import FIXED as OPPORTUNITY_FIXED
 from crmcore.app.opportunities import open_opportunity, update_opportunity
 from crmcore.app.work import Work
@@ -24,6 +25,7 @@ from crmcore.domain import (
     FollowUpPlan,
     ImportedRow,
     ImportRun,
+    MatchKey,
     Opportunity,
     Record,
     Referral,
@@ -79,7 +81,7 @@ class Taking:
         return {row.id: row for row in found if row is not None}
 
     def _customers(self, batch: Iterable[Draft]) -> dict[str, list[Customer]]:
-        """The customers that the batch names, by number and by folded name."""
+        """The customers that the batch names, by number and by folded name; those that were absorbed, by the survivor."""
         numbers = {draft.references[key] for draft in batch for key in _NUMBERS if key in draft.references}
         numbers |= {number for draft in batch if (number := draft.values.get("customer", {}).get("number"))}
         names = {fold(draft.references[key]) for draft in batch for key in _NAMES if key in draft.references}
@@ -95,7 +97,17 @@ class Taking:
                 # What is kept back isn't guessed by naming it either.
                 if self.work.readable(customer, "name"):
                     found.setdefault(fold(customer.name), []).append(customer)
+            for name in names - found.keys():
+                found[name] = self._absorbers(name)
         return found
+
+    def _absorbers(self, name: str) -> list[Customer]:
+        """The customers that absorbed one of that name."""
+        key = self.work.normaliser.company_name(name).key
+        keys = self.work.find(MatchKey, And(Eq("kind", "name"), Eq("value", key[:LONGEST]))) if key else ()
+        ids = dict.fromkeys(key.customer_id for key in keys if key.subject_id != key.customer_id)
+        survivors = (self.work.get(Customer, id) for id in ids)
+        return [one for one in survivors if one and self.work.sees(one) and self.work.readable(one, "name")]
 
     def _opportunities(self, batch: Iterable[Draft]) -> dict[str, str]:
         """The ids of the opportunities on file that the batch refers to, by reference; our own exports refer by id."""

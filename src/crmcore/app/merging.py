@@ -209,10 +209,11 @@ def point_keys(work: Work, absorbed_ids: list[str], customer_id: str) -> None:
 
 
 def _present(work: Work, wanted: Customer | str) -> Customer:
-    """A customer that is on the lists. Raises :class:`MergeRefused` for the number of one that is absorbed."""
+    """A customer that is on the lists. Raises :class:`MergeRefused` for one that is absorbed."""
     found = work.current(Customer, wanted)
-    if isinstance(wanted, str) and wanted not in (found.number, found.id):
-        raise MergeRefused.phrased("{number} was absorbed by {into} already", number=wanted, into=found.number)
+    named = (wanted,) if isinstance(wanted, str) else (wanted.id, wanted.number)
+    if found.id not in named and found.number not in named:
+        raise MergeRefused.phrased("{number} was absorbed by {into} already", number=named[-1], into=found.number)
     return found
 
 

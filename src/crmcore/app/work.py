@@ -26,7 +26,7 @@ from crmcore.domain.values import NO_CUSTOM
 from crmcore.errors import Conflict, Invalid, Issue, NotFound
 from crmcore.plugins import Context, Plugins, ProposedChange
 from crmcore.rules.audit import Keys, chain_of, chained
-from crmcore.rules.normalisation import Normaliser
+from crmcore.rules.normalisation import Normaliser, reads_phone
 from crmcore.rules.rulebook import Rulebook
 from crmcore.rules.stages import Move
 from crmcore.rules.validation import meant
@@ -147,6 +147,10 @@ class Work:
         """The forms by which texts are compared."""
         return self._plugins.normaliser
 
+    def reads_phone(self, text: str) -> bool:
+        """Whether a text is a telephone number, as far as the normaliser knows."""
+        return reads_phone(self.normaliser, text)
+
     # Reading
 
     def get(self, cls: type[E], id: str) -> E | None:
@@ -175,12 +179,15 @@ class Work:
 
         ``decided_on`` names the fields that the change rests on. Raises :class:`NotFound`, and :class:`Conflict` when an
         entity was handed in and one of these fields has changed since it was read: nobody's change is written over
-        unseen, and changes that don't touch each other don't get in each other's way. ``name`` is the field by which a text
-        can name one, too, as the message for something else says.
+        unseen, and changes that don't touch each other don't get in each other's way. A customer that was absorbed stands
+        for the one that absorbed it, with which nothing is compared: that is another record. ``name`` is the field by which
+        a text can name one, too, as the message for something else says.
         """
-        if isinstance(wanted, str) and cls is Customer:
+        if cls is Customer and (
+            isinstance(wanted, str) or (isinstance(wanted, cls) and self.get(cls, wanted.id) is None)
+        ):
             self.flush()
-            named = find_customer(self.transaction, wanted)
+            named = find_customer(self.transaction, cast(Customer | str, wanted))
             found = self.get(cls, named.id) if named else None
         elif isinstance(wanted, str):
             found = self.get(cls, wanted)

@@ -38,7 +38,8 @@ class MatchRules:
     """How two records are compared, and when they are the same.
 
     ``together`` are fields whose values are too common alone, and by which candidates are sought together. ``swapped`` are
-    pairs of fields that people write into each other's place; both have the same comparer.
+    pairs of fields that people write into each other's place; both have the same comparer. Of the fields ``of_one_person``
+    that agree, only the one that weighs most counts: a person brings their name and telephone along to every customer.
 
     A value that more than ``block_limit`` records have is not sought by. Two records are compared when so much as they
     share is to be expected in at most ``chance_limit`` records. A pair is ``same`` from that probability on, ``suspect``
@@ -48,6 +49,7 @@ class MatchRules:
     fields: tuple[FieldRule, ...]
     together: tuple[tuple[str, ...], ...] = ()
     swapped: tuple[tuple[str, str], ...] = ()
+    of_one_person: tuple[str, ...] = ()
     same: float = 0.8
     suspect: float = 0.01
     block_limit: int = 50
@@ -63,7 +65,7 @@ class MatchRules:
             raise ValueError("a suspicion begins above 0 and not above the decision, and that below 1")
         if self.block_limit < 2 or self.chance_limit < 1:
             raise ValueError("a block holds two records at least, and chance finds one at least")
-        groups = (*self.together, *self.swapped, *(rule.without for rule in self.fields))
+        groups = (*self.together, *self.swapped, self.of_one_person, *(rule.without for rule in self.fields))
         if unknown := {name for group in groups for name in group} - set(names):
             raise ValueError(f"named, but not compared: {', '.join(sorted(unknown))}")
 
@@ -109,4 +111,5 @@ ORGANISATIONS = MatchRules(
         FieldRule(field="industry", comparer="words", seek=False),
     ),
     together=(("name", "city"), ("contact", "city")),
+    of_one_person=("contact", "phone", "email", "wechat"),
 )

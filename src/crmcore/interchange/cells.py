@@ -110,8 +110,8 @@ class CellOptions:
 
     ``date_order``: see :func:`crmcore.interchange.dates.infer_date_order`; ``from_1904``: see ``Sheet``. ``zone`` is the zone of date-times, which a
     sheet never states; without it a naive one is refused. ``unit`` multiplies an amount that names no scale of its own
-    (a column in 万元: 10,000). ``labels`` are a choice's labels and their values. ``blanks`` are read as nothing, whatever
-    their case and width.
+    (a column in 万元: 10,000). ``labels`` are a choice's labels and their values. ``reads_phone`` tells of further texts
+    that they are telephone numbers. ``blanks`` are read as nothing, whatever their case and width.
     """
 
     date_order: DateOrder | None = None
@@ -120,6 +120,7 @@ class CellOptions:
     currency: str = "CNY"
     unit: Decimal = Decimal(1)
     labels: Mapping[str, str] = attrs.field(factory=dict)
+    reads_phone: Callable[[str], bool] | None = attrs.field(default=None, eq=False)
     blanks: frozenset[str] = attrs.field(factory=frozenset[str], converter=_folded)
     _choices: Mapping[str, str] = attrs.field(
         init=False, repr=False, eq=False, default=attrs.Factory(lambda self: _by_label(self.labels), takes_self=True)
@@ -306,7 +307,8 @@ def _phones(cell: Cell, options: CellOptions) -> tuple[str, ...]:
             chunks = piece.split()
             numbers += chunks if all(_digits(chunk) >= 7 for chunk in chunks) else [" ".join(chunks)]
     for number in numbers:
-        if len(number) > _LONGEST_PHONE or not _PHONE.fullmatch(number) or not 5 <= _digits(number) <= 20:
+        plain = _PHONE.fullmatch(number) and 5 <= _digits(number) <= 20
+        if len(number) > _LONGEST_PHONE or not (plain or (options.reads_phone and options.reads_phone(number))):
             raise Unclean("bad_phone")
     return tuple(dict.fromkeys(numbers))
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -32,7 +33,7 @@ from crmcore.interchange.histories import Conversation, read_history
 from crmcore.interchange.mapping import Mapped
 from crmcore.interchange.sheets import Cell, Sheet
 from crmcore.rules.findings import contact_findings, customer_findings
-from crmcore.rules.normalisation import Normaliser, PlainNormaliser
+from crmcore.rules.normalisation import Normaliser, PlainNormaliser, reads_phone
 
 _TOTALS = frozenset(
     {"合计", "总计", "小计", "共计", "累计", "总合计", "本页合计", "本页小计", "subtotal", "grand total"}
@@ -164,6 +165,7 @@ class _Reader:
             zone=self.zone,
             currency=currency or self.mapped.currency or self.playbook.currency,
             unit=Decimal(self.mapped.units.get(field, 1)) * factor,
+            reads_phone=partial(reads_phone, self.normaliser),
         )
 
     def draft(self, number: int, cells: Sequence[Cell], seen: Counter[str]) -> Draft:
@@ -298,6 +300,8 @@ class _Reader:
     def _converse(self, row: _Row, cell: Cell, reading: CellOptions) -> None:
         read = read_history(str(parse("text", cell, options=reading)), reading.date_order, self.zone)
         row.history += read.conversations
+        if read.dates_within:
+            self._report(row, self.places["customer.history"], row.number, "dates_within", level="warning")
         if read.rest:
             row.give("customer.remarks", read.rest)
 

@@ -186,6 +186,14 @@ def _folded(text: str) -> Normalised:
     return Normalised(original=text, key=fold(plain) or None, shown=plain or text)
 
 
+def reads_phone(normaliser: Normaliser, text: str) -> bool:
+    """Whether a text is a telephone number, or one that the normaliser reads without a doubt, with words around it."""
+    if is_phone(text):
+        return True
+    found = normaliser.phones(text)
+    return bool(found) and all(one.key and not one.findings for one in found)
+
+
 def match_keys(entity: Customer | Contact, normaliser: Normaliser) -> tuple[tuple[str, str], ...]:
     """The exact keys by which a customer or a contact is found again: pairs of a kind and a value, each once.
 

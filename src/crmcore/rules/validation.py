@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crmcore.domain.numbering import NumberScheme
@@ -46,12 +46,15 @@ def _blank(value: Any) -> bool:
 
 
 def check_customer(
-    values: Mapping[str, Any], contacts: Sequence[Mapping[str, Any]] | None, playbook: Playbook
+    values: Mapping[str, Any],
+    contacts: Sequence[Mapping[str, Any]] | None,
+    playbook: Playbook,
+    reads_phone: Callable[[str], bool] = is_phone,
 ) -> list[Issue]:
     """What is missing from a customer, what names nothing in the playbook, and what is too vague to act on (a warning).
 
     A required field of a contact must be there in at least one of ``contacts`` (seed 000: one phone and one e-mail);
-    with None for ``contacts`` nothing is asked of them.
+    with None for ``contacts`` nothing is asked of them. ``reads_phone`` tells whether a text is a telephone number.
     """
     issues: list[Issue] = []
     custom = values.get("custom")
@@ -76,7 +79,7 @@ def check_customer(
     issues += _custom_issues(custom, playbook)
     issues += vague_needs(values, playbook)
     for contact in contacts or ():
-        issues += check_contact(contact)
+        issues += check_contact(contact, reads_phone)
     return issues
 
 
@@ -115,11 +118,11 @@ def _texts(value: Any) -> list[str]:
     return [text for text in value if isinstance(text, str)] if isinstance(value, (list, tuple)) else []
 
 
-def check_contact(values: Mapping[str, Any]) -> list[Issue]:
+def check_contact(values: Mapping[str, Any], reads_phone: Callable[[str], bool] = is_phone) -> list[Issue]:
     """Phones and e-mail addresses that can't be any."""
     issues = []
     phones, emails = _texts(values.get("phones")), _texts(values.get("emails"))
-    if not all(map(is_phone, phones)):
+    if not all(map(reads_phone, phones)):
         issues.append(Issue(code="bad_phone", field="contact.phones"))
     if not all(map(is_email, emails)):
         issues.append(Issue(code="bad_email", field="contact.emails"))

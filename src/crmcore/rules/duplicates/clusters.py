@@ -35,7 +35,7 @@ def cluster(
     pairs = list(pairs)
     sure = sorted(
         (pair for pair in pairs if pair.tier == "same"),
-        key=lambda pair: (-pair.weights.bits(pair.pattern), pair.one, pair.other),
+        key=lambda pair: (-pair.weights.bits(pair.pattern, pair.rules), pair.one, pair.other),
     )
     if not sure:
         return Clusters()

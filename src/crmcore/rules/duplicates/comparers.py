@@ -210,8 +210,17 @@ def _words(words: Mapping[str, int], records: int) -> Grader:
         return len(one) > 3 and len(other) > 3 and similarity(one, other) >= 0.9
 
     def grade(one: str, other: str) -> int:
-        """Close where one side has (nearly) all that the other has; similar where each has something of its own."""
-        if -2 < len(one) - len(other) < 2 and len(one) > 3 < len(other) and distance(one, other, score_cutoff=1) == 1:
+        """Close where one side has (nearly) all that the other has; similar where each has something of its own.
+
+        Another letter is a slip, another Han character another word: 东方, 西方.
+        """
+        spelled = one < _FIRST_HAN and other < _FIRST_HAN
+        if (
+            spelled
+            and -2 < len(one) - len(other) < 2
+            and len(one) > 3 < len(other)
+            and distance(one, other, score_cutoff=1) == 1
+        ):
             return CLOSE
         (left, of_left, long_left), (right, of_right, long_right) = weighed(one), weighed(other)
         kept_left = kept_right = sum([left[word] for word in left.keys() & right.keys()])

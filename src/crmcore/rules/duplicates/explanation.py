@@ -60,8 +60,8 @@ def explain(decision: Decision) -> Explanation:
     rules, weights = decision.rules, decision.weights
     grades = grades_of(decision.pattern, len(rules.fields))
     agreements = tuple(
-        Agreement(field=rule.field, grade=grade, label=LABELS[grade], bits=row[grade])
-        for rule, grade, row in zip(rules.fields, grades, weights.fields, strict=True)
+        Agreement(field=rule.field, grade=grade, label=LABELS[grade], bits=bits)
+        for rule, grade, bits in zip(rules.fields, grades, weights.by_field(decision.pattern, rules), strict=True)
         if grade != MISSING
     )
     identified = any(rule.identifies and grade >= COMMON for rule, grade in zip(rules.fields, grades, strict=True))
@@ -77,6 +77,6 @@ def explain(decision: Decision) -> Explanation:
         reason=reason,
         prior=weights.prior,
         agreements=agreements,
-        bits=weights.bits(decision.pattern),
+        bits=weights.bits(decision.pattern, rules),
         probability=decision.probability,
     )

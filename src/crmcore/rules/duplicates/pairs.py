@@ -123,7 +123,7 @@ class Comparing:
     def decide(self, pattern: int, weights: Weights) -> dict[str, Any] | None:
         """The fields of a decision for a pattern; None where the two are nothing to each other."""
         rules = self.preparing.rules
-        chance = probability(weights.bits(pattern))
+        chance = probability(weights.bits(pattern, rules))
         contradictions = tuple(name for name, shift in self._identifying if DIFFERENT <= pattern >> shift & 7 < COMMON)
         unlike = tuple(name for name, shift in self._required if pattern >> shift & 7 < CLOSE)
         identified = any(pattern >> shift & 7 >= COMMON for _, shift in self._identifying)

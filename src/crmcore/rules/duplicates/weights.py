@@ -63,13 +63,20 @@ class Weights:
         if len(self.fields) != len(rules.fields):
             raise DomainError("the weights were learned for rules with other fields")
 
-    def bits(self, pattern: int) -> float:
+    def by_field(self, pattern: int, rules: MatchRules) -> list[float]:
+        """What each field adds, in the order of the rules; of those that tell of one person, what agrees best counts alone."""
+        added = [row[grade] for row, grade in zip(self.fields, grades_of(pattern, len(self.fields)), strict=True)]
+        if rules.of_one_person:
+            places = [place for place, rule in enumerate(rules.fields) if rule.field in rules.of_one_person]
+            best = max(places, key=added.__getitem__)
+            for place in places:
+                if place != best:
+                    added[place] = min(added[place], 0.0)
+        return added
+
+    def bits(self, pattern: int, rules: MatchRules) -> float:
         """The weight of a pattern: the prior and what each field adds."""
-        total = self.prior
-        for weights in reversed(self.fields):
-            total += weights[pattern & 7]
-            pattern >>= 3
-        return total
+        return self.prior + sum(self.by_field(pattern, rules))
 
 
 def probability(bits: float) -> float:

@@ -269,6 +269,25 @@ def test_companies_that_share_an_agents_telephone_are_not_the_same() -> None:
     assert [pair for pair in pairs if pair.tier == "same"] == []
 
 
+@pytest.mark.parametrize("names", [("上海东方贸易有限公司", "上海西方贸易有限公司"), ("lotus lake", "lotus hill")])
+def test_one_agent_does_not_make_two_companies_the_same(names: tuple[str, str]) -> None:
+    person = {"contact": "欧阳锋", "phone": "13800138777", "email": "o@example.com", "wechat": "ouyang"}
+    pair = {name: {"name": name, **person} for name in names}
+    for records in (pair, COMPANIES | pair):
+        found = [one for one in find_pairs(records, ORGANISATIONS) if {one.one, one.other} == set(names)]
+        assert [one.tier for one in found if one.tier == "same"] == []
+
+
+def test_a_person_is_one_piece_of_evidence() -> None:
+    weights = expected(ORGANISATIONS)
+    one = {"name": "lotus trading", "phone": "13800138777"}
+    told = []
+    for more in ({}, {"contact": "lisa ray"}, {"contact": "lisa ray", "email": "lisa@example.com"}):
+        (pair,) = find_pairs({"a": one | more, "b": one | more}, ORGANISATIONS, weights=weights)
+        told.append(explain(pair).bits)
+    assert told[1] == told[2] == pytest.approx(told[0])
+
+
 def test_what_too_many_have_is_skipped_and_told_without_its_value() -> None:
     found = scan({f"c{number}": {**company(number), "contact": "王芳"} for number in range(60)}, ORGANISATIONS)
     assert any(block.fields == ("contact",) and block.records == 60 for block in found.skipped)
@@ -317,6 +336,8 @@ def test_weights_of_other_rules_and_ids_on_both_sides_are_refused() -> None:
         ("words", "lotus delicatessen", "lotus deli", CLOSE),
         ("words", "lotus trading house", "lotus software house", SIMILAR),
         ("words", "示例科技", "恒远贸易", DIFFERENT),
+        ("words", "上海东方贸易有限公司", "上海西方贸易有限公司", SIMILAR),
+        ("words", "上海东方贸易有限公司", "上海东方贸易", CLOSE),
     ],
 )
 def test_grades(comparer: str, one: str, other: str, grade: int) -> None:
@@ -331,6 +352,7 @@ def test_grades(comparer: str, one: str, other: str, grade: int) -> None:
         {"fields": (FieldRule(field="a"), FieldRule(field="a"))},
         {"fields": tuple(FieldRule(field=f"f{number}") for number in range(21))},
         {"fields": (FieldRule(field="a"),), "together": (("a", "b"),)},
+        {"fields": (FieldRule(field="a"),), "of_one_person": ("b",)},
         {"fields": (FieldRule(field="a"),), "same": 0.5, "suspect": 0.6},
         {"fields": (FieldRule(field="a"),), "block_limit": 1},
     ],
