@@ -114,6 +114,10 @@ ISSUES: Mapping[str, tuple[str, str]] = {
     ),
     "row_not_addable": ("no rows are added to this sheet", "此工作表不能新增行"),
     "row_removed": ("rows are not deleted here; {record} comes back", "不能在此删除行,{record}会恢复"),
+    "dates_within": (
+        "{label}: an entry names another date; entries are parted by a semicolon, 。, a bar or a line break",
+        "{label}:一条记录中含有另一个日期;多条记录请用分号、句号、竖线或换行分隔",
+    ),
     "kept_on_file": (
         "{label} differs from what is on file, which was kept",
         "{label}与档案不一致,已保留档案内容",
@@ -382,6 +386,10 @@ PHRASES: Mapping[str, str] = {
     " make the keys anew with crmcore recompute": (
         "查重用的键按{plugin}的写法生成:请带上提供该写法的插件打开,或用crmcore recompute重新生成"
     ),
+    "an import is named by itself or by its id": "请用导入本身或其标识指明导入",
+    "answers are by question": "答复应以问题为键",
+    "a copy is written to a path": "副本应写入文件路径",
+    "this customer stands in two rows": "该客户出现在两行中",
     "there is no such import": "没有这样的导入",
     "this import is undone already": "此导入已撤销",
     "there is no such obligation": "没有这样的待办事项",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import crmcore
-from crmcore.errors import DomainError, NotFound
+from crmcore.errors import DomainError, ImportRejected, NotFound
 from crmcore.interchange.histories import read_history
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -119,6 +119,8 @@ def test_rows_that_are_asked_about_wait_for_their_answers(us, there, tmp_path):
     plan = us.imports.plan(path, duplicates="ask")
     questions = plan.questions()
     assert [(one.row, one.number) for one in questions] == [(2, there.number), (4, other.number), (5, third.number)]
+    shown = {one.source: (one.outcome, [(c.field, c.after) for c in one.changes]) for one in plan.differences()}
+    assert shown["a.csv a!2"] == ("asked", [("industry", "物流")])
     assert us.customers.count() == 3, "asking stores nothing"
     first = plan.apply()
     assert (first.created, first.asked) == (1, 3)
@@ -173,6 +175,44 @@ def test_a_packed_history_becomes_conversations_with_their_own_dates_and_writers
     ]
     assert customer.first_contact_on == date(2022, 3, 10)
     assert customer.last_follow_up_at == datetime(2022, 4, 19, 16, tzinfo=UTC)
+
+
+def test_a_further_date_within_an_entry_is_named(us, tmp_path):
+    path = write(
+        tmp_path / "a.csv",
+        HEAD,
+        row("甲公司", history="2022-04-20 展台 2022年4月25日电话"),
+        row("乙公司", history="2022-04-20,电话"),
+    )
+    result = us.imports.plan(path).apply()
+    assert [(one.row, one.level) for one in result.issues if one.code == "dates_within"] == [(2, "warning")]
+    assert result.created == 2
+
+
+@pytest.mark.parametrize("run", [None, 5, []])
+def test_what_names_no_import_is_told(us, run):
+    with pytest.raises(DomainError, match="named by itself"):
+        us.imports.undo(run)
+
+
+def test_other_wrong_things_are_typed(us, tmp_path):
+    path = write(tmp_path / "a.csv", HEAD, row("甲公司"))
+    for mapping in ("a\0b", 5, []):
+        with pytest.raises(ImportRejected) as told:
+            us.imports.plan(path, mapping=mapping)
+        assert told.value.reason == "bad_mapping"
+    plan = us.imports.plan(path)
+    with pytest.raises(DomainError, match="by question"):
+        plan.apply(answers="x")
+    with pytest.raises(DomainError, match="path"):
+        plan.write_rejected(plan.apply(), None)
+
+
+def test_undoing_names_a_customer_of_whom_a_person_was_erased(us, tmp_path):
+    done = us.imports.plan(write(tmp_path / "a.csv", HEAD, row("甲公司", person="欧阳明月", industry="物流"))).apply()
+    customer = us.customers.find().items[0]
+    us.customers.erase(customer, "欧阳明月", reason="本人要求")
+    assert [one.number for one in done.undo().left] == [customer.number]
 
 
 def test_a_history_without_dates_stays_in_the_remarks_and_one_that_can_be_read_twice_is_asked_about(us, tmp_path):

@@ -96,6 +96,11 @@ def test_a_worksheet_with_faults_is_told_of_all_of_them_and_nothing_is_kept(us, 
         (6, "refused"),
     ]
     assert us.quality.result("Q").checked == 0
+    path.write_text(f"客户编号,核对结果(对/错)\n{inside},对\n{inside},错\n", "utf-8")
+    with pytest.raises(Invalid) as twice:
+        us.quality.take_in("Q", path)
+    assert [(one.row, one.code) for one in twice.value.issues] == [(3, "refused")]
+    assert us.quality.result("Q").checked == 0
     path.write_text("什么,都没有\n1,2\n", "utf-8")
     with pytest.raises(ImportRejected):
         us.quality.take_in("Q", path)

@@ -121,8 +121,11 @@ def test_a_store_comes_to_have_a_key_and_another_one(tmp_path: Path) -> None:
         crm.acting_as("x").follow_ups.log(acme.number, summary="第一次有密钥")
         found = crm.audit.verify()
         assert found.keyed
-        # Chains that nobody went on with could have been made by anybody.
-        assert {fault.kind for fault in found.faults} == {"wrong_key"}
+        # What stands under no key could have been made by anybody, and going on from it vouches for nothing before.
+        assert {fault.kind for fault in found.faults} == {"unkeyed"}
+        assert acme.id in {fault.chain for fault in found.faults}
+        told = fault_text(found.faults[0], "en"), fault_text(found.faults[0], "zh-CN")
+        assert all("crmcore verify --seal" in text for text in told)
         assert crm.audit.seal() > 0
         assert crm.audit.verify(first).faults == ()
     with crmcore.open(url, keys=RING) as crm:
@@ -148,3 +151,47 @@ def test_a_fault_is_told_in_both_languages(me: crmcore.Session) -> None:
     (fault,) = me.crm.audit.verify().faults
     assert fault_text(fault) == f"{acme.number}, entry {fault.sequence}: is gone"
     assert fault_text(fault, "zh-CN") == f"{acme.number} 第{fault.sequence}条:已缺失"
+
+
+@pytest.mark.parametrize(
+    "forging",
+    [
+        (),
+        ("UPDATE events SET sequence = NULL",),
+        ("UPDATE events SET sequence = NULL", "DELETE FROM events WHERE action = 'follow_up.logged'"),
+        ("UPDATE events SET sequence = NULL, salt = NULL, content = NULL, digest = NULL",),
+    ],
+    ids=["as placed", "without places", "with some gone", "as before the chains"],
+)
+@pytest.mark.parametrize("note", [None, '{"upgraded": true}'], ids=["no note", "a forged note"])
+def test_a_history_without_its_chains_is_never_sealed_under_the_key(
+    tmp_path: Path, forging: tuple[str, ...], note: str | None
+) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    with crmcore.open(url, "standard", keys=OLD) as crm:
+        acme = lived(crm.acting_as("x"))
+    with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE events SET by = 'wang'")
+        for statement in (*forging, "DELETE FROM chains", "DELETE FROM settings WHERE id = 'audit'"):
+            connection.execute(statement)
+        if note is not None:
+            connection.execute("INSERT INTO settings (id, version, value) VALUES ('audit', 1, ?)", [note])
+    with crmcore.open(url, keys=OLD) as crm:
+        kinds = {fault.kind for fault in crm.audit.verify().faults}
+        assert ("head_changed" if note is None else "unkeyed") in kinds
+        crm.acting_as("x").follow_ups.log(acme.number, summary="后来")
+        assert crm.audit.verify().faults
+    with crmcore.open(url, keys=OLD) as crm:
+        found = crm.audit.verify().faults
+        assert ("head_changed" if note is None else "unkeyed") in {fault.kind for fault in found}
+        assert note is not None or "the note of when the chains began is gone" in fault_text(found[0])
+
+
+def test_what_was_there_before_an_upgrade_comes_under_the_key_when_asked(tmp_path: Path) -> None:
+    path = Path(shutil.copy(KEPT / "v2" / "story.db", tmp_path))
+    url = f"sqlite:///{path.as_posix()}"
+    crmcore.upgrade(url, backup=False)
+    with crmcore.open(url, keys=OLD) as crm:
+        assert {fault.kind for fault in crm.audit.verify().faults} == {"unkeyed"}
+        assert crm.audit.seal() > 0
+        assert crm.audit.verify().faults == ()

@@ -53,7 +53,7 @@ def test_a_report_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         "url": url,
         "backend": "crmcore_sqlite.backend.SqliteBackend",
         "capabilities": ["durable", "large", "multi_process", "push_down", "snapshot_reads"],
-        "contract": "1.1",
+        "contract": "1.2",
         "ok": True,
         "clauses": 3,
         "applicable": 2,

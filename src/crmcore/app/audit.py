@@ -35,9 +35,14 @@ _TEXTS: Mapping[Kind, tuple[str, str]] = {
     "cut_off": ("{place}: was cut off at the end", "{place}:末尾被截去"),
     "head_changed": ("{place}: the end of the chain was changed", "{place}:链尾被改动"),
     "wrong_key": ("{place}: was made under a key that is not here", "{place}:所用的密钥不在此处"),
+    "unkeyed": (
+        "{place}: is under no key; if it is from before there was one, bring it under the key: crmcore verify --seal",
+        "{place}:不在密钥之下;若写于启用密钥之前,请用 crmcore verify --seal 纳入密钥",
+    ),
     "rewritten": ("{place}: is not what the checkpoint holds", "{place}:与检查点不符"),
     "checkpoint": ("the checkpoint itself was changed, or made under another key", "检查点本身被改动,或使用了其他密钥"),
 }
+_NOTE_GONE = ("the note of when the chains began is gone, or was changed", "记载审计链起始的记录已缺失或被改动")
 
 
 @attrs.frozen(kw_only=True)
@@ -113,6 +118,8 @@ class Verified:
 def fault_text(fault: Fault, language: Language = "en") -> str:
     """A fault for a reader."""
     chinese = language_of(language) != "en"
+    if fault.kind == "head_changed" and fault.chain is None:
+        return _NOTE_GONE[chinese]
     whose = fault.number or fault.chain or ("审计" if chinese else "the audit")
     places = f"{fault.sequence}" if fault.until in (None, fault.sequence) else f"{fault.sequence}-{fault.until}"
     if fault.sequence is None:
@@ -152,7 +159,7 @@ class Audit:
         That is for a store that comes to have a key, or another one; whatever was wrong before would be sealed as it is, so
         nothing is where a verification, but for the key itself, finds a fault. Raises :class:`DomainError` then.
         """
-        if any(fault.kind != "wrong_key" for fault in self.verify().faults):
+        if any(fault.kind not in ("wrong_key", "unkeyed") for fault in self.verify().faults):
             raise DomainError("the audit has faults; look with: crmcore verify")
 
         def decide(work: Work) -> int:
@@ -222,7 +229,7 @@ class _Verification:
             if ends.get(id) != (head.length, head.digest) or not is_sealed(head, self.keys):
                 wrong.add(id)
             elif current and ":" not in (head.seal or ""):  # whoever has no key could have made it
-                self.faults.append(Fault(kind="wrong_key", chain=id, sequence=head.length))
+                self.faults.append(Fault(kind="unkeyed", chain=id, sequence=head.length))
         return wrong
 
     def _against(self, checkpoint: Checkpoint) -> list[Fault]:
@@ -261,6 +268,11 @@ def _events_of(transaction: Transaction, id: str) -> list[Event]:
 
 def chains_begun(transaction: Transaction) -> dict[str, Any] | None:
     """When the chains of a store began, and how many events were there before; None in a store that has none yet."""
+    told = _note(transaction)
+    return told if told is not None and "since" in told else None
+
+
+def _note(transaction: Transaction) -> dict[str, Any] | None:
     row = transaction.get(Setting.collection, _SETTING)
     if row is None:
         return None
@@ -272,12 +284,30 @@ def chains_begun(transaction: Transaction) -> dict[str, Any] | None:
 
 
 def begin_chains(work: Work) -> None:
-    """Gives what happened before there were chains its places: they hold from here on. Nothing where a chain is there already."""
-    if next(work.transaction.scan(Chain.collection), None) is not None:
+    """Begins the chains of a store that is new, and of one that was just upgraded, as its note says.
+
+    What happened before an upgrade gets its places under no key, as anybody may have written it; :meth:`Audit.seal` brings it
+    under the key. Any other store whose note is gone stays as it is, which the audit tells.
+    """
+    transaction, upgraded = work.transaction, _note(work.transaction)
+    if next(transaction.scan(Chain.collection), None) is not None:
         return
+    told = {"since": work.now.isoformat(), "before": 0}
+    if upgraded is not None and upgraded.get("upgraded") is True:
+        told["before"] = _place_all(work)
+        old = CODECS[Setting].load(transaction.get(Setting.collection, _SETTING) or ())
+        new = old.replace(value=json.dumps(told), version=old.version + 1)
+        transaction.apply([Update(Setting.collection, CODECS[Setting].dump(new), old.version)])
+    elif next(transaction.scan(Event.collection), None) is None and not transaction.get(Setting.collection, _SETTING):
+        note = Setting(id=_SETTING, value=json.dumps(told))
+        transaction.apply([Insert(Setting.collection, CODECS[Setting].dump(note))])
+
+
+def _place_all(work: Work) -> int:
+    """Gives every event its place in a chain under no key; how many there were."""
     load, dump = CODECS[Event].load, CODECS[Event].dump
     heads: dict[str, Chain] = {}
-    place, count = None, 0
+    place, count, no_keys = None, 0, Keys()
     while True:
         query = Query(Event.collection, None, ("id",), place, _AT_ONCE)
         rows = list(work.transaction.find(query))
@@ -286,15 +316,10 @@ def begin_chains(work: Work) -> None:
         updates = []
         for event in map(load, rows):
             id = chain_of(event)
-            heads[id], (placed,) = chained(id, heads.get(id), [event], work.audit_keys, work.new_salt)
+            heads[id], (placed,) = chained(id, heads.get(id), [event], no_keys, work.new_salt)
             updates.append(Update(Event.collection, dump(placed), event.version))
         count += len(updates)
         work.transaction.apply(updates)
         place = place_of(rows[-1], query, CODECS[Event].collection)
-    told = {"since": work.now.isoformat(), "before": count}
-    work.transaction.apply(
-        [
-            *(Insert(Chain.collection, CODECS[Chain].dump(head)) for head in heads.values()),
-            Insert(Setting.collection, CODECS[Setting].dump(Setting(id=_SETTING, value=json.dumps(told)))),
-        ]
-    )
+    work.transaction.apply(Insert(Chain.collection, CODECS[Chain].dump(head)) for head in heads.values())
+    return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 import attrs
@@ -32,7 +33,7 @@ class FieldDifference:
 
 @attrs.frozen
 class RowDifference:
-    """What one row changes. ``source`` names file, sheet and row; ``outcome`` is created, updated or known."""
+    """What one row changes. ``source`` names file, sheet and row; ``outcome`` is created, updated, known or asked."""
 
     source: str
     outcome: str
@@ -40,8 +41,8 @@ class RowDifference:
     changes: tuple[FieldDifference, ...]
 
 
-def differences(engine: Engine, run: str) -> list[RowDifference]:
-    """What each row of a run changed, in the order of the rows."""
+def differences(engine: Engine, run: str, asked: Set[str] = frozenset()) -> list[RowDifference]:
+    """What each row of a run changed, in the order of the rows; ``asked`` are the ids of those that wait for an answer."""
 
     def look(transaction: Transaction) -> list[RowDifference]:
         marks, load = marks_of(transaction), CODECS[Event].load
@@ -58,7 +59,9 @@ def differences(engine: Engine, run: str) -> list[RowDifference]:
                     FieldDifference(event.subject, event.subject_id, event.action, field, before, after)
                     for field, (before, after) in changes_of(event).items()
                 ]
-            found += [RowDifference(row.source or "", row.outcome, row.record_id, tuple(told[row.id])) for row in some]
+            for row in some:
+                outcome = "asked" if row.id in asked else row.outcome
+                found.append(RowDifference(row.source or "", outcome, row.record_id, tuple(told[row.id])))
         return found
 
     return engine.read(look)

@@ -23,6 +23,8 @@ Progress = Callable[[int, int], None]
 
 _BY_NAME: dict[str, type[Entity]] = {cls.entity: cls for cls in ENTITIES}
 NOTHING: Mapping[str, list[Any]] = FrozenMap()
+#: What the id of a row begins with of whose record a person was erased: what it had said is not known any more.
+ERASED_ROW = "erased:"
 #: What an import does when it makes a record.
 _BEGINNINGS = ("registered", "added", "opened", "made", "imported")
 _OF_CUSTOMERS = tuple(cls for cls in ENTITIES if "customer_id" in cls.kinds and issubclass(cls, Record))
@@ -99,6 +101,10 @@ class _Undoing:
             if born[event.subject_id] == event.id:
                 self._undo_record(event)
         for row in self.rows:
+            if row.id.startswith(ERASED_ROW):
+                customer = self.work.get(Customer, row.record_id)
+                number = self._number(customer) if customer else None
+                self.left.append(Left(entity="customer" if customer else "contact", id=row.record_id, number=number))
             self.work.remove(row)
         return ImportUndone(removed=self.removed, restored=self.restored, left=tuple(self.left))
 

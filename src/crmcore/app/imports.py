@@ -227,6 +227,8 @@ class Imports(UseCases):
         afterwards. Can be called again, also after a crash. Raises :class:`NotFound`, and :class:`DomainError` for an import
         that is undone already.
         """
+        if not isinstance(run, (str, ImportRun)):
+            raise DomainError("an import is named by itself or by its id")
         wanted = run if isinstance(run, str) else run.id
         found = next(iter(self.listed(ImportRun, Eq("id", wanted))), None)
         if found is None:
@@ -390,6 +392,8 @@ class ImportPlan:
         it hides, are known. ``result`` is what :meth:`apply` or :meth:`rehearse` gave. Raises ValueError for a plan of
         several files, and where the copy would take the place of the file; ``MissingExtra`` without the library for workbooks.
         """
+        if not isinstance(to, (str, Path)):
+            raise DomainError("a copy is written to a path")
         (source,) = sources if len(sources := {sheet.path for sheet in self.sheets}) == 1 else (None,)
         if source is None:
             raise ValueError("rejected rows are written for one file at a time")
@@ -413,10 +417,17 @@ class ImportPlan:
         return bool(marked)
 
     def differences(self, answers: Mapping[Question, Answer] | None = None) -> list[RowDifference]:
-        """What each row would change, field by field, before and after: found on a copy of the store, and nothing is stored."""
-        copied = self._engine.copied_to_memory()
-        result = self._on(copied).apply(answers=answers)
-        return differences(copied, result.run) if result.run else []
+        """What each row would change, field by field, before and after: found on a copy of the store, and nothing is stored.
+
+        Of a row that is asked about, and not answered yet, it shows what an update would change; its outcome is ``asked``.
+        """
+        copied, asked = self._engine.copied_to_memory(), set[str]()
+        plan = self._on(copied)
+        if self.duplicates == "ask":
+            asked = {question.digest for question in self.questions()} - {one.digest for one in answers or ()}
+            plan.duplicates = "update"
+        result = plan.apply(answers=answers)
+        return differences(copied, result.run, asked) if result.run else []
 
     def questions(self) -> list[Question]:
         """Every row that is about something on file, whatever the plan's ``duplicates`` say; nothing is stored."""
@@ -490,6 +501,8 @@ class ImportPlan:
 
 def _answers(answers: Mapping[Question, Answer] | None) -> dict[str, Answer]:
     """The answers by the digest of the row."""
+    if answers is not None and not isinstance(answers, Mapping):
+        raise DomainError("answers are by question")
     found: dict[str, Answer] = {}
     for question, answer in (answers or {}).items():
         if not isinstance(question, Question) or answer not in get_args(Answer):

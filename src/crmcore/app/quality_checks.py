@@ -149,7 +149,7 @@ class QualityChecks(UseCases):
 
         def decide(work: Work) -> int:
             issues: list[Issue] = []
-            taken = 0
+            taken: set[str] = set()
             for row, cells in enumerate(sheet.rows, sheet.first_row):
                 if row <= heading:
                     continue
@@ -160,6 +160,9 @@ class QualityChecks(UseCases):
                 known = _WORDS.get(fold(verdict))
                 if customer is None or customer.id not in checks:
                     issues.append(_at(sheet, row, "unknown_customer", "customer.number", label=_NUMBER.zh))
+                elif customer.id in taken:
+                    why = "this customer stands in two rows"
+                    issues.append(_at(sheet, row, "refused", "quality_check.verdict", why=why))
                 elif known is None:
                     issues.append(_at(sheet, row, "bad_choice", "quality_check.verdict", allowed="对, 错"))
                 else:
@@ -173,10 +176,10 @@ class QualityChecks(UseCases):
                         continue
                     current = work.current(QualityCheck, checks[customer.id].id)
                     self._recorded(work, current, known == "right", wrong, remarks)
-                    taken += 1
+                    taken.add(customer.id)
             if issues:
                 raise Invalid(issues)
-            return taken
+            return len(taken)
 
         return self.write(decide)
 

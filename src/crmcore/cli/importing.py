@@ -129,7 +129,7 @@ def _changes(shell: Shell, changed: Iterable[RowDifference]) -> Table:
     rows = tuple(
         (row.source, playbook.label(f"{one.subject}.{one.field}", language), _told(one.before), _told(one.after))
         for row in changed
-        if row.outcome == "updated"
+        if row.outcome in ("updated", "asked")
         for one in row.changes
     )
     english, chinese = TEXTS["import_changes"]

@@ -300,6 +300,8 @@ class _Reader:
     def _converse(self, row: _Row, cell: Cell, reading: CellOptions) -> None:
         read = read_history(str(parse("text", cell, options=reading)), reading.date_order, self.zone)
         row.history += read.conversations
+        if read.dates_within:
+            self._report(row, self.places["customer.history"], row.number, "dates_within", level="warning")
         if read.rest:
             row.give("customer.remarks", read.rest)
 

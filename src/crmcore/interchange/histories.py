@@ -27,6 +27,9 @@ _RECORDER = re.compile(
 )
 
 
+_DATED = re.compile(rf"(?<!\d){_DATE}(?!\d)")
+
+
 @attrs.frozen
 class Conversation:
     """One conversation of a cell: when it took place (aware), what was said, and who wrote it down where the cell says so."""
@@ -43,9 +46,16 @@ class History:
     conversations: tuple[Conversation, ...]
     rest: str | None = None
 
+    @property
+    def dates_within(self) -> bool:
+        """Whether what was said names a further date: it may be another conversation that nothing parts from this one."""
+        return any(_DATED.search(one.summary) for one in self.conversations)
+
 
 def read_history(text: str, order: DateOrder | None, zone: ZoneInfo) -> History:
     """What a cell tells of earlier conversations. A text without any date is all ``rest``.
+
+    They are parted by a semicolon, a full stop 。, a bar or a line break, with the date of the next one right behind it.
 
     A date without a time of day is the beginning of that day in the team's zone. Raises ``Unclean``: ``bad_date`` or
     ``ambiguous_date`` as for any date, ``required`` for a date with nothing said.

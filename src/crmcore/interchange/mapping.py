@@ -67,10 +67,12 @@ def read_mapping(source: Path | str | Mapping[str, Any] | None) -> Mapped:
             for key, value in source.items()
             if value is not None
         }
+    elif not isinstance(source, (str, Path)):
+        raise ImportRejected("bad_mapping", "a mapping is a mapping, or the path of a TOML file")
     else:
         try:
             data = tomllib.loads(Path(source).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise ImportRejected("bad_mapping", f"the mapping can't be read: {error}") from error
     problems = [f"{key} is not known; there are {', '.join(_SHAPES)}" for key in data if key not in _SHAPES]
     problems += [

@@ -26,7 +26,16 @@ SEQUENCES = "sequences"
 """The field under which an erasure tells its chain which events it took the content of."""
 
 Kind: TypeAlias = Literal[
-    "changed", "removed", "inserted", "swapped", "cut_off", "head_changed", "wrong_key", "rewritten", "checkpoint"
+    "changed",
+    "removed",
+    "inserted",
+    "swapped",
+    "cut_off",
+    "head_changed",
+    "wrong_key",
+    "unkeyed",
+    "rewritten",
+    "checkpoint",
 ]
 _PLAIN = hashlib.blake2b(digest_size=SIZE)
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -43,6 +52,8 @@ class Keys:
         self._by_id |= {id: _digest_with(id, key) for id, key in (keys or {}).items()}
         self.digest = self._by_id[current or ""]
         """Digests with which is written."""
+        self.plain = self._by_id[""]
+        """Digests under no key."""
 
     def of(self, told: str) -> Digest | None:
         """The digests of the key under which that digest was made; None for one that isn't there."""
@@ -114,12 +125,14 @@ def chained(
 ) -> tuple[Chain, list[Event]]:
     """The events with their places behind the head of a chain, and the head afterwards.
 
-    A head that is not as it was written stays without a seal, so that going on from it doesn't hide that.
+    A head that is not as it was written stays without a seal, and one under no key stays under none, so that going on from it
+    doesn't hide that.
     """
-    length, digest, sound = 0, "", True
+    length, digest, sound, sealing = 0, "", True, keys.digest
     if head is not None:
         length, digest = head.length, head.digest
         sound = keys.made(head.seal, _head_text(id, length, digest))
+        sealing = keys.digest if ":" in (head.seal or "") else keys.plain
     placed = []
     for event in events:
         length += 1
@@ -127,7 +140,7 @@ def chained(
         content = content_digest(salt, event.changes, event.reason)
         digest = keys.digest(link_text(event, digest, length, content))
         placed.append(_placed(event, length, salt, content, digest))
-    seal = keys.digest(_head_text(id, length, digest)) if sound else None
+    seal = sealing(_head_text(id, length, digest)) if sound else None
     if head is None:
         return _begun(_NO_CHAIN, id, length, digest, seal), placed
     return _headed(head, head.version + 1, length, digest, seal), placed
