@@ -14,7 +14,8 @@ from crmcore_cn.divisions import Division, by_head, path, told
 _LABEL = re.compile(r"^(?:(?:公司|单位|客户|联系|通讯|通信|详细|注册|办公)?地址|地区|所在地)\s*[:：]\s*")
 _COUNTRY = re.compile(r"^(?:中华人民共和国|中国)\s*")
 _POSTCODE = re.compile(r"^(?:邮编:?)?\d{6}(?!\d)\s*|\s*\(?(?:邮编|邮政编码):?\s*\d{6}\)?$")
-_NO_DIVISION = re.compile(r"[\s,;/|·-]+|市辖区|(?:省|自治区)?直辖县级行政区划")
+#: What stands between divisions and is none of GB/T 2260: 雄安新区 has three counties of 保定.
+_NO_DIVISION = re.compile(r"[\s,;/|·-]+|市辖区|(?:省|自治区)?直辖县级行政区划|雄安新区")
 _LONGEST = 500
 _BETWEEN = " ,;/|·-"
 #: What makes a place of its own of the name before it: 北京路, 南山大道, 西湖东路, 吉林大学.
@@ -109,9 +110,12 @@ def _readings(text: str, start: int, scope: Division | None) -> Iterator[_Readin
     for name, those in by_head().get(text[at : at + 2], ()):
         if not text.startswith(name, at):
             continue
-        end = at + len(name)
-        for division, bare in those:
-            if scope is not None and not _lies_in(division, scope):
+        possible = [(one, unsaid) for one, unsaid in those if scope is None or _lies_in(one, scope)]
+        behind = text[at + len(name) :]
+        for division, unsaid in possible:
+            unit = _unit_apart(division, name, behind) if unsaid else 0
+            end, bare = at + len(name) + unit, unsaid and not unit
+            if bare and _overshadowed(division, [one for one, _ in possible], goes_on=bool(behind)):
                 continue
             deeper = list(_readings(text, end, division)) if len(division.code) < 6 else []
             nested = [reading for reading in deeper if reading.end > end]
@@ -130,6 +134,23 @@ def _readings(text: str, start: int, scope: Division | None) -> Iterator[_Readin
                 )
     if scope is None:
         yield _Reading(0)
+
+
+def _unit_apart(division: Division, name: str, behind: str) -> int:
+    """How far a blank and what the name lacks of the division's own go: 深圳 市, and no 深圳 市民中心."""
+    lacks = division.name.removeprefix(name)
+    apart = re.match(rf"\s+{lacks}(?=$|[{_BETWEEN}])", behind) if lacks and lacks != division.name else None
+    return apart.end() if apart else 0
+
+
+def _overshadowed(division: Division, others: list[Division], *, goes_on: bool) -> bool:
+    """Whether nobody means that one by its bare name: 长沙县 in 长沙市, which is right in either case; and 天津市河北区 where
+    河北 begins a longer address."""
+    if len(division.code) != 6:
+        return False
+    county, city = division.name.endswith("县"), f"{division.name[:-1]}市"
+    within = county and any(one.name == city and division.code.startswith(one.code) for one in others)
+    return within or (goes_on and any(len(one.code) == 2 for one in others))
 
 
 def _lies_in(inner: Division, outer: Division) -> bool:

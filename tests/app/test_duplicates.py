@@ -208,3 +208,15 @@ def test_rows_that_name_an_absorbed_customer_go_to_the_survivor(
     assert [one.customer_id for one in found] == [kept.id]
     path.write_text(f"{head}\n{row.format('从没来过有限公司')}\n", "utf-8")
     assert me.imports.plan(path, table=table).apply().rejected == 1
+
+
+def test_a_change_is_not_refused_for_a_name_that_stays(me: crmcore.Session) -> None:
+    one, other = (me.customers.register(name=name, industry="x") for name in ("示例甲", "示例乙"))
+    me.customers.delete(other, reason="误录")
+    me.customers.register(name="示例乙", industry="x")
+    back = me.customers.restore(other.number)
+    assert me.customers.update(back, uscc="91310000MA1FL0L82X").uscc
+    with pytest.raises(DuplicateCustomer, match="registration number"):
+        me.customers.update(one, uscc="91310000MA1FL0L82X")
+    with pytest.raises(DuplicateCustomer, match="the same name"):
+        me.customers.update(one, name="示例乙")

@@ -252,3 +252,15 @@ def test_a_record_from_before_a_merge_stands_for_the_survivor(me: crmcore.Sessio
     for pair in ((other, absorbed), (absorbed, other), (kept, absorbed)):
         with pytest.raises(MergeRefused, match="absorbed by"):
             me.customers.merge(*pair)
+
+
+def test_all_that_is_wrong_with_what_is_preferred_is_told_at_once_and_without_it(me: crmcore.Session) -> None:
+    one, other = (me.customers.register(name=name, industry="x") for name in ("示例甲", "示例乙"))
+    typed = {"欧阳锋": "keep", "\ud800": "y", "owner": "", "number": "keep", "contract_amount": "abc", "industry": 5}
+    with pytest.raises(Invalid) as refused:
+        me.customers.plan_merge(one, other, prefer=typed)
+    fields = ["prefer", "owner", "number", "contract_amount", "industry"]
+    assert sorted(issue.field for issue in refused.value.issues) == sorted(f"customer.{name}" for name in fields)
+    for language in ("en", "zh-CN"):
+        told = refused.value.text(language) + repr(refused.value.issues)
+        assert told.encode() and "欧阳锋" not in told

@@ -54,3 +54,11 @@ def test_two_that_are_not_the_same_are_told_apart(command, numbers) -> None:
     assert command("duplicates", "--apart", one, other, "--reason", "母公司").code == 0
     assert command("duplicates", "--json").json == []
     assert "重复" in command("duplicates", "--language", "zh-CN").err
+
+
+def test_what_can_not_be_preferred_says_what_is_wrong_and_not_what_was_typed(command, numbers) -> None:
+    wrong = command("merge", *numbers, "--prefer", "owner=", "--prefer", "欧阳锋=keep", "--prefer", "stage=won")
+    assert wrong.code != 0
+    assert "欧阳锋" not in wrong.out + wrong.err
+    assert wrong.err.count("keep, absorb") == 2
+    assert "industry" in wrong.err

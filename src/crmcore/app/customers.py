@@ -188,7 +188,7 @@ def update_customer(
     told = _checked(work, current, changes, reason)
     changed = work.change(current, "customer.updated", told, reason=reason)
     if (changed.name, changed.kind, changed.uscc) != (current.name, current.kind, current.uscc):
-        refuse_duplicate(work, changed)
+        refuse_duplicate(work, changed, before=current)
     return carry_customer_on(work, changed, due_move(work, current))
 
 

@@ -220,29 +220,35 @@ def _present(work: Work, wanted: Customer | str) -> Customer:
 def _preferred(work: Work, kept: Customer, absorbed: Customer, prefer: Mapping[str, Any]) -> dict[str, Any]:
     """What is preferred, in the playbook's words and cleaned. Raises :class:`Invalid` with every issue."""
     issues: list[Issue] = []
+    if not prefer.keys() <= Customer.kinds.keys():
+        fields = [name for name in Customer.kinds if name not in (*STAMPS, *NEVER_PREFERRED)]
+        issues.append(Issue(code="bad_choice", field="customer.prefer", facts={"allowed": ", ".join(fields)}))
     given: dict[str, Any] = {}
     for name, value in prefer.items():
         side = isinstance(value, str) and value in ("keep", "absorb")
         if name not in Customer.kinds:
-            issues.append(Issue(code="unknown_field", field=f"customer.{name}"))
-        elif name in STAMPS or name in NEVER_PREFERRED:
+            continue
+        if name in STAMPS or name in NEVER_PREFERRED:
             issues.append(Issue(code="refused", field=f"customer.{name}", facts={"why": "it is not set this way"}))
         elif not side and name in SIDES_ONLY:
             issues.append(Issue(code="bad_choice", field=f"customer.{name}", facts={"allowed": "keep, absorb"}))
         elif not side:
             given[name] = value
-    if issues:
-        raise Invalid(issues)
     told = meant("customer", given, work.playbook)
     values = {name: told.get(name, getattr(kept, name)) for name in Customer.kinds}
-    issues = [
+    issues += [
         issue
         for issue in check_customer(values, None, work.playbook)
         if issue.level == "error" and (issue.field or "").partition(".")[2] in told
     ]
+    cleaned = kept
+    try:
+        cleaned = kept.replace(**told)
+    except Invalid as invalid:
+        reported = {issue.field for issue in issues}
+        issues += [issue for issue in invalid.issues if issue.field not in reported]
     if issues:
         raise Invalid(issues)
-    cleaned = kept.replace(**told)
     return {name: getattr(cleaned, name) if name in told else value for name, value in prefer.items()}
 
 

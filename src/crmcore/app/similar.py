@@ -106,10 +106,17 @@ def having_keys(keys: Mapping[str, Iterable[str]]) -> Where | None:
     return None if not values else Eq("value", values[0]) if len(values) == 1 else In("value", values)
 
 
-def refuse_duplicate(work: Work, customer: Customer, contacts: Iterable[Contact] = ()) -> None:
-    """Raises :class:`DuplicateCustomer` where the playbook says that a key may stand at one customer only."""
+def refuse_duplicate(
+    work: Work, customer: Customer, contacts: Iterable[Contact] = (), *, before: Customer | None = None
+) -> None:
+    """Raises :class:`DuplicateCustomer` where the playbook says that a key may stand at one customer only.
+
+    What the customer had ``before`` isn't asked about again.
+    """
     strict = work.playbook.duplicates.of("refuse")
-    keys = {kind: values for kind, values in keys_of(customer, contacts, work.normaliser).items() if kind in strict}
+    had = keys_of(before, (), work.normaliser) if before is not None else {}
+    new = {kind: values - had.get(kind, set()) for kind, values in keys_of(customer, contacts, work.normaliser).items()}
+    keys = {kind: values for kind, values in new.items() if values and kind in strict}
     where = having_keys(keys)
     if where is None:
         return

@@ -17,6 +17,7 @@ from crmcore.cli.texts import TEXTS
 from crmcore.domain import Customer
 from crmcore.domain.values import fold
 from crmcore.metrics.tables import Column, Table
+from crmcore.rules.merging import NEVER_PREFERRED, SIDES_ONLY
 from crmcore.storage.codec import to_plain
 
 
@@ -150,10 +151,10 @@ def _preferred(shell: Shell, pairs: tuple[str, ...]) -> dict[str, Any]:
     sides: dict[str, Any] = {}
     values: list[str] = []
     for pair in pairs:
-        field, _, value = pair.partition("=")
+        field, equals, value = pair.partition("=")
         name = names.get(fold(field))
-        if name is not None and value in ("keep", "absorb"):
-            sides[name] = value
+        if equals and (name is None or value in ("keep", "absorb") or name in NEVER_PREFERRED | SIDES_ONLY):
+            sides[name or field] = value
         else:
             values.append(pair)
     return {**sides, **read_settings(shell, tuple(values), Customer, "--prefer")}
