@@ -208,3 +208,20 @@ def test_what_was_there_before_an_upgrade_comes_under_the_key_when_asked(tmp_pat
         assert {fault.kind for fault in crm.audit.verify().faults} == {"unkeyed"}
         assert crm.audit.seal() > 0
         assert crm.audit.verify().faults == ()
+
+
+@pytest.mark.parametrize("keys", [None, RING])
+def test_going_on_with_a_customer_whose_history_was_taken_away_does_not_hide_it(
+    tmp_path: Path, keys: KeyRing | None
+) -> None:
+    path = tmp_path / "crm.db"
+    url = f"sqlite:///{path.as_posix()}"
+    with crmcore.open(url, "standard", keys=keys) as crm:
+        acme = lived(crm.acting_as("hua"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for table, field in (("events", "customer_id"), ("chains", "id")):
+            assert connection.execute(f"DELETE FROM {table} WHERE {field} = ?", (acme.id,)).rowcount > 0
+    with crmcore.open(url, keys=keys) as crm:
+        assert crm.audit.verify().faults
+        crm.acting_as("hua").customers.update(acme.number, remarks="后来")
+        assert [fault.number for fault in crm.audit.verify().faults] == [acme.number]

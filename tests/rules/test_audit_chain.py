@@ -37,7 +37,7 @@ def events(count: int, customer: str = "c") -> list[Event]:
             customer_id=customer,
             subject="follow_up",
             subject_id=f"f{number}",
-            action="follow_up.logged",
+            action="follow_up.logged" if number > 1 else "customer.registered",
             at=at + timedelta(minutes=number),
             by="li.ming",
             changes=f'{{"summary":[null,"{number}"]}}',

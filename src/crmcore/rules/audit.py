@@ -22,6 +22,8 @@ SIZE = 20
 """Bytes of a digest."""
 ERASED = "erased:"
 """What the salt of an event begins with whose content was erased."""
+REGISTERED = "customer.registered"
+"""With what the chain of a customer begins."""
 SEQUENCES = "sequences"
 """The field under which an erasure tells its chain which events it took the content of."""
 
@@ -126,9 +128,11 @@ def chained(
     """The events with their places behind the head of a chain, and the head afterwards.
 
     A head that is not as it was written stays without a seal, and one under no key stays under none, so that going on from it
-    doesn't hide that.
+    doesn't hide that. Nor does a chain get one that has no head and begins in the middle: with something else of a customer
+    than that it was registered.
     """
-    length, digest, sound, sealing = 0, "", True, keys.digest
+    length, digest, sealing = 0, "", keys.digest
+    sound = head is not None or not events or events[0].customer_id is None or events[0].action == REGISTERED
     if head is not None:
         length, digest = head.length, head.digest
         sound = keys.made(head.seal, _head_text(id, length, digest))
