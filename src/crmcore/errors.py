@@ -274,6 +274,8 @@ PHRASES: Mapping[str, str] = {
     ),
     "there is no such customer in the bin": "回收站中没有此客户",
     "there is no such contact": "没有此联系人",
+    "a checkpoint is given as it was made, or as the path of its file": "检查点须为生成时的对象,或其文件的路径",
+    "the checkpoint can't be read": "无法读取检查点文件",
     "this is no checkpoint, or one of another version": "这不是检查点文件,或版本不同",
     "the audit has faults; look with: crmcore verify": "审计链存在问题,请先运行 crmcore verify 查看",
     "another writer began the same history": "另有写入者同时开始了同一条记录链",

@@ -126,6 +126,17 @@ def test_of_an_enterprise_only_the_person_goes(me: crmcore.Session) -> None:
         me.customers.erase(acme, NAME, reason="又一次")
 
 
+def test_why_two_were_told_apart_and_numbers_that_hold_the_name_are_not_forgotten(me: crmcore.Session) -> None:
+    acme = me.customers.register(name="示例科技有限公司", industry="制造业", contacts=[{"name": NAME}])
+    other = me.customers.register(name="旁观有限公司", industry="制造业")
+    order = me.orders.sign(acme, number=f"O-{NAME}", amount=crmcore.Money.of(1))
+    referral = me.referrals.make(other, referred_name=NAME)
+    me.duplicates.tell_apart(acme, other, reason=f"{NAME}说不是一家")
+    done = me.customers.erase(acme, NAME, reason="本人要求")
+    assert [pair.reason for pair in me.duplicates.told_apart()] == ["已删除说不是一家"]
+    assert set(done.mentions) == {("order", order.id), ("referral", referral.id)}
+
+
 def test_an_erasure_needs_a_reason(me: crmcore.Session) -> None:
     person = lived(me)
     for reason in ("", " ", None):

@@ -236,6 +236,15 @@ def test_what_names_no_record_is_refused_as_that(me, customer):
         for call in (me.opportunities.get, me.opportunities.stages, me.obligations.explain, me.tickets.get):
             with pytest.raises(DomainError, match="is named by itself"):
                 call(wrong)
+        with pytest.raises(DomainError, match="is named by itself"):
+            me.customers.erase(wrong, reason="要求")
+        with pytest.raises(DomainError, match="is named by itself"):
+            me.customers.restore(wrong)
+        if wrong is not None:  # which is all of them
+            with pytest.raises(DomainError, match="is named by itself"):
+                me.customers.erase(customer, wrong, reason="要求")
+            with pytest.raises(DomainError, match="checkpoint"):
+                me.crm.audit.verify(wrong)
     with pytest.raises(NotFound):
         me.obligations.explain("nobody")
     with pytest.raises(DomainError, match=r"^an opportunity is named by itself or by its id$"):

@@ -88,6 +88,25 @@ def test_one_in_the_bin_is_erased_there(kept: crmcore.Session) -> None:
     assert kept.crm.check().findings == ()
 
 
+def test_who_is_in_the_bin_is_erased_there_so_long_after_it_was_put_there(kept: crmcore.Session, clock: Any) -> None:
+    person = lived(kept)
+    firm = kept.customers.register(name="示例科技有限公司", industry="制造业")
+    clock.forward(days=400)
+    kept.customers.delete(person, "登记错误")
+    kept.customers.delete(firm, "登记错误")
+    clock.forward(days=700)
+    assert kept.retention.due() == []
+    clock.forward(days=40)
+    (due,) = kept.retention.due()
+    assert (due.customer.id, due.rule.key) == (person.id, "quiet_people")
+    assert [done.customer.id for done in kept.retention.run()] == [person.id]
+    assert [row for _, row in everything(kept.crm) if CANARY in str(row)] == []
+    assert {one.customer.number for one in kept.customers.deleted()} == {person.number, firm.number}
+    assert kept.retention.due() == []
+    assert kept.crm.audit.verify().faults == ()
+    assert kept.crm.check().findings == ()
+
+
 @given(
     days=st.integers(0, 2000),
     after=st.sampled_from(["1 day", "4 weeks", "12 months", "3 years"]),

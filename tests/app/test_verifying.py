@@ -68,6 +68,19 @@ def test_a_checkpoint_shows_what_the_store_can_not(open_crm: Callable[..., crmco
     assert (fault.kind, fault.chain, fault.sequence, fault.until) == ("removed", other.id, 1, len(gone))
 
 
+def test_a_checkpoint_is_named_by_its_file(me: crmcore.Session, tmp_path: Path) -> None:
+    lived(me)
+    path = tmp_path / "checkpoint.json"
+    path.write_text(me.crm.audit.checkpoint().to_json(), "utf-8")
+    assert me.crm.audit.verify(path).faults == me.crm.audit.verify(str(path)).faults == ()
+    for wrong in (tmp_path, tmp_path / "none.json", "", "a\0b"):
+        with pytest.raises(DomainError, match="checkpoint can't be read"):
+            me.crm.audit.verify(wrong)
+    path.write_bytes(b"\xff")
+    with pytest.raises(DomainError, match="no checkpoint"):
+        me.crm.audit.verify(path)
+
+
 def test_a_checkpoint_that_was_changed_is_told(me: crmcore.Session) -> None:
     lived(me)
     kept = me.crm.audit.checkpoint()

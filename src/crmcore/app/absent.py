@@ -81,7 +81,7 @@ def put_away(work: Work, customer_id: str, subject: str, subject_id: str, conten
 
 def kept_content(work: Work, subject: str, subject_id: str) -> Any:
     """What :func:`put_away` keeps; None where there is nothing. Raises :class:`StoreCorrupt` where a piece is missing."""
-    return _content(_parts(work, subject, subject_id))
+    return content_of(_parts(work, subject, subject_id))
 
 
 def give_back(work: Work, subject: str, subject_id: str) -> Any:
@@ -89,7 +89,7 @@ def give_back(work: Work, subject: str, subject_id: str) -> Any:
     parts = _parts(work, subject, subject_id)
     for part in parts:
         work.remove(part)
-    return _content(parts)
+    return content_of(parts)
 
 
 def rewrite(work: Work, customer_id: str, subject: str, subject_id: str, content: Any, reason: str) -> None:
@@ -132,7 +132,8 @@ def _parts(work: Work, subject: str, subject_id: str) -> list[AbsentRecord]:
     return work.find(AbsentRecord, And(Eq("subject", subject), Eq("subject_id", subject_id)), ("part",))
 
 
-def _content(parts: list[AbsentRecord]) -> Any:
+def content_of(parts: list[AbsentRecord]) -> Any:
+    """What the pieces of one record say together, in their order; None where there are none."""
     if not parts:
         return None
     try:

@@ -94,6 +94,13 @@ class Checkpoint:
             raise DomainError("this is no checkpoint, or one of another version") from None
 
 
+def _read(path: str | Path) -> Checkpoint:
+    try:
+        return Checkpoint.read(path)
+    except (OSError, ValueError):  # no text, or no name of a file at all
+        raise DomainError("the checkpoint can't be read") from None
+
+
 def _text(made_at: datetime, chains: Mapping[str, tuple[int, str]]) -> str:
     return json.dumps([_FORMAT, made_at.isoformat(), sorted((id, *end) for id, end in chains.items())])
 
@@ -137,12 +144,17 @@ class Audit:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def verify(self, checkpoint: Checkpoint | None = None, progress: Progress | None = None) -> Verified:
+    def verify(self, checkpoint: Checkpoint | str | Path | None = None, progress: Progress | None = None) -> Verified:
         """Looks at every event and every head of a chain, while others go on using the store; writes nothing.
 
         A ``checkpoint`` that was kept elsewhere shows besides what the store can't show of itself: a tail that was cut off
-        together with its head, a chain that is gone, a store that was put back to an earlier state.
+        together with its head, a chain that is gone, a store that was put back to an earlier state. It may be named by the path
+        of its file. Raises :class:`DomainError` for what is no checkpoint, and for a file that can't be read.
         """
+        if isinstance(checkpoint, (str, Path)):
+            checkpoint = _read(checkpoint)
+        elif checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+            raise DomainError("a checkpoint is given as it was made, or as the path of its file")
         with self._engine.store.transaction() as transaction:
             return _Verification(transaction, self._engine.audit_keys, checkpoint, progress).run()
 

@@ -9,7 +9,7 @@ import attrs
 
 from crmcore.app.absent import absent_subjects, bring_back, from_content, kept_content, take_away
 from crmcore.app.duties import settle_scopes
-from crmcore.app.finding import read_all
+from crmcore.app.finding import not_named, read_all
 from crmcore.app.work import Work
 from crmcore.domain import ENTITIES, AbsentRecord, Alias, Customer, Entity, Event, MatchKey, Obligation
 from crmcore.domain.duplicates import LEFT_BEHIND
@@ -75,6 +75,8 @@ def _delete(work: Work, customer: Customer, reason: str) -> Customer:
 
 def restore_customer(work: Work, number: str, reason: str | None = None) -> Customer:
     """Restores within a unit of work; see :meth:`Customers.restore`."""
+    if not isinstance(number, str):
+        raise not_named(Customer, "number")
     alias = _binned(work, number)
     if alias is None:
         raise NotFound("there is no such customer in the bin", entity="customer")

@@ -11,7 +11,7 @@ import attrs
 from crmcore.app.absent import kept_content, rewrite
 from crmcore.app.deleting import delete_customer, in_bin, restore_customer
 from crmcore.app.engine import Engine
-from crmcore.app.finding import read_all
+from crmcore.app.finding import not_named, read_all
 from crmcore.app.work import Work, check_reason, encode_changes
 from crmcore.domain import (
     ENTITIES,
@@ -63,7 +63,8 @@ class Erased:
     """What erasing a person came to, or with ``dry_run`` would.
 
     ``records`` and ``events`` are how many were rewritten. ``mentions`` are records of others, by kind and id, in which the
-    person's name, number or address stands too: look there yourself. ``outside`` is what the store can't reach.
+    person's name, number or address stands too, and records whose own number holds one: look there yourself. ``outside`` is
+    what the store can't reach.
     """
 
     number: str
@@ -122,6 +123,10 @@ def erase_within(
     """Erases within a unit of work; see :func:`erase`. One in the bin is erased there. The files are still to be cleaned."""
     if not isinstance(reason, str) or not reason.strip():
         raise Invalid([Issue(code="reason_required", field="erasure.reason")])
+    if not isinstance(customer, (str, Customer)):
+        raise not_named(Customer, "number")
+    if not isinstance(contact, (str, Contact, type(None))):
+        raise not_named(Contact, "name")
     named = customer if isinstance(customer, str) else customer.id
     binned = in_bin(work, named)
     if binned is not None:
@@ -359,9 +364,10 @@ class _Erasing:
                 kept = row.replace(id=f"erased:{work.new_id()}", source=self.scrub(row.source) if row.source else None)
                 gone.append(Delete(ImportedRow.collection, row.id, row.version))
                 gone.append(Insert(ImportedRow.collection, CODECS[ImportedRow].dump(kept)))
-        for pair in list(read_all(work.transaction, JudgedPair)) if self.whole else ():
-            if pair.reason is not None and pair.reason != ERASED and {pair.one_id, pair.other_id} & set(self.ids):
-                kept_pair = pair.replace(reason=ERASED, version=pair.version + 1)
+        for pair in list(read_all(work.transaction, JudgedPair)):
+            reason = self._reason(pair.reason)
+            if reason != pair.reason and {pair.one_id, pair.other_id} & set(self.ids):
+                kept_pair = pair.replace(reason=reason, version=pair.version + 1)
                 gone.append(Update(JudgedPair.collection, CODECS[JudgedPair].dump(kept_pair), pair.version))
         for run in list(read_all(work.transaction, ImportRun)):
             told = {
@@ -392,14 +398,15 @@ class _Erasing:
                 self.removed += 1
 
     def _mentions(self) -> Iterator[tuple[str, str]]:
-        """Where else the person stands: in texts of records that are not this customer's."""
+        """Where else the person stands: in texts of records that are not this customer's, and in numbers, which stay."""
         mine = {record.id for record in self.records}
         found = 0
         for cls in ENTITIES:
             if not issubclass(cls, Record) or not self.identifiers:
                 continue
             for record in read_all(self.work.transaction, cls):
-                if record.id not in mine and scrubbed_values(record, self.scrub):
+                number = str(getattr(record, "number", None) or "")
+                if (record.id not in mine and scrubbed_values(record, self.scrub)) or self.scrub(number) != number:
                     found += 1
                     if found > _MOST_MENTIONS:
                         return

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import groupby
 
+from crmcore.app.absent import content_of, from_content
 from crmcore.app.deleting import delete_customer
 from crmcore.app.engine import UseCases
 from crmcore.app.erasing import clean, erase_within
 from crmcore.app.finding import read_all
 from crmcore.app.work import Work
-from crmcore.domain import Alias, Contact, Customer, Event
+from crmcore.domain import AbsentRecord, Alias, Contact, Customer, Entity, Event
 from crmcore.rules.retention import Kept, due_to_go
 from crmcore.storage.contract import Transaction
+from crmcore.storage.query import And, Eq, In
 
 #: What is done about a customer by the library itself is no activity.
 _NO_ACTIVITY = ("customer.erased", "contact.erased", "customer.deleted", "customer.restored", "customer.tiered")
@@ -21,9 +25,13 @@ class RetentionRules(UseCases):
     """The use cases about how long customers are kept, for one user."""
 
     def due(self) -> list[Kept]:
-        """The customers that are to go now by the playbook's rules, the longest overdue first. Reads the whole log once."""
+        """The customers that are to go now by the playbook's rules, the longest overdue first; also those in the bin.
+
+        Reads the whole log once.
+        """
         self.engine.ask("customer", "delete")
-        return sorted(self.engine.read(self._due), key=lambda kept: (kept.due_at, kept.customer.number))
+        found = [*self.engine.read(self._due), *self.engine.plain.read(self._due_in_bin)]
+        return sorted(found, key=lambda kept: (kept.due_at, kept.customer.number))
 
     def run(self) -> list[Kept]:
         """Lets everybody go who is due, one unit of work each, then cleans the files; what was done.
@@ -76,3 +84,38 @@ class RetentionRules(UseCases):
             for customer in read_all(transaction, Customer)
         )
         return [kept for kept in found if kept is not None]
+
+    def _due_in_bin(self, transaction: Transaction) -> Iterable[Kept]:
+        playbook, now = self.engine.playbook, self.engine.now()
+        customers: list[tuple[Customer, datetime]] = []
+        people: dict[str, list[Contact]] = {}
+        for record, at in _in_bin(transaction) if playbook.retention else ():
+            if isinstance(record, Customer):
+                customers.append((record, at))
+            elif isinstance(record, Contact):
+                people.setdefault(record.customer_id, []).append(record)
+        found = [
+            due_to_go(
+                customer,
+                people.get(customer.id, ()),
+                at,
+                playbook.retention,
+                playbook.lifecycle,
+                now,
+                self.engine.zone,
+                deleted_at=at,
+            )
+            for customer, at in customers
+        ]
+        return [kept for kept in found if kept is not None]
+
+
+def _in_bin(transaction: Transaction) -> Iterator[tuple[Entity, datetime]]:
+    """The customers in the bin and their contacts, and since when they are there."""
+    where = And(Eq("reason", "deleted"), In("subject", ("customer", "contact")))
+    parts = sorted(
+        read_all(transaction, AbsentRecord, where), key=lambda part: (part.subject, part.subject_id, part.part)
+    )
+    for (subject, _), pieces in groupby(parts, key=lambda part: (part.subject, part.subject_id)):
+        kept = list(pieces)
+        yield from_content(subject, content_of(kept)), kept[0].at

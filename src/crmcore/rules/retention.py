@@ -33,14 +33,18 @@ def due_to_go(
     lifecycle: StageGraph,
     now: datetime,
     zone: ZoneInfo,
+    deleted_at: datetime | None = None,
 ) -> Kept | None:
     """The rule by which the customer is to go now, the one that was due first; None where it is to stay.
 
-    What was erased is not to be erased again. The last day of a duration is kept whole, in the playbook's zone.
+    One that is in the bin since ``deleted_at`` is counted from then on, and can only be erased. What was erased is not to be
+    erased again. The last day of a duration is kept whole, in the playbook's zone.
     """
     found: list[Kept] = []
     for rule in rules:
         since = _since(customer, last_activity, rule, lifecycle)
+        if since is not None and deleted_at is not None:
+            since = deleted_at if rule.action == "erase" else None
         if since is None or (rule.action == "erase" and _is_gone(customer, contacts)):
             continue
         due = due_at(since, rule.after, zone)
