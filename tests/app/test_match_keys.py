@@ -158,12 +158,16 @@ def test_a_store_is_read_by_the_forms_that_its_keys_were_made_by(
     store = f"sqlite:///{(tmp_path / 'crm.db').as_posix()}"
     with crmcore.open(store, "standard") as crm:
         crm.acting_as("hua").customers.register(name="甲公司")
-    with crmcore.open(store, plugins=[LoudPlugin()]) as crm, pytest.raises(DuplicateCustomer):
-        crm.acting_as("hua").customers.register(name="甲公司")
+    with crmcore.open(store, plugins=[LoudPlugin()]) as crm:
+        before = kept_keys(crm)
+        with pytest.raises(DuplicateCustomer):
+            crm.acting_as("hua").customers.register(name="甲公司")
+        assert kept_keys(crm) == before, "what is refused changes nothing"
+        crm.acting_as("hua").customers.register(name="丙公司")
     with crmcore.open(store) as crm:  # no plugin is named, and none is installed that brings them
         with pytest.raises(PluginError, match="loud"):
             crm.acting_as("hua").customers.register(name="乙公司")
-        assert crm.acting_as("hua").customers.count() == 1
+        assert crm.acting_as("hua").customers.count() == 2
     monkeypatch.setattr(manager, "installed", lambda: Installed((LoudPlugin(),), ()))
     with crmcore.open(store) as crm, pytest.raises(DuplicateCustomer):
         crm.acting_as("hua").customers.register(name="甲公司")

@@ -360,10 +360,15 @@ def test_an_interrupt_leaves_nothing_half_done(store: PostgresStore) -> None:
     with store.transaction(write=True) as transaction:
         transaction.apply(notes(1))
     timer = threading.Timer(0.2, interrupt)
-    with pytest.raises(KeyboardInterrupt), store.transaction(write=True) as transaction:
-        transaction.apply([Insert("notes", ("b", 1, None))])
-        timer.start()
-        transaction._ask("SELECT pg_sleep(30)")
+    # A process that runs behind a shell's & passes interrupts over.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), store.transaction(write=True) as transaction:
+            transaction.apply([Insert("notes", ("b", 1, None))])
+            timer.start()
+            transaction._ask("SELECT pg_sleep(30)")
+    finally:
+        signal.signal(signal.SIGINT, before)
     with store.transaction(write=True) as transaction:
         assert transaction.count("notes") == 1
 

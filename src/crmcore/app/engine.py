@@ -121,24 +121,24 @@ class Engine:
         if kept not in (None, PLAIN, self.plugins.normaliser.key) and self.plugins.normaliser.key == PLAIN:
             self.plugins.normaliser = installed_normaliser(str(kept)) or self.plugins.normaliser
 
-    def _keep_keys(self) -> None:
+    def _keep_keys(self, work: Work) -> None:
         """Makes the keys by which customers are found again, where the store never had any, or had those of the plain forms and
-        a plugin brings better ones.
+        a plugin brings better ones: within the unit of work that asks for them, so that one that is refused changes nothing.
 
         A store that is damaged goes without: it must stay open to be looked at. Raises :class:`PluginError` where the keys were
         made by forms that nobody brings: what is written would not be found among them.
         """
-        kept, own = self.read(match_keys.made_by), self.plugins.normaliser.key
+        kept, own = match_keys.made_by(work.transaction), self.plugins.normaliser.key
         if kept not in (None, PLAIN, own):
             raise PluginError.phrased(
                 "the keys by which customers are found were made by the forms {plugin}: open the store with the plugin that"
                 " brings them, or make the keys anew with crmcore recompute",
                 plugin=kept,
             )
-        self._keyed = True
-        with contextlib.suppress(StoreCorrupt):
-            if kept != own:
-                self.make_keys()
+        if kept != own:
+            with contextlib.suppress(StoreCorrupt):
+                match_keys.refresh(lambda some: some(work.transaction), self.plugins.normaliser)
+                self._note_keys(work)
 
     def make_keys(self) -> int:
         """Makes all keys anew, by the forms that the plugins bring; gives how many differed."""
@@ -171,8 +171,6 @@ class Engine:
 
     def write(self, actor: str, decide: Callable[[Work], T]) -> T:
         """Runs one unit of work and commits it; tries again, a bounded number of times, where the store says it may help."""
-        if not self._keyed and actor != LIBRARY:  # who only looks leaves the store as it is
-            self._keep_keys()
         attempt = 1
         while True:
             try:
@@ -200,6 +198,8 @@ class Engine:
                     audit_keys=self.audit_keys,
                     new_salt=self.new_salt,
                 )
+                if not self._keyed and actor != LIBRARY:  # who only looks leaves the store as it is
+                    self._keep_keys(work)
                 result = decide(work)
                 settle_touched(work)
                 work.flush()
@@ -209,6 +209,7 @@ class Engine:
             entity = _ENTITY_OF[taken.details["collection"]]
             fields = taken.details["fields"]
             raise Invalid([Issue(code="duplicate_number", field=f"{entity}.{name}") for name in fields]) from taken
+        self._keyed = self._keyed or actor != LIBRARY
         return result
 
     def copied_to_memory(self) -> Engine:
