@@ -48,7 +48,7 @@ def blurred_readings(character: str) -> frozenset[str]:
 @cache
 def _look_alikes() -> Mapping[str, frozenset[str]]:
     pairs: dict[str, set[str]] = {}
-    for line in files(__package__).joinpath("data/look_alikes.txt").read_text("utf-8").splitlines():
+    for line in files("crmcore_cn").joinpath("data/look_alikes.txt").read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
             one, others = line.split(" ")
             for other in others:

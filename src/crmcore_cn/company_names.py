@@ -228,7 +228,7 @@ def _leading_locality(text: str, *, placed: bool) -> tuple[str, str]:
 
 @cache
 def _trades() -> tuple[frozenset[str], int]:
-    lines = files(__package__).joinpath("data/trades.txt").read_text("utf-8").splitlines()
+    lines = files("crmcore_cn").joinpath("data/trades.txt").read_text("utf-8").splitlines()
     words = frozenset(word for line in lines if not line.startswith("#") for word in line.split())
     return words, max(map(len, words))
 

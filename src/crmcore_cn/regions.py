@@ -69,7 +69,7 @@ def _places() -> tuple[Mapping[str, frozenset[str]], Mapping[str, tuple[str, ...
     A place that changed its level or was moved within its province has the codes of then and now: 莱芜市 and 济南市莱芜区.
     """
     codes: dict[str, set[str]] = {}
-    for line in files(__package__).joinpath("data/regions.txt").read_text("utf-8").splitlines():
+    for line in files("crmcore_cn").joinpath("data/regions.txt").read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
             name, *own = line.split(" ")
             codes.setdefault(name, set()).update(own)

@@ -125,9 +125,11 @@ def rekey(store: Store, progress: Progress | None = None) -> Rekeyed:
     if store.sealing is None:
         raise KeyMissing("nothing is encrypted in this store")
     before, written = store.sealing.encryption.keys, 0
+    used: Iterable[str] = ()
     for _ in range(PASSES):
         written += sum(_brought_in_line(store, name, progress) for name in store.sealing.shapes)
-        if not (used := _patiently(lambda: _write_raw(store, lambda work: _settled(store, work)))):
+        used = _patiently(lambda: _write_raw(store, lambda work: _settled(store, work)))
+        if not used:
             break
     _follow(store)
     current = store.ring.current

@@ -101,7 +101,7 @@ class ImportResult:
 
     sheets: tuple[SheetResult, ...]
     run: str | None = attrs.field(default=None, eq=False)
-    _undo: Callable[[], ImportUndone] = attrs.field(default=ImportUndone, repr=False, eq=False)
+    _undo: Callable[[], ImportUndone] = attrs.field(default=ImportUndone, repr=False, eq=False, alias="undo")
 
     def undo(self) -> ImportUndone:
         """Takes the import back; see :meth:`Imports.undo`."""
@@ -331,7 +331,9 @@ class ImportPlan:
     ) -> None:
         self._engine, self._actor = engine, actor
         self.sheets = sheets
-        self.duplicates, self.update, self.source = duplicates, update, source
+        self.duplicates: Duplicates = duplicates
+        self.update: Update = update
+        self.source = source
 
     @property
     def issues(self) -> tuple[Issue, ...]:

@@ -148,9 +148,10 @@ def _told(value: Any) -> str | None:
 
 
 def _check_copy(shell: Shell, files: tuple[str, ...], rejected: str) -> None:
-    if len(files) > 1:
+    first, *more = files
+    if more:
         raise click.UsageError(shell.text("rejected_of_one"))
-    if Path(rejected).suffix.lower() != ".xlsx" or os.path.realpath(rejected) == os.path.realpath(files[0]):
+    if Path(rejected).suffix.lower() != ".xlsx" or os.path.realpath(rejected) == os.path.realpath(first):
         raise click.UsageError(shell.text("rejected_beside"))
 
 

@@ -78,6 +78,7 @@ class NameReason(Protocol):
     @property
     def label(self) -> Label:
         """The words for it in both languages."""
+        ...
 
 
 class NameIndex(Protocol):
@@ -91,6 +92,7 @@ class NameIndex(Protocol):
 
     def find(self, name: str, limit: int = 10) -> Sequence[tuple[str, float, Sequence[NameReason]]]:
         """The ids with the nearest names, best first, with a score from 0 to 1; from 0.5 on somebody should look at the two."""
+        ...
 
 
 class Normaliser(ABC):

@@ -66,6 +66,7 @@ class Shape(Protocol):
 
     def stored_forms(self, column: str, value: str) -> list[Scalar]:
         """What stands in a column for a value, in every form in which it may be kept; nothing where no column is searched."""
+        ...
 
 
 @attrs.frozen

@@ -103,9 +103,9 @@ class Comparing:
                 continue
             if left == right:
                 pattern |= (
-                    equal.get(left, RARE) if left.__class__ is str else _best(left, right, grader, equal)
+                    equal.get(left, RARE) if isinstance(left, str) else _best(left, right, grader, equal)
                 ) << shift
-            elif left.__class__ is str and right.__class__ is str:
+            elif isinstance(left, str) and isinstance(right, str):
                 pattern |= (grader(left, right) if left < right else grader(right, left)) << shift
             else:
                 pattern |= _best(left, right, grader, equal) << shift
@@ -146,7 +146,7 @@ class Comparing:
 
 def _best(one: Form, other: Form, grader: Grader, equal: Mapping[str, int]) -> int:
     """Of fields with several values, the grade of the two that agree most."""
-    if one.__class__ is str and other.__class__ is str:
+    if isinstance(one, str) and isinstance(other, str):
         return grader(one, other) if one < other else grader(other, one)
     return max(
         equal.get(left, RARE) if left == right else grader(left, right) if left < right else grader(right, left)

@@ -63,4 +63,4 @@ class Postings:
         if isinstance(found, array) and len(left) > _FEW:
             found.remove(number)
         else:
-            self._found[hashed] = left if len(left) > 1 else left[0]
+            self._found[hashed] = left[0] if len(left) == 1 else left
