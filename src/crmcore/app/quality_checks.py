@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ _FINDINGS = (
     Column("wrong_fields", "错误字段", "Fields that are wrong"),
     Column("check_remarks", "核对备注", "Remarks on the check"),
 )
+_TOLD: Mapping[str, Column] = {"number": _NUMBER, **{column.key: column for column in _FINDINGS}}
+"""What a filled-in worksheet is read for, with the column where it stands."""
 _WORDS: Mapping[str, str] = {
     **dict.fromkeys(map(fold, ("对", "正确", "是", "right", "ok", "true", "√")), "right"),
     **dict.fromkeys(map(fold, ("错", "错误", "否", "wrong", "false", "×")), "wrong"),
@@ -153,7 +155,7 @@ class QualityChecks(UseCases):
             for row, cells in enumerate(sheet.rows, sheet.first_row):
                 if row <= heading:
                     continue
-                number, verdict, fields, remarks = (_text(cells, places.get(name)) for name in places_of())
+                number, verdict, fields, remarks = (_text(cells, places.get(name)) for name in _TOLD)
                 if not verdict:
                     continue
                 customer = find_customer(work.transaction, number) if number else None
@@ -222,11 +224,6 @@ class QualityChecks(UseCases):
         return [name for name in found if name is not None]
 
 
-def places_of() -> Iterator[str]:
-    """What a worksheet is read for, in order."""
-    return iter(("number", "verdict", "wrong_fields", "check_remarks"))
-
-
 def _said(customer: Customer, person: Contact | None, field: str, crm: Any) -> Any:
     entity, _, name = field.partition(".")
     record: Customer | Contact | None = customer if entity == "customer" else person if entity == "contact" else None
@@ -235,13 +232,12 @@ def _said(customer: Customer, person: Contact | None, field: str, crm: Any) -> A
 
 def _worksheet_of(sheets: Iterable[Sheet], file: str) -> tuple[Sheet, int, dict[str, int]]:
     """The sheet with the headings of a worksheet, the row of these, and in which column each stands."""
-    wanted = {"number": _NUMBER, **{column.key: column for column in _FINDINGS}}
     for sheet in sheets:
         for row, cells in enumerate(sheet.rows[:30], sheet.first_row):
             told = {fold(str(cell)): place for place, cell in enumerate(cells) if isinstance(cell, str)}
             places = {
                 name: told[spelling]
-                for name, column in wanted.items()
+                for name, column in _TOLD.items()
                 for spelling in (fold(column.zh), fold(column.en))
                 if spelling in told
             }
