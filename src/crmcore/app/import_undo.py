@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from typing import Any
 
 import attrs
@@ -52,19 +53,19 @@ class ImportUndone:
 
 def undo(engine: Engine, actor: str, run: ImportRun, progress: Progress | None = None) -> ImportUndone:
     """Takes a run back, a batch of rows per transaction, the last first."""
-    removed = restored = done = 0
+    removed = restored = done = total = 0
     left: list[Left] = []
-    total = engine.plain.read(lambda transaction: transaction.count("imported_rows", Eq("run_id", run.id)))
-    while True:
-        rows = engine.plain.read(lambda transaction: _last_rows(transaction, run))
-        if not rows:
-            break
-        outcome = engine.write(actor, lambda work, rows=rows: _Undoing(work, run, rows).undo())  # type: ignore[misc]
-        removed, restored = removed + outcome.removed, restored + outcome.restored
-        left += outcome.left
-        done += len(rows)
-        if progress:
-            progress(min(done, total), total)
+    while rows := engine.plain.read(partial(_rows_of, run)):
+        causes = frozenset(row.id for row in rows)
+        total += len(rows)
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            outcome = engine.write(actor, partial(_undo_batch, run, batch, causes))
+            removed, restored = removed + outcome.removed, restored + outcome.restored
+            left += outcome.left
+            done += len(batch)
+            if progress:
+                progress(done, total)
 
     def finish(work: Work) -> None:
         kept = work.get(ImportRun, run.id)
@@ -76,21 +77,25 @@ def undo(engine: Engine, actor: str, run: ImportRun, progress: Progress | None =
     return ImportUndone(removed=removed, restored=restored, left=tuple(left))
 
 
-def _last_rows(transaction: Transaction, run: ImportRun) -> list[ImportedRow]:
-    rows = sorted(read_all(transaction, ImportedRow, Eq("run_id", run.id)), key=lambda row: row.at)
-    return rows[-BATCH:]
+def _rows_of(run: ImportRun, transaction: Transaction) -> list[ImportedRow]:
+    """Every row that the run has taken in, the last first."""
+    return sorted(read_all(transaction, ImportedRow, Eq("run_id", run.id)), key=lambda row: row.at, reverse=True)
+
+
+def _undo_batch(run: ImportRun, rows: Sequence[ImportedRow], causes: Set[str], work: Work) -> ImportUndone:
+    return _Undoing(work, run, rows, causes).undo()
 
 
 class _Undoing:
     """A batch of rows being taken back within one unit of work."""
 
-    def __init__(self, work: Work, run: ImportRun, rows: Sequence[ImportedRow]) -> None:
+    def __init__(self, work: Work, run: ImportRun, rows: Sequence[ImportedRow], causes: Set[str]) -> None:
         work.ask(run, "update")
         self.work, self.run = work, run
         self.rows = [row for row in rows if work.get(ImportedRow, row.id) is not None]
         self.removed = self.restored = 0
         self.left: list[Left] = []
-        self.causes = {row.id for row in work.find(ImportedRow, Eq("run_id", run.id))}
+        self.causes = causes
         events = work.find(Event, In("cause", tuple(row.id for row in self.rows)), ("id",))
         self.events = list(reversed(events))
 
